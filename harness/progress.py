@@ -1,0 +1,333 @@
+"""The live console of a sweep: what runs, how far it is, what came out, what is best so far, how long it will take.
+
+On a terminal one view that is redrawn at most four times a second; elsewhere one plain line per trial and a heartbeat.
+Imports no Ray, no Optuna, no W&B.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from harness.ledger import Outcome, Record
+
+HEARTBEAT_SECONDS = 30.0
+FINISHED_SHOWN = 3
+
+_STYLES: dict[Outcome, str] = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "yellow"}
+_ENDED: tuple[Outcome, ...] = ("complete", "pruned", "failed")
+_WIDE = 80
+"""Columns from which the view also names the trials and the objective."""
+
+
+@dataclass
+class _Running:
+    name: str
+    label: str
+    begin: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Finished:
+    name: str
+    label: str
+    outcome: Outcome
+    reused: bool
+    objective: float | None
+    seconds: float
+    saved: float
+    reason: str | None
+
+    @property
+    def title(self) -> str:
+        return "reused" if self.reused else self.outcome
+
+
+class Progress:
+    """Shows a sweep of `total` trials (None: not known) that is judged by the metric `objective`.
+
+    A context manager; its methods may be called from any thread. Times are seconds, accuracies fractions in [0, 1].
+    A complete trial counts as reused when it was not started here, or when none of its stages had to run.
+    """
+
+    def __init__(
+        self,
+        sweep: str,
+        total: int | None,
+        objective: str,
+        where: str,
+        console: Console | None = None,
+        maximise: bool = True,
+    ) -> None:
+        self._sweep = sweep
+        self._total = total
+        self._objective = objective
+        self._where = where
+        self._console = console or Console()
+        self._maximise = maximise
+        self._lock = threading.RLock()
+        self._begin = time.monotonic()
+        self._last_line = self._begin
+        self._running: dict[str, _Running] = {}
+        self._most_at_once = 1
+        self._outcomes: dict[str, Outcome] = {}
+        self._reused: set[str] = set()
+        self._computed_seconds: list[float] = []
+        self._finished: deque[_Finished] = deque(maxlen=FINISHED_SHOWN)
+        self._best: _Finished | None = None
+        self._stopped = threading.Event()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        self._begin = self._last_line = time.monotonic()
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._live = Live(console=self._console, get_renderable=self._view, refresh_per_second=4)
+            self._live.start(refresh=True)
+        else:
+            self._line(f"{self._sweep}: {self._total or 'an open number of'} trials, {self._where}")
+            threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._stopped.set()
+        if self._live:
+            self._live.stop()
+        else:
+            self._line(self._counts())
+
+    def trial_started(self, trial: str, name: str, parameters: Mapping[str, Any], seed: int, row: str | None = None) -> None:
+        """A trial of the paper's row `row` (None: not in the paper) begins to run."""
+        with self._lock:
+            self._outcomes.pop(trial, None)
+            self._reused.discard(trial)
+            self._running[trial] = _Running(name, _label(parameters, seed, row), time.monotonic())
+            self._most_at_once = max(self._most_at_once, len(self._running))
+
+    def epoch(self, trial: str, metrics: Mapping[str, Any]) -> None:
+        """Metrics of a running trial: `stage`, `epoch` (from 1), `epochs`, and values prefixed by their stage."""
+        with self._lock:
+            if trial in self._running:
+                self._running[trial].metrics = dict(metrics)
+
+    def trial_ended(self, record: Record, objective: float | None) -> None:
+        """A trial has its record; a second one of the same trial (a retry) replaces the first."""
+        with self._lock:
+            running = self._running.pop(record.trial, None)
+            used = sum(seconds.used for seconds in record.seconds.values())
+            finished = _Finished(
+                name=running.name if running else record.trial[:8],
+                label=running.label if running else _label(record.parameters, record.seed, record.row),
+                outcome=record.outcome,
+                reused=record.outcome == "complete" and (running is None or used == 0),
+                objective=objective if objective is not None and math.isfinite(objective) else None,
+                seconds=time.monotonic() - running.begin if running else used,
+                saved=sum(seconds.saved for seconds in record.seconds.values()),
+                reason=record.reason,
+            )
+            self._outcomes[record.trial] = record.outcome
+            self._finished.append(finished)
+            if finished.reused:
+                self._reused.add(record.trial)
+            elif record.outcome == "complete":
+                self._computed_seconds.append(finished.seconds)
+            if self._is_best(finished):
+                self._best = finished
+            line = self._finished_line(finished)
+        if not self._live or record.outcome == "failed":
+            self._line(line, style="red" if record.outcome == "failed" else "")
+
+    def total_changed(self, total: int | None) -> None:
+        with self._lock:
+            self._total = total
+
+    def note(self, message: str) -> None:
+        """Show a warning that stays on the screen."""
+        self._line(f"note: {message}", style="yellow")
+
+    def _is_best(self, finished: _Finished) -> bool:
+        if finished.outcome != "complete" or finished.objective is None:
+            return False
+        if self._best is None or self._best.objective is None:
+            return True
+        difference = finished.objective - self._best.objective
+        return difference > 0 if self._maximise else difference < 0
+
+    def _done(self) -> int:
+        return sum(outcome in _ENDED for outcome in self._outcomes.values())
+
+    def _seconds_left(self) -> float | None:
+        """Trials not yet begun and the rest of those running, at the mean time of a computed trial, side by side."""
+        if self._total is None or not self._computed_seconds:
+            return None
+        mean = sum(self._computed_seconds) / len(self._computed_seconds)
+        now = time.monotonic()
+        waiting = max(self._total - self._done() - len(self._running), 0)
+        rest = sum(max(mean - (now - running.begin), 0.0) for running in self._running.values())
+        return (waiting * mean + rest) / self._most_at_once
+
+    def _counts(self) -> str:
+        counts = [f"{self._done()}/{self._total} done" if self._total is not None else f"{self._done()} done"]
+        outcomes = list(self._outcomes.values())
+        counts += [f"{n} {name}" for name in ("pruned", "failed", "interrupted") if (n := outcomes.count(name))]
+        if self._reused:
+            counts.append(f"{len(self._reused)} reused")
+        if self._running:
+            counts.append(f"{len(self._running)} running")
+        counts.append(f"{_duration(time.monotonic() - self._begin)} elapsed")
+        left = self._seconds_left()
+        if left is not None and self._running:
+            counts.append(f"about {_duration(left)} left")
+        return ", ".join(counts)
+
+    def _line(self, text: str, style: str = "") -> None:
+        """Print a line that stays. Not to be called with the lock held: Rich holds its own while it asks for the view."""
+        self._last_line = time.monotonic()
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS / 10):
+            if time.monotonic() - self._last_line >= HEARTBEAT_SECONDS:
+                with self._lock:
+                    counts = self._counts()
+                self._line(counts)
+
+    def _result(self, finished: _Finished) -> str:
+        if finished.outcome == "complete" and finished.objective is not None:
+            return _value(self._objective, finished.objective)
+        return ""
+
+    def _finished_line(self, finished: _Finished) -> str:
+        position = f"[{self._done()}/{self._total}]" if self._total is not None else f"[{self._done()}]"
+        parts = [f"{position} {finished.title}", finished.name, finished.label]
+        if result := self._result(finished):
+            parts.append(f"{self._objective} {result}")
+        parts += [_times(finished), finished.reason or ""]
+        return "  ".join(part for part in parts if part)
+
+    def _view(self) -> RenderableType:
+        with self._lock:
+            parts: list[RenderableType] = [
+                Text.assemble((self._sweep, "bold"), "  ", (self._where, "dim"), no_wrap=True, overflow="ellipsis"),
+                self._bar(),
+                Text(self._counts()),
+            ]
+            if self._running:
+                parts += [Text(), self._running_table()]
+            if self._finished:
+                parts += [Text(), self._finished_table()]
+            if self._best:
+                best = Text("best  ", style="bold", no_wrap=True, overflow="ellipsis")
+                name = f"{self._objective} " if self._console.width >= _WIDE else ""
+                best.append(f"{name}{self._result(self._best)}", style="bold green")
+                parts.append(best.append(f"  {self._best.label}", style="not bold"))
+            return Group(*parts)
+
+    def _bar(self) -> RenderableType:
+        bar = Table.grid(expand=True)
+        bar.add_row(ProgressBar(total=self._total, completed=self._done(), pulse=self._total is None))
+        return bar
+
+    def _running_table(self) -> RenderableType:
+        wide = self._console.width >= _WIDE
+        shown = self._that_fit(self._console.width - (56 if wide else 36), self._console.height - 10 - FINISHED_SHOWN)
+        table = _table(header=True)
+        if wide:
+            table.add_column("trial", no_wrap=True, overflow="ellipsis", max_width=14)
+        table.add_column("running", ratio=1)
+        table.add_column("stage", no_wrap=True)
+        table.add_column("epoch", justify="right", no_wrap=True)
+        table.add_column("loss", justify="right", no_wrap=True)
+        table.add_column("accuracy", justify="right", no_wrap=True)
+        for running in list(self._running.values())[:shown]:
+            metrics = running.metrics
+            stage = str(metrics.get("stage", ""))
+            epoch = f"{metrics['epoch']}/{metrics['epochs']}" if {"epoch", "epochs"} <= metrics.keys() else ""
+            loss, accuracy = _latest_loss(stage, metrics), _latest_accuracy(stage, metrics)
+            cells = [running.label, stage or "starting", epoch, loss, accuracy]
+            table.add_row(*map(Text, [running.name, *cells] if wide else cells))
+        if (hidden := len(self._running) - shown) > 0:
+            return Group(table, Text(f"and {hidden} more", style="dim"))
+        return table
+
+    def _that_fit(self, width: int, height: int) -> int:
+        """How many running trials have room when their labels are wrapped at `width`; at least one."""
+        lines = itertools.accumulate(math.ceil(len(running.label) / max(width, 1)) for running in self._running.values())
+        return max(sum(end <= height for end in lines), 1)
+
+    def _finished_table(self) -> RenderableType:
+        wide = self._console.width >= _WIDE
+        table = _table(header=False)
+        table.add_column(no_wrap=True)
+        if wide:
+            table.add_column(no_wrap=True, overflow="ellipsis", max_width=14)
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        for finished in self._finished:
+            title = Text(finished.title, style=_STYLES[finished.outcome])
+            cells = [Text(finished.label), Text(self._result(finished)), Text(_times(finished))]
+            table.add_row(title, *([Text(finished.name)] if wide else []), *cells)
+        return table
+
+
+def _table(header: bool) -> Table:
+    return Table(box=None, expand=True, show_header=header, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def _label(parameters: Mapping[str, Any], seed: int, row: str | None) -> str:
+    """The paper's row, if it is one, and the parameters by the last parts of their names, less the words all end with."""
+    names = [name.rsplit(".", 1)[-1].split("_") for name in parameters]
+    while len(names) > 1 and len({words[-1] for words in names}) == 1 and all(len(words) > 1 for words in names):
+        names = [words[:-1] for words in names]
+    values = [f"{'_'.join(words)}={_compact(value)}" for words, value in zip(names, parameters.values(), strict=True)]
+    return " ".join([*([f"({row})"] if row else []), *values, f"seed={seed}"])
+
+
+def _compact(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _value(name: str, value: float) -> str:
+    """A metric for people: accuracies in percent with one decimal, all else with three significant digits."""
+    is_fraction = any(word in name.rsplit("/", 1)[-1] for word in ("accuracy", "top1", "top5", "map"))
+    return f"{100 * value:.1f}%" if is_fraction else f"{value:.3g}"
+
+
+def _latest_loss(stage: str, metrics: Mapping[str, Any]) -> str:
+    value = metrics.get(f"{stage}/loss")
+    return _value("loss", value) if isinstance(value, float) else ""
+
+
+def _latest_accuracy(stage: str, metrics: Mapping[str, Any]) -> str:
+    """The stage's accuracy, on validation clips where it has one."""
+    names = [name for name in metrics if name.startswith(f"{stage}/") and ("top1" in name or "accuracy" in name)]
+    if not names:
+        return ""
+    name = next((name for name in names if name.startswith(f"{stage}/val_")), names[0])
+    return _value(name, metrics[name])
+
+
+def _times(finished: _Finished) -> str:
+    if not finished.reused:
+        return _duration(finished.seconds)
+    return f"saved {_duration(finished.saved)}" if finished.saved else ""
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

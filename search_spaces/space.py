@@ -1,0 +1,134 @@
+"""What a search space is, and finding one by name.
+
+A space says which settings vary, over what range, which of the paper's own rows come first, and by what a trial is judged.
+It is define-by-run: `suggest` may ask for a parameter only when another has a certain value.
+
+A space of your own is a file with a `SPACE`: `--space path/to/mine.py`, or `--space package.module:SPACE`.
+`check_space` is the conformance check that the tests run on every space; run it on yours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from trainables.settings import ExperimentSettings, SettingsError, flat, with_values
+
+Parameters = dict[str, Any]
+
+
+class Suggest(Protocol):
+    """The part of an Optuna trial that a space may use; names are dotted setting names."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float: ...
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration that the paper reports, by the label its table gives it."""
+
+    label: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space.
+
+    base: settings that all its trials share. rows: the paper's own configurations, run first. suggest: draws the parameters
+    of one further trial. grid: all points of an exhaustive search. objective: the metric that decides, on validation data.
+    lookahead: a proposal is made from the results of all trials at least this many positions before it, and of no others; so
+    proposals depend neither on the number of workers nor on which trial happens to end first.
+    """
+
+    name: str
+    summary: str
+    rows: tuple[Row, ...]
+    suggest: Callable[[Suggest], Parameters]
+    grid: Callable[[], list[Parameters]]
+    base: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "validation/top1"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    table: str | None = None
+    trials: int = 12
+    lookahead: int = 4
+
+
+class SpaceError(ValueError):
+    """No such space, or one that breaks the contract; the message says what is valid."""
+
+
+def space_names() -> list[str]:
+    """Names of the spaces that come with the project."""
+    package = importlib.import_module("search_spaces")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "space")
+
+
+def find_space(name: str) -> Space:
+    """The space of this name, of a file, or of `package.module:ATTRIBUTE`. Raises SpaceError."""
+    if name in space_names():
+        module = importlib.import_module(f"search_spaces.{name}")
+    elif name.endswith(".py"):
+        if not Path(name).is_file():
+            raise SpaceError(f"there is no file {name}")
+        specification = importlib.util.spec_from_file_location(Path(name).stem, name)
+        assert specification is not None and specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+    elif ":" in name:
+        try:
+            module = importlib.import_module(name.partition(":")[0])
+        except ImportError as error:
+            raise SpaceError(f"cannot import the space {name}: {error}") from None
+    else:
+        raise SpaceError(
+            f"unknown space '{name}'; valid spaces: {', '.join(space_names())}, a file.py, or package.module:SPACE"
+        )
+    attribute = name.partition(":")[2] or "SPACE"
+    space = getattr(module, attribute, None)
+    if not isinstance(space, Space):
+        raise SpaceError(f"{name}: '{attribute}' is not a search_spaces.space.Space")
+    return space
+
+
+class _Lowest:
+    """Answers every suggestion with the lower end of its range."""
+
+    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
+        return low
+
+    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> int:
+        return low
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return choices[0]
+
+
+def check_space(space: Space, settings: ExperimentSettings) -> None:
+    """Raises SpaceError or SettingsError unless every configuration the space names is valid for `settings`.
+
+    Checked: base, rows, grid and one suggestion validate; rows are distinct; what is suggested is what the rows vary; the
+    objective is not a test metric.
+    """
+    if space.objective.startswith("test/"):
+        raise SpaceError(f"{space.name}: the objective '{space.objective}' is a test metric; a search sees validation only")
+    based = with_values(settings, space.base)
+    suggested = space.suggest(_Lowest())
+    for what, parameters in [("row", row.parameters) for row in space.rows] + [("grid", point) for point in space.grid()]:
+        with_values(based, parameters)
+        if unknown := set(parameters) - set(flat(based)):
+            raise SpaceError(f"{space.name}: a {what} names {sorted(unknown)}, which are no settings")
+    try:
+        with_values(based, suggested)
+    except SettingsError as error:
+        raise SpaceError(f"{space.name}: suggest() gives an invalid configuration: {error}") from None
+    labels = [row.label for row in space.rows]
+    if len(set(labels)) < len(labels):
+        raise SpaceError(f"{space.name}: two rows have the same label")

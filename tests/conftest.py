@@ -1,0 +1,67 @@
+"""An experiment that runs in about a second, and directories for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables.runtime import Runtime
+from trainables.settings import ExperimentSettings, preset, with_values
+
+TINY: dict[str, Any] = {
+    "data.embedded.classes": 6,
+    "data.embedded.train": 2,
+    "data.embedded.validation": 1,
+    "data.embedded.test": 1,
+    "data.embedded.frames": 20,
+    "data.embedded.height": 16,
+    "data.embedded.width": 16,
+    "video.clip_frames": 8,
+    "video.height": 16,
+    "video.width": 16,
+    "video.crop": 12,
+    "backbone.width": 4,
+    "auxskd.epochs": 2,
+    "auxskd.batch_size": 5,
+    "auxskd.memory_bank": 16,
+    "auxskd.projection": 8,
+    "auxskd.predictor_hidden": 8,
+    "pretext.epochs": 2,
+    "pretext.batch_size": 5,
+    "pretext.clips_per_video": 1,
+    "pretext.validation_clips": 1,
+    "finetune.epochs": 2,
+    "finetune.batch_size": 5,
+    "finetune.dropout": 0.2,
+    "evaluation.clips": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_values() -> dict[str, Any]:
+    """Settings by dotted name that shrink preset `demo`: 6 classes, 2 training videos each, 2 epochs per stage."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ExperimentSettings:
+    return with_values(preset("demo"), TINY)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache directory that all tests share: the tiny embedded clips are drawn once."""
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, clips: Path) -> Callable[..., Runtime]:
+    """Makes a Runtime with a store of its own below the test's directory."""
+
+    def make(store: str = "store", **changes: Any) -> Runtime:
+        return Runtime(**{"store": tmp_path / store, "cache": clips, "device": "cpu", **changes})
+
+    return make

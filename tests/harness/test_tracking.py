@@ -1,0 +1,376 @@
+"""W&B in a process of its own: offline files are complete, and nothing that goes wrong there reaches the sweep."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import tracking
+from harness.tracking import Tracker, run_id
+
+ROOT = Path(tracking.__file__).parents[1]
+FAKE_KEY = "0123456789abcdef" * 5 + "012345"
+NOTHING_LISTENS = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_") or name == "NETRC"]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+
+
+@dataclass
+class Written:
+    """What one .wandb file says about a run."""
+
+    id: str = ""
+    name: str = ""
+    group: str = ""
+    project: str = ""
+    tags: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+
+
+def read_run(path: Path) -> Written:
+    """Read a .wandb file: 7 bytes of header, then LevelDB log blocks of 32 KiB that hold protobuf records."""
+    records: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
+    content, position, message = path.read_bytes(), 7, b""
+    run = Written()
+    while position + 7 <= len(content):
+        if (left := 32768 - position % 32768) < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, position)
+        message += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (2, 3):  # the first or a middle part of a record
+            continue
+        record = records.Record()
+        record.ParseFromString(message)
+        message = b""
+        if record.HasField("run"):
+            run.id, run.name, run.group = record.run.run_id, record.run.display_name, record.run.run_group
+            run.project, run.tags = record.run.project, list(record.run.tags)
+            run.config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        elif record.HasField("history"):
+            run.history.append({_key(item): json.loads(item.value_json) for item in record.history.item})
+        elif record.HasField("summary"):
+            run.summary |= {_key(item): json.loads(item.value_json) for item in record.summary.update}
+        elif record.HasField("exit"):
+            run.exit_code = record.exit.exit_code
+    return run
+
+
+def _key(item: Any) -> str:
+    return item.key or "/".join(item.nested_key)
+
+
+def read_runs(directory: Path, pattern: str = "offline-run-*") -> list[Written]:
+    return [read_run(path) for path in sorted((directory / "wandb").glob(f"{pattern}/*.wandb"))]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened in time"
+        time.sleep(0.05)
+
+
+def test_offline_files_hold_everything_that_was_sent(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    tracker = Tracker("auto", tmp_path, "temperatures", warnings.append)
+    begin = time.monotonic()
+    for i in range(20):
+        tracker.start(f"t{i}", f"trial {i}", {"auxskd.teacher_temperature": 0.01 * i, "path": tmp_path}, ["demo", "x" * 99])
+        for epoch in range(5):
+            loss = math.nan if epoch == 2 else 1 / (epoch + 1)
+            tracker.log(f"t{i}", epoch, {"pretext/loss": loss, "pretext/segment_accuracy": 0.25})
+        tracker.finish(f"t{i}", "failed" if i == 3 else "complete", {"test/top1": i / 20, "finetune/loss": math.inf})
+    sent = time.monotonic() - begin
+    tracker.close(30)
+    print(f"20 runs with 5 epochs: sent in {sent:.3f} s, written in {time.monotonic() - begin:.2f} s")
+
+    assert warnings == []
+    assert sent < 0.5
+    runs = {run.id: run for run in read_runs(tmp_path)}
+    assert sorted(runs) == sorted(run_id("temperatures", f"t{i}") for i in range(20))
+    for i in range(20):
+        run = runs[run_id("temperatures", f"t{i}")]
+        assert (run.name, run.group, run.project, run.tags) == (
+            f"trial {i}",
+            "temperatures",
+            "auxgraph",
+            ["demo", "x" * 64],
+        )
+        assert run.config["auxskd.teacher_temperature"] == pytest.approx(0.01 * i)
+        assert run.config["path"] == str(tmp_path)
+        assert [row["_step"] for row in run.history] == [0, 1, 2, 3, 4]
+        losses = [float(row["pretext/loss"]) for row in run.history]
+        assert losses == pytest.approx([1, 1 / 2, math.nan, 1 / 4, 1 / 5], nan_ok=True)
+        assert run.summary["outcome"] == ("failed" if i == 3 else "complete")
+        assert run.summary["test/top1"] == pytest.approx(i / 20)
+        assert run.exit_code == (1 if i == 3 else 0)
+    assert str(tmp_path / "wandb") in tracker.description and "wandb sync" in tracker.description
+
+
+DRIVER = """
+import os, signal, sys, time
+from pathlib import Path
+from harness.tracking import Tracker
+tracker = Tracker("offline", Path(sys.argv[1]), "sweep", print)
+tracker.start("a", "first", {"lr": 0.1})
+tracker.log("a", 1, {"pretext/loss": 2.0})
+while not tracker._lines.empty():
+    time.sleep(0.01)
+time.sleep(0.1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_after_a_kill_of_the_sweep_the_same_run_goes_on(tmp_path: Path) -> None:
+    driver = subprocess.run([sys.executable, "-c", DRIVER, str(tmp_path)], cwd=ROOT, check=False)
+    assert driver.returncode == -signal.SIGKILL
+    wait_for(lambda: any(run.exit_code is not None for run in read_runs(tmp_path)))
+
+    warnings: list[str] = []
+    tracker = Tracker("offline", tmp_path, "sweep", warnings.append)
+    tracker.start("a", "first", {"lr": 0.1})
+    tracker.log("a", 2, {"pretext/loss": 1.0})
+    tracker.finish("a", "complete", {})
+    tracker.log("a", 3, {"pretext/loss": 0.0})  # too late: ignored
+    tracker.close(20)
+
+    assert warnings == []
+    before, after = read_runs(tmp_path)
+    assert before.id == after.id == run_id("sweep", "a")
+    assert [row["_step"] for row in before.history + after.history] == [1, 2]
+    assert (before.summary["outcome"], before.exit_code) == ("interrupted", 0)
+    assert (after.summary["outcome"], after.exit_code) == ("complete", 0)
+
+
+def test_an_unreachable_server_costs_one_warning_and_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", FAKE_KEY)
+    monkeypatch.setenv("WANDB_BASE_URL", NOTHING_LISTENS)
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
+    warnings: list[str] = []
+    tracker = Tracker("auto", tmp_path, "s", warnings.append)
+    assert tracker.mode == "online"
+    for trial in "ab":
+        begin = time.monotonic()
+        tracker.start(trial, trial, {})
+        tracker.log(trial, 1, {"loss": 1.0})
+        assert time.monotonic() - begin < 0.1
+    assert tracker._child
+    assert FAKE_KEY not in Path(f"/proc/{tracker._child.pid}/cmdline").read_text()
+    for trial in "ab":
+        tracker.finish(trial, "complete", {})
+    tracker.close(25)
+
+    assert len(warnings) == 1 and "offline" in warnings[0] and "connection refused" in warnings[0]
+    runs = read_runs(tmp_path)
+    assert [(run.id, len(run.history), run.exit_code) for run in runs] == [(run_id("s", t), 1, 0) for t in "ab"]
+    assert tracker.description.startswith("offline")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == tracking.LOG_NAME for path in files)
+    assert [path for path in files if FAKE_KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("key", [None, "short"])
+def test_online_without_a_valid_key_goes_on_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", NOTHING_LISTENS)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    warnings: list[str] = []
+    tracker = Tracker("online", tmp_path, "s", warnings.append)
+    tracker.start("a", "a", {})
+    tracker.finish("a", "complete", {})
+    tracker.close(20)
+    assert len(warnings) == 1 and "API key" in warnings[0]
+    assert [run.summary["outcome"] for run in read_runs(tmp_path)] == ["complete"]
+
+
+def test_a_child_that_dies_costs_one_warning(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    tracker = Tracker("offline", tmp_path, "s", warnings.append)
+    tracker.start("a", "a", {})
+    assert tracker._child
+    os.kill(tracker._child.pid, signal.SIGKILL)
+    wait_for(lambda: warnings)
+    for epoch in range(100):
+        tracker.log("a", epoch, {"loss": 1.0})
+    tracker.start("b", "b", {})
+    tracker.close(5)
+    assert len(warnings) == 1 and "exit code -9" in warnings[0]
+
+
+def test_a_stuck_child_is_left_alone_and_ends_by_itself(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    tracker = Tracker("offline", tmp_path, "s", warnings.append)
+    tracker.start("a", "a", {})
+    assert tracker._child
+    tracker._child.send_signal(signal.SIGSTOP)
+    tracker.log("a", 1, {f"m{i}": 0.0 for i in range(100)})
+    begin = time.monotonic()
+    tracker.close(0.2)
+    assert time.monotonic() - begin < 1
+    assert len(warnings) == 1 and "background" in warnings[0]
+    tracker._child.send_signal(signal.SIGCONT)
+    assert tracker._child.wait(20) == 0
+    (run,) = read_runs(tmp_path)
+    assert (len(run.history), run.summary["outcome"]) == (1, "interrupted")
+
+
+def test_without_wandb_the_sweep_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wandb.py").write_text("raise ImportError('no wandb here')")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import harness.tracking as t; sys.exit(t._serve())"
+    monkeypatch.setattr(tracking, "_CHILD_COMMAND", ["-c", program])
+    warnings: list[str] = []
+    tracker = Tracker("offline", tmp_path / "run", "s", warnings.append)
+    tracker.start("a", "a", {})
+    tracker.close(10)
+    assert len(warnings) == 1 and "no wandb here" in warnings[0]
+
+
+def test_an_unwritable_directory_costs_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    warnings: list[str] = []
+    tracker = Tracker("offline", tmp_path / "file", "s", warnings.append)
+    for trial in "ab":
+        tracker.start(trial, trial, {})
+        tracker.log(trial, 1, {"loss": 1.0})
+    tracker.close(5)
+    assert len(warnings) == 1 and str(tmp_path / "file") in warnings[0]
+
+
+def test_disabled_starts_nothing(tmp_path: Path) -> None:
+    tracker = Tracker("disabled", tmp_path / "run", "s", pytest.fail)
+    tracker.start("a", "a", {})
+    tracker.log("a", 1, {"loss": 1.0})
+    tracker.finish("a", "complete", {})
+    tracker.close(1)
+    assert tracker._child is None and not (tmp_path / "run").exists() and tracker.description == "disabled"
+
+
+class FakeWandb:
+    """Stands for the wandb module: online runs never finish their upload."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[str, str]] = []
+        self.Settings = SimpleNamespace
+
+    def init(self, *, id: str, mode: str, **_: Any) -> Any:
+        self.opened.append((id, mode))
+
+        def finish(exit_code: int) -> None:
+            if mode == "online":
+                raise TimeoutError("no end of upload")
+
+        return SimpleNamespace(log=lambda metrics, step: None, summary={}, project_url="the project", finish=finish)
+
+    def teardown(self) -> None:
+        raise ConnectionResetError
+
+
+Child = tuple[tracking._Runs, FakeWandb, list[str]]
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Child:
+    wandb, events = FakeWandb(), list[str]()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    runs = tracking._Runs(lambda event, **_: events.append(event), "online", str(tmp_path), "auxgraph", "s")
+    return runs, wandb, events
+
+
+def test_an_upload_that_hangs_sends_every_run_offline(child: Child) -> None:
+    runs, wandb, events = child
+    for trial in "ab":
+        runs.do("start", trial=trial, id=trial)
+    runs.do("finish", trial="a", outcome="complete", summary={})
+    runs.do("log", trial="b", step=1, metrics={"loss": 1.0})
+    runs.do("finish", trial="b", outcome="complete", summary={})
+    assert wandb.opened == [("a", "online"), ("b", "online"), ("a", "offline"), ("b", "offline")]
+    assert events == ["online", "online", "offline"]
+
+
+def test_a_full_disk_is_noticed(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match="No space left"):
+        child[0].do("start", trial="a", id="a")
+    assert child[2] == []
+
+
+def test_what_a_user_is_shown_has_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", FAKE_KEY)
+    assert tracking._reason(ValueError(f"bad\n key {FAKE_KEY}!")) == "bad key ***!"
+
+
+@pytest.mark.parametrize(
+    ("environment", "files", "mode"),
+    [
+        ({}, {}, "offline"),
+        ({"WANDB_API_KEY": ""}, {}, "offline"),
+        ({"WANDB_API_KEY": FAKE_KEY}, {}, "online"),
+        ({"WANDB_API_KEY": FAKE_KEY, "WANDB_MODE": "offline"}, {}, "offline"),
+        ({"WANDB_API_KEY": FAKE_KEY, "WANDB_MODE": "dryrun"}, {}, "offline"),
+        ({"WANDB_MODE": "online"}, {}, "online"),
+        ({"WANDB_MODE": "disabled"}, {}, "disabled"),
+        ({}, {".netrc": f"machine api.wandb.example login user password {FAKE_KEY}"}, "online"),
+        ({}, {".netrc": f"machine other.example login user password {FAKE_KEY}"}, "offline"),
+        ({"WANDB_BASE_URL": "http://a.example:80"}, {".netrc": "machine a.example:80 login u password p"}, "online"),
+        ({"WANDB_BASE_URL": "http://a.example"}, {".netrc": "machine api.wandb.example login u password p"}, "offline"),
+        ({}, {".netrc": "machine"}, "offline"),
+        ({}, {".config/wandb/settings": f"[default]\napi_key = {FAKE_KEY}%"}, "online"),
+        ({"WANDB_API_KEY": FAKE_KEY}, {"wandb/settings": "[default]\nmode = offline"}, "offline"),
+        ({}, {".config/wandb/settings": "not a settings file"}, "offline"),
+    ],
+)
+def test_auto_is_online_where_a_key_is_configured(
+    environment: dict[str, str], files: dict[str, str], mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for name, content in files.items():
+        path = tmp_path / "home" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert Tracker("auto", tmp_path, "s", pytest.fail).mode == mode
+
+
+def test_an_unknown_wandb_mode_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "banana")
+    warnings: list[str] = []
+    assert Tracker("auto", tmp_path, "s", warnings.append).mode == "offline"
+    assert len(warnings) == 1 and "banana" in warnings[0]
+
+
+@given(st.text(), st.text())
+def test_run_ids_are_valid_and_stable(sweep: str, trial: str) -> None:
+    name = run_id(sweep, trial)
+    assert name == run_id(sweep, trial) and len(name) <= 64
+    assert name.isascii() and all(c.isalnum() or c in "-_" for c in name)
+    assert name != run_id(sweep, trial + "x")

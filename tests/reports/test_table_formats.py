@@ -1,0 +1,120 @@
+"""Written formats: escaping, well-formedness, and CSV numbers against the comparison they come from."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.ledger import Record
+from reports.auxskd_tables import TABLE3
+from reports.comparable_groups import read_trials
+from reports.paper_comparison import compare
+from reports.table_formats import FilledTable, comma_separated, html, latex, markdown, show
+
+AWKWARD = r"a|b <script> & 50% #1 $x_y^z {~} \end{document}"
+
+
+@pytest.fixture
+def awkward(make_trial: Callable[..., Record]) -> list[FilledTable]:
+    trial = make_trial(0.02, 0.02, 0, 60.0, settings={"backbone.family": AWKWARD})
+    return [FilledTable(TABLE3, compare(TABLE3, [trial]))]
+
+
+@pytest.fixture
+def filled(samples: Path) -> list[FilledTable]:
+    return [FilledTable(TABLE3, compare(TABLE3, read_trials(samples)))]
+
+
+class _Tags(HTMLParser):
+    """Open tags, and the text seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_html_is_well_formed_self_contained_and_escaped(awkward: list[FilledTable]) -> None:
+    page = html(awkward)
+    parser = _Tags()
+    parser.feed(page)
+    assert parser.open == []
+    assert AWKWARD in parser.text
+    assert not any(word in page for word in ("<script", "http:", "https:", "src="))
+
+
+def test_latex_is_balanced_and_escaped(awkward: list[FilledTable]) -> None:
+    text = latex(awkward)
+    assert text.count("\\begin{") == text.count("\\end{")
+    assert "\\end{document}" not in text
+    assert r"50\% \#1 \$x\_y\textasciicircum{}z \{\textasciitilde{}\} \textbackslash{}end\{document\}" in text
+    bare = text.replace("\\{", "").replace("\\}", "")
+    assert bare.count("{") == bare.count("}")
+
+
+def test_latex_rows_have_as_many_cells_as_their_tabular_has_columns(filled: list[FilledTable]) -> None:
+    columns = 0
+    for line in latex(filled).splitlines():
+        if "\\begin{tabular}" in line:
+            columns = line.count("l", line.rindex("{"))
+        elif " & " in line:
+            assert line.count(" & ") + 1 == columns
+    assert columns == 5
+
+
+def test_markdown_rows_have_as_many_cells_as_the_heading_and_no_raw_html(
+    awkward: list[FilledTable], filled: list[FilledTable]
+) -> None:
+    assert "\\<script\\>" in markdown(awkward)
+    widths = {len(line) for line in markdown(filled).split("\n\n")[4].splitlines()}
+    assert len(widths) == 1
+
+
+def test_csv_holds_the_numbers_of_the_comparison(filled: list[FilledTable]) -> None:
+    lines = list(csv.DictReader(io.StringIO(comma_separated(filled))))
+    assert len(lines) == 7 * len(filled[0].comparisons)
+    by_cell = {(int(line["group"]), line["row"]): line for line in lines}
+    for number, comparison in enumerate(filled[0].comparisons, start=1):
+        for compared in comparison.rows:
+            line = by_cell[number, compared.row.label]
+            assert float(line["published"]) == compared.row.published
+            assert int(line["seeds"]) == len(compared.cell.by_seed)
+            if compared.cell.estimate is None:
+                assert line["mean"] == line["low"] == line["high"] == ""
+            else:
+                assert float(line["mean"]) == pytest.approx(compared.cell.estimate.mean, abs=1e-4)
+            assert line["verdict"] == ("reference" if compared.effect is None else compared.effect.verdict)
+
+
+def test_csv_of_no_trials_has_a_row_per_row_of_the_paper() -> None:
+    lines = list(csv.DictReader(io.StringIO(comma_separated([FilledTable(TABLE3, compare(TABLE3, []))]))))
+    assert [line["row"] for line in lines] == [row.label for row in TABLE3.rows]
+    assert {line["group"] for line in lines} == {""}
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_terminal_shows_every_row_and_verdict(filled: list[FilledTable], width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    show(filled, console)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "not comparable to the paper's" in " ".join(lines)
+    if width == 80:
+        assert any(line.split()[:4] == ["0.02", "0.02", "76.3", "62.8"] for line in lines)
+        assert any(line.startswith(" 0.05 / 0.05") and line.rstrip().endswith("disagrees") for line in lines)

@@ -1,0 +1,111 @@
+"""The command `python reports/tables.py`: golden files, exit codes, messages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.ledger import Ledger
+from reports.tables import app
+
+ROOT = Path(__file__).parents[2]
+FORMATS = ("md", "tex", "csv", "html")
+runner = CliRunner()
+
+
+def tables(*arguments: object) -> tuple[int, str, str]:
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_sample_ledger_gives_the_golden_file_twice(name: str, samples: Path, golden: Path, tmp_path: Path) -> None:
+    expected = (golden / f"auxskd_table3.{name}").read_bytes()
+    for directory in ("once", "twice"):
+        code, _, _ = tables("auxskd/table3", "--runs-dir", samples, "--format", name, "--out", tmp_path / directory)
+        assert code == 0
+        assert (tmp_path / directory / f"auxskd_table3.{name}").read_bytes() == expected
+        assert len(list((tmp_path / directory).iterdir())) == 1
+
+
+def test_script_runs_from_anywhere_and_prints_the_golden_markdown(samples: Path, golden: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "reports" / "tables.py"), "auxskd/table3", "--runs-dir", str(samples)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (golden / "auxskd_table3.md").read_bytes()
+
+
+def test_file_name_chooses_the_format(samples: Path, golden: Path, tmp_path: Path) -> None:
+    code, printed, _ = tables("auxskd/table3", "--runs-dir", samples, "--out", tmp_path / "mine.tex")
+    assert code == 0
+    assert printed.strip() == str(tmp_path / "mine.tex")
+    assert (tmp_path / "mine.tex").read_bytes() == (golden / "auxskd_table3.tex").read_bytes()
+
+
+def test_no_ledger_marks_every_cell_missing(tmp_path: Path) -> None:
+    code, printed, _ = tables("auxskd/table3", "--runs-dir", tmp_path / "absent")
+    assert code == 0
+    assert printed.count("- (0/1)") == 7
+    assert "76.3" in printed
+
+
+def test_one_sweep_only(samples: Path) -> None:
+    code, printed, _ = tables("auxskd/table3", "--runs-dir", samples, "--sweep", "sample-small")
+    assert code == 0
+    assert "74.4 (n=1)" in printed
+    assert "62.8" not in printed
+
+
+def test_list_names_every_table() -> None:
+    code, printed, _ = tables("--list")
+    assert code == 0
+    assert printed.startswith("auxskd/table3  ")
+
+
+def test_unknown_table_and_sweep_exit_2_and_list_the_valid_ones(samples: Path) -> None:
+    code, _, message = tables("auxskd/table33")
+    assert (code, message) == (2, "unknown table 'auxskd/table33'; valid tables: auxskd/table3\n")
+    code, _, message = tables("--runs-dir", samples, "--sweep", "none")
+    assert code == 2
+    assert "valid sweeps: sample-demo, sample-short, sample-small" in message
+
+
+def test_unknown_format_exits_2() -> None:
+    assert tables("--format", "docx")[0] == 2
+
+
+def test_line_that_is_no_record_exits_1_naming_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "ledger.jsonl").write_text('{"trial": 3}\n')
+    code, _, message = tables("--runs-dir", tmp_path)
+    assert code == 1
+    assert "ledger.jsonl, line 1" in message
+
+
+def test_record_whose_data_is_not_described_exits_1_naming_the_trial(make_trial: Any, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Ledger(tmp_path / "a").append(make_trial(0.02, 0.02, 0, 60.0, data={"downstream": {"dataset": "ucf101"}}))
+    code, _, message = tables("--runs-dir", tmp_path)
+    assert code == 1
+    assert message.startswith("trial 0.02-0.02-0: its data lacks what docs/ledger.md says (fingerprint: Field required)")
+
+
+def test_output_that_cannot_be_written_exits_1_and_leaves_nothing(samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, message = tables("--runs-dir", samples, "--out", tmp_path / "file" / "below")
+    assert code == 1
+    assert "cannot write" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_module_bears_the_name_of_another_package() -> None:
+    taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions())
+    assert not {path.stem for path in (ROOT / "reports").glob("*.py")} & taken - {"tables"}

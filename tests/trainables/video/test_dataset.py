@@ -1,0 +1,139 @@
+"""The clip dataset: a sample is a function of (seed, stream, epoch, index) and of nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.settings import AugmentationSettings, VideoSettings
+from trainables.video.cache import FrameCache
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader, generator, network_clips
+from trainables.video.layouts import DataError, Video
+from trainables.video.sampling import SampledClips, consecutive_clip, uniform_clips
+
+VIDEO = VideoSettings(clip_frames=4, height=24, width=32, crop=16)
+FRAMES = (24, 30, 3, 40, 28)
+
+
+@pytest.fixture
+def videos(tmp_path: Path, write_video: Callable[..., Path]) -> list[Video]:
+    return [
+        Video(f"{number}.mp4", write_video(tmp_path / f"{number}.mp4", frames, seed=number), number, str(number), frames)
+        for number, frames in enumerate(FRAMES)
+    ]
+
+
+def dataset(videos: list[Video], cache: Path | None, **changes: Any) -> ClipDataset:
+    options = {"seed": 0, "stream": "test", "clips_per_video": 2} | changes
+    sampler = options.pop("sampler", functools.partial(consecutive_clip, length=4))
+    augmentation = options.pop("augmentation", AugmentationSettings())
+    return ClipDataset(videos, sampler, FrameCache(cache, 2**30 if cache else 0), VIDEO, augmentation, **options)
+
+
+def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(torch.as_tensor(first[name]), torch.as_tensor(second[name])) for name in first
+    )
+
+
+def epoch(loader: ClipLoader, number: int) -> list[Batch]:
+    return list(loader.epoch(number))
+
+
+def test_a_sample_is_a_function_of_seed_stream_epoch_and_index(videos: list[Video], tmp_path: Path) -> None:
+    samples = dataset(videos, tmp_path / "frames")
+    reference = samples[3, 1]
+    for index in (4, 0, 2):
+        samples[3, index]
+    assert same(samples[3, 1], reference), "whatever was drawn before"
+    assert same(dataset(videos, tmp_path / "frames")[3, 1], reference)
+    assert same(dataset(videos, None)[3, 1], reference), "and with direct decoding"
+    others = {
+        "epoch": samples[4, 1],
+        "draw of the same video": samples[3, 1 + len(videos)],
+        "seed": dataset(videos, None, seed=1)[3, 1],
+        "stream": dataset(videos, None, stream="other")[3, 1],
+    }
+    for what, other in others.items():
+        assert not torch.equal(other["jitter"], reference["jitter"]), what
+
+
+def test_any_number_of_workers_gives_the_same_batches(videos: list[Video], tmp_path: Path) -> None:
+    loaders = [ClipLoader(dataset(videos, tmp_path / "frames"), 3, training=True, workers=workers) for workers in (0, 2)]
+    for number in (0, 1):
+        alone, together = (epoch(loader, number) for loader in loaders)
+        assert len(alone) == len(together) == 3
+        assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_an_epoch_shows_every_video_as_often_as_asked_in_an_order_of_its_own(videos: list[Video]) -> None:
+    loader = ClipLoader(dataset(videos, None), 5, training=True, workers=0)
+    orders = [torch.cat([batch["target"] for batch in epoch(loader, number)]).tolist() for number in (0, 1, 0)]
+    assert all(sorted(order) == sorted([*range(5)] * 2) for order in orders)
+    assert orders[0] != orders[1]
+    assert orders[0] == orders[2]
+
+
+def test_training_drops_an_incomplete_batch_and_evaluation_keeps_it_in_order(videos: list[Video]) -> None:
+    training = ClipLoader(dataset(videos, None, clips_per_video=1), 2, training=True, workers=0)
+    evaluation = ClipLoader(dataset(videos, None, clips_per_video=1), 2, training=False, workers=0)
+    assert [len(batch["target"]) for batch in epoch(training, 0)] == [2, 2]
+    assert [batch["target"].tolist() for batch in epoch(evaluation, 0)] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_batch_larger_than_the_data_set_is_the_data_set(videos: list[Video]) -> None:
+    loader = ClipLoader(dataset(videos, None, clips_per_video=1), 100, training=True, workers=0)
+    assert [len(batch["target"]) for batch in epoch(loader, 0)] == [5]
+
+
+def test_pixels_are_those_of_the_frames_asked_for(videos: list[Video]) -> None:
+    """Centre crop of resized frames, through the dataset and read one by one."""
+    sample = dataset(videos, None, augmentation=None, sampler=lambda frames, rng: uniform_clips(frames, 4, 2))[0, 1]
+    assert sample["pixels"].shape == (2, 4, 16, 16, 3)
+    assert sample["pixels"].dtype == torch.uint8
+    whole = FrameCache(None, 0).read(videos[1], range(30), (24, 32)).pixels
+    for clip, start in enumerate((0, 26)):
+        np.testing.assert_array_equal(sample["pixels"][clip].numpy(), whole[start : start + 4, 4:20, 8:24])
+
+
+def test_a_video_shorter_than_the_clip_is_counted(videos: list[Video]) -> None:
+    loader = ClipLoader(dataset(videos, None), 10, training=False, workers=0)
+    (batch,) = epoch(loader, 0)
+    assert batch["wrapped"].tolist() == [0, 0, 1, 0, 0] * 2
+    assert batch["replaced"].tolist() == [0] * 10
+
+
+def test_labels_of_a_sampler_reach_the_batch(videos: list[Video]) -> None:
+    def sampler(frames: int, rng: np.random.Generator) -> SampledClips:
+        return SampledClips(np.arange(4)[None], {"speed": frames})
+
+    (batch,) = epoch(ClipLoader(dataset(videos, None, sampler=sampler, clips_per_video=1), 5, training=False, workers=0), 0)
+    assert batch["speed"].tolist() == list(FRAMES)
+    clips: Tensor = network_clips(batch, VIDEO, torch.device("cpu"))
+    assert clips.shape == (5, 1, 3, 4, 16, 16)
+    assert clips.dtype == torch.float32
+
+
+def test_no_video_and_a_single_clip_are_errors(videos: list[Video]) -> None:
+    with pytest.raises(DataError, match="test: there is no video"):
+        dataset([], None)
+    with pytest.raises(DataError, match="one clip is too few"):
+        ClipLoader(dataset(videos[:1], None, clips_per_video=1), 4, training=True, workers=0)
+
+
+def test_generators_of_different_purposes_are_unrelated() -> None:
+    draws = {
+        (seed, stream, number): int(generator(seed, stream, number).integers(2**62))
+        for seed in (0, 1)
+        for stream in ("a", "b")
+        for number in (0, 1)
+    }
+    assert len(set(draws.values())) == 8
+    assert int(generator(1, "b", 1).integers(2**62)) == draws[1, "b", 1]

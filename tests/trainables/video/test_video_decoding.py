@@ -1,0 +1,177 @@
+"""Decoding against plain sequential decoding with PyAV, on sound, damaged and difficult files."""
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from trainables.video import decoding
+from trainables.video.decoding import DecodingError, decode, probe, read_all, read_frames
+
+CLIPS = os.environ.get("AUXGRAPH_CLIPS")
+with_clips = pytest.mark.skipif(CLIPS is None, reason="AUXGRAPH_CLIPS is not set")
+with_decord = pytest.mark.skipif("decord" not in decoding.decoder_versions(), reason="decord is not installed")
+SIZE = (36, 48)
+
+
+def real_clips() -> list[Path]:
+    if CLIPS is None:
+        return []
+    sampled = [path for path in sorted(Path(CLIPS).glob("UCF-101/*/*.avi")) if path.stem.endswith(("g04_c01", "g17_c02"))]
+    return [*sorted(Path(CLIPS).glob("originals/*/*.avi")), *sampled, *sorted(Path(CLIPS).glob("ut-*/*/*.mp4"))[::60]]
+
+
+def sequence(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """All frames, by the plainest use of PyAV."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    resized = functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    return resized.permute(0, 2, 3, 1).numpy()
+
+
+def spoil(path: Path, start: float, end: float, with_zeros: bool = True) -> Path:
+    """Overwrite the part of a file between two fractions of its length."""
+    content = bytearray(path.read_bytes())
+    first, last = int(start * len(content)), int(end * len(content))
+    noise = np.random.default_rng(0).integers(0, 256, size=last - first, dtype=np.uint8)
+    content[first:last] = bytes(last - first) if with_zeros else noise.tobytes()
+    path.write_bytes(bytes(content))
+    return path
+
+
+def assert_pure(path: Path, decoder: str | None = None) -> np.ndarray:
+    """Any frames, in any order, one by one or together, are those of reading everything; returns these."""
+    count = probe(path).frames
+    everything, replaced = decode(path, range(count), SIZE, decoder=decoder)
+    order = np.random.default_rng(0).permutation(count)
+    assert np.array_equal(read_frames(path, order.tolist(), SIZE, decoder=decoder).pixels, everything[order])
+    for index in order[:5]:
+        found, other = decode(path, [int(index)], SIZE, decoder=decoder)
+        assert np.array_equal(found[0], everything[index]) and other[0] == replaced[index]
+    return everything
+
+
+@with_clips
+@pytest.mark.parametrize("path", real_clips(), ids=lambda path: "-".join(path.parts[-3:]))
+def test_random_access_equals_sequential_decoding_on_real_clips(path: Path) -> None:
+    expected = sequence(path, SIZE)
+    found = probe(path)
+    assert found.frames == len(expected)
+    assert found.decoder == ("decord" if "decord" in decoding.decoder_versions() else "pyav")
+    assert np.array_equal(assert_pure(path, "pyav"), expected)
+    with_seeks = assert_pure(path).astype(int)
+    assert np.abs(with_seeks - expected).max() <= 2  # the decoders convert to RGB alike, up to rounding
+    assert read_all(path, SIZE).replaced == 0
+
+
+def test_windows_repeats_and_resizing(tmp_path: Path, write_video) -> None:
+    path = write_video(tmp_path / "a.mp4")
+    everything = read_all(path, SIZE)
+    assert everything.pixels.shape == (24, *SIZE, 3) and everything.pixels.dtype == np.uint8
+    window = read_frames(path, [5, 2, 5], SIZE, (3, 4, 20, 30))
+    assert np.array_equal(window.pixels, everything.pixels[[5, 2, 5], 3:23, 4:34])
+    assert np.array_equal(read_all(path, (48, 64)).pixels, sequence(path, (48, 64)))
+    with pytest.raises(ValueError, match="sticks out of frames of 36x48"):
+        read_frames(path, [0], SIZE, (20, 0, 20, 20))
+    for wrong in ([24], [-1], []):
+        for decoder in ("pyav", None):
+            with pytest.raises(IndexError):
+                read_frames(path, wrong, SIZE, decoder=decoder)
+
+
+@with_decord
+def test_decord_reads_only_files_in_which_its_seeks_are_exact(tmp_path: Path, write_video) -> None:
+    assert probe(write_video(tmp_path / "closed.avi")).decoder == "decord"
+    assert probe(write_video(tmp_path / "h264.mp4", codec="libx264", b_frames=2)).decoder == "decord"
+    open_groups = write_video(tmp_path / "open.avi", frames=40, b_frames=2)
+    assert probe(open_groups).decoder == "pyav"
+    assert np.array_equal(assert_pure(open_groups), sequence(open_groups, SIZE))
+    with_seeks = [read_frames(open_groups, [index], SIZE, decoder="decord").pixels[0] for index in range(40)]
+    assert not np.array_equal(np.stack(with_seeks), sequence(open_groups, SIZE)), "decord became exact: use it here too"
+
+
+def test_pyav_reads_everything_where_decord_is_not_installed(tmp_path: Path, write_video, monkeypatch) -> None:
+    path = write_video(tmp_path / "a.avi")
+    monkeypatch.setattr(decoding, "_installed", lambda decoder: decoder == "pyav")
+    assert decoding.decoder_versions().keys() == {"pyav"}
+    assert probe(path).decoder == "pyav"
+    assert np.array_equal(read_frames(path, range(24), SIZE, decoder="decord").pixels, sequence(path, SIZE))
+
+
+@pytest.mark.parametrize("with_zeros", [True, False], ids=["zeros", "noise"])
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mp4", "mpeg4"), ("b.mp4", "libx264")])
+@pytest.mark.parametrize(("start", "end"), [(0.05, 0.1), (0.45, 0.47), (0.35, 0.65)])
+def test_damage_is_replaced_by_earlier_frames_and_counted(
+    tmp_path: Path, write_video, capfd, name: str, codec: str, with_zeros: bool, start: float, end: float
+) -> None:
+    path = write_video(tmp_path / name, frames=60, height=120, width=160, codec=codec, gop=12)
+    sound = read_all(path, SIZE).pixels.astype(int)
+    spoil(path, start, end, with_zeros)
+    found = probe(path)
+    assert found.decoder == "pyav" and 25 <= found.frames <= 60
+    pixels, replaced = decode(path, range(found.frames), SIZE)
+    assert 0 < read_all(path, SIZE).replaced == replaced.sum() < 40
+    assert np.array_equal(assert_pure(path), pixels)
+    assert pixels.reshape(found.frames, -1).std(axis=1).min() > 20, "a frame is black or grey"
+    for index in np.flatnonzero(replaced):
+        earlier = np.flatnonzero(~replaced[:index])
+        source = earlier[-1] if earlier.size else np.flatnonzero(~replaced)[0]
+        assert np.array_equal(pixels[index], pixels[source])
+    if name.endswith("mp4"):  # the index of an mp4 keeps frames in their places; in an avi those after a gap move up
+        intact = np.abs(pixels - sound[: found.frames]).reshape(found.frames, -1).max(axis=1) <= 2
+        assert (~intact & ~replaced).sum() <= int(codec == "libx264" and not with_zeros)  # noise may decode without error
+    assert capfd.readouterr().err == ""
+
+
+def test_a_video_cut_off_has_the_frames_before_the_cut(tmp_path: Path, write_video) -> None:
+    path = write_video(tmp_path / "a.avi", frames=60, height=120, width=160)
+    expected = sequence(path, SIZE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    found = probe(path)
+    assert 20 <= found.frames <= 35
+    frames = read_all(path, SIZE)
+    assert frames.replaced == 0 and np.array_equal(frames.pixels, expected[: found.frames])
+
+
+def test_files_that_are_no_videos_are_refused_with_the_reason(tmp_path: Path, write_video) -> None:
+    def refused(name: str, content: bytes) -> str:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DecodingError) as caught:
+            probe(tmp_path / name)
+        return str(caught.value)
+
+    whole = write_video(tmp_path / "whole.mp4").read_bytes()
+    assert refused("empty.avi", b"") == "empty file"
+    assert "another kind of file" in refused("text.avi", b"this is no video\n" * 100)
+    assert "cut off before its index" in refused("cut.mp4", whole[: len(whole) // 2])
+    assert "another kind of file" in refused("zeros.mp4", bytes(10_000))
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 8000
+        container.mux(stream.encode(silence))
+        container.mux(stream.encode())
+    assert refused("sound.mp4", (tmp_path / "sound.mp4").read_bytes()) == "no video stream"
+    with pytest.raises(DecodingError, match="cannot be read: No such file"):
+        probe(tmp_path / "absent.avi")
+
+
+def test_a_changed_file_is_probed_again(tmp_path: Path, write_video) -> None:
+    path = write_video(tmp_path / "a.avi", frames=9)
+    assert probe(path).frames == 9
+    assert probe(write_video(path, frames=12)).frames == 12
+
+
+@pytest.mark.parametrize("name", ["odd size.avi", "кадр №1.mkv", "ONE.MPG"])
+def test_odd_sizes_and_names(tmp_path: Path, write_video, name: str) -> None:
+    codec = "mpeg2video" if name.endswith("MPG") else "mpeg4"
+    height, width = (127, 171) if name.startswith("odd") else (48, 64)
+    path = write_video(tmp_path / name, frames=13, height=height, width=width, codec=codec, b_frames=int(codec != "mpeg4"))
+    found = probe(path)
+    assert (found.frames, found.height, found.width) == (13, height, width)
+    assert np.abs(assert_pure(path).astype(int) - sequence(path, SIZE)).max() <= 2

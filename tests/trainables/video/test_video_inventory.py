@@ -1,0 +1,81 @@
+"""The inventory against files of which it is known what is wrong with them."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trainables.video import inventory
+from trainables.video.inventory import take_inventory
+from trainables.video.layouts import DataError, DataSource, VideoSet, read_videos
+
+
+@pytest.fixture
+def videos(tmp_path: Path, write_video) -> VideoSet:
+    """Two classes of four good videos each; class b has four bad ones, too."""
+    root = tmp_path / "videos"
+    for label in "ab":
+        for index in range(4):
+            write_video(root / label / f"{index}.avi", frames=8 + index)
+    write_video(root / "b" / "one.mp4", frames=1)
+    (root / "b" / "empty.avi").touch()
+    (root / "b" / "text.avi").write_text("no video")
+    whole = write_video(root / "b" / "cut.mp4", frames=20).read_bytes()
+    (root / "b" / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    return read_videos("folder", DataSource(root, None), split=1, validation_fraction=0.25)
+
+
+def everything(videos: VideoSet) -> list:
+    return [*videos.train, *videos.validation, *videos.test]
+
+
+def test_unusable_videos_are_skipped_with_the_reason_and_the_others_counted(videos: VideoSet, tmp_path: Path) -> None:
+    taken = take_inventory(videos, tmp_path)
+    assert {item.name: item.reason.split(":")[0] for item in taken.skipped} == {
+        "b/one.mp4": "one frame",
+        "b/empty.avi": "empty file",
+        "b/text.avi": "not a readable video",
+        "b/cut.mp4": "not a readable video",
+    }
+    assert {video.name: video.frames for video in everything(taken)} == {
+        f"{label}/{index}.avi": 8 + index for label in "ab" for index in range(4)
+    }
+    assert all(video.decoder for video in everything(taken))
+
+
+def test_a_second_inventory_probes_nothing_but_what_changed(videos: VideoSet, tmp_path: Path, write_video, monkeypatch) -> None:
+    first = take_inventory(videos, tmp_path)
+    probed = []
+    original = inventory.probe
+    monkeypatch.setattr(inventory, "probe", lambda path: probed.append(path.name) or original(path))
+    assert take_inventory(videos, tmp_path) == first and probed == []
+    write_video(tmp_path / "videos" / "a" / "2.avi", frames=30)
+    again = take_inventory(videos, tmp_path)
+    assert probed == ["2.avi"] and 30 in {video.frames for video in everything(again)}
+    probed.clear()
+    monkeypatch.setattr(inventory, "decoder_versions", dict)
+    for video in everything(videos):
+        os.utime(video.path)
+    assert take_inventory(videos, tmp_path) == again and probed == [], "without decoders, what was found holds"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"rules": 1, "videos": {"a/0.avi": {"frames": 3}}}', '{"rules": 0}'])
+def test_a_damaged_file_of_findings_is_ignored_and_replaced(videos: VideoSet, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "inventory-folder.json"
+    file.write_text(content)
+    taken = take_inventory(videos, tmp_path)
+    assert len(everything(taken)) == 8
+    assert len(inventory._load(file)) == 12
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
+
+
+def test_findings_that_cannot_be_written_are_done_without(videos: VideoSet, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert len(everything(take_inventory(videos, tmp_path / "file"))) == 8
+
+
+def test_a_class_without_training_videos_is_an_error(videos: VideoSet, tmp_path: Path) -> None:
+    bad = tuple(video for video in videos.train if video.label == 0 or video.name in ("b/text.avi", "b/empty.avi"))
+    with pytest.raises(DataError, match=r"no training video of 1 of 2 classes: b\. .*skipped: .*b/"):
+        take_inventory(replace(videos, train=bad), tmp_path)

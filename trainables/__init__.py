@@ -1,0 +1,1 @@
+"""What one trial computes: settings, stages, their store. Knows nothing of Ray, Optuna or W&B."""

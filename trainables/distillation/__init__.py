@@ -1,0 +1,1 @@
+"""Losses by which one network teaches another."""

@@ -1,0 +1,1 @@
+"""Networks. A new one is a new file here."""

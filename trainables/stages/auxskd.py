@@ -1,0 +1,50 @@
+"""The auxiliary pretraining stage: similarity-based distillation between two views of each video (Sec. 3.1).
+
+Leaves the student's convolutions; projection, predictor and teacher are dropped (Sec. 4.2).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trainables.distillation.similarity import SimilarityDistillation
+from trainables.models.resnet3d import VideoResNet, convolution_weights, to_channels_last
+from trainables.pretext import TASKS
+from trainables.stages.work import Work, train
+from trainables.store import Artifact
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
+
+
+def run(work: Work) -> Artifact:
+    settings, auxskd = work.settings, work.settings.auxskd
+    task = TASKS[settings.pretext.task](settings)
+    dataset = ClipDataset(
+        work.videos.train,
+        task.views,
+        work.cache,
+        settings.video,
+        settings.augmentation,
+        seed=work.seed,
+        stream="auxskd/train",
+        clips_per_video=auxskd.clips_per_video,
+    )
+    with work.seeded("backbone"):
+        backbone = VideoResNet(settings.backbone)
+    with work.seeded("auxskd/heads"):
+        network = SimilarityDistillation(backbone, auxskd)
+    to_channels_last(network, work.device)
+
+    def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        views = network_clips(batch, settings.video, work.device)
+        loss, metrics = network(views[:, 0], views[:, 1])
+        return loss, metrics
+
+    loader = ClipLoader(dataset, auxskd.batch_size, training=True, workers=work.workers)
+    trained = train(work, network, loader, auxskd, step)
+    return work.workplace.publish(
+        settings=settings.model_dump(),
+        metrics=trained.last,
+        seconds=trained.seconds,
+        history=trained.history,
+        weights=convolution_weights(network.backbone),
+    )

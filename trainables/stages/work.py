@@ -1,0 +1,191 @@
+"""What a stage is given when it runs, and the training loop that all training stages share.
+
+`train` saves its state after every epoch: a stage that was killed goes on from its last finished epoch and ends in the same
+weights to the bit (CPU), because everything random in an epoch is drawn from (seed, stage, epoch).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables.settings import ExperimentSettings, Optimisation
+from trainables.store import Artifact, Workplace
+from trainables.video.cache import FrameCache
+from trainables.video.dataset import Batch, ClipLoader, generator
+from trainables.video.layouts import VideoSet
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class NonFiniteLoss(ArithmeticError):
+    """The loss became NaN or infinite; the message says in which stage and epoch."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One stage to run: its settings, its inputs by role, its data, where to leave its state and whom to tell."""
+
+    kind: str
+    settings: ExperimentSettings
+    seed: int
+    videos: VideoSet
+    inputs: Mapping[str, Artifact]
+    workplace: Workplace
+    cache: FrameCache
+    device: torch.device
+    workers: int
+    report: Report
+
+    def seeded(self, purpose: str, *numbers: int) -> AbstractContextManager[None]:
+        """Torch's global random numbers inside are those of (seed, purpose, numbers); outside they are untouched."""
+        return _Seeded(int(generator(self.seed, purpose, *numbers).integers(2**63)))
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        if self.settings.compute.precision == "bfloat16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+
+class _Seeded(AbstractContextManager[None]):
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> None:
+        self.fork = torch.random.fork_rng()
+        self.fork.__enter__()
+        torch.manual_seed(self.seed)
+
+    def __exit__(self, *error: object) -> None:
+        self.fork.__exit__(*error)  # type: ignore[arg-type]
+
+
+class Means:
+    """Means over samples of named metrics, kept on the device until the end of the epoch."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            total = value.detach().sum(dtype=torch.float64)
+            self.sums[name] = self.sums[name] + total if name in self.sums else total
+            self.counts[name] = self.counts.get(name, 0) + value.numel()
+
+    def result(self) -> dict[str, float]:
+        return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+
+
+@dataclass
+class Trained:
+    """What `train` leaves: metrics per epoch (with the stage's prefix) and the seconds it took, interruptions included."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    best: dict[str, Tensor] | None = None
+
+    @property
+    def last(self) -> dict[str, float]:
+        return {name: value for name, value in self.history[-1].items() if "/" in name}
+
+
+def train(
+    work: Work,
+    network: nn.Module,
+    loader: ClipLoader,
+    optimisation: Optimisation,
+    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
+    *,
+    validate: Callable[[], dict[str, float]] | None = None,
+    keep_best: str | None = None,
+) -> Trained:
+    """Train `network` (everything that has state: teachers and memory banks too) with SGD and a step schedule.
+
+    `step` gives the mean loss of a batch and metrics over its samples. `validate` gives metrics after each epoch, named
+    `val_...`; with `keep_best` naming one of them, the network's state at its first highest value is kept in `Trained.best`.
+    Raises NonFiniteLoss.
+    """
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.SGD(
+        parameters,
+        lr=optimisation.learning_rate,
+        momentum=optimisation.momentum,
+        weight_decay=optimisation.weight_decay,
+        foreach=True,
+    )
+    result = Trained()
+    if (state := work.workplace.load_state()) is not None:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        result = Trained(state["history"], state["seconds"], state["best"])
+    for epoch in range(len(result.history), optimisation.epochs):
+        started = time.monotonic()
+        for group in optimiser.param_groups:
+            group["lr"] = optimisation.learning_rate * optimisation.decay ** (epoch // optimisation.step_epochs)
+        with work.seeded(f"{work.kind}/epoch", epoch):
+            metrics = _train_epoch(work, network, loader, optimiser, step, epoch)
+        if validate is not None:
+            network.eval()
+            with torch.no_grad():
+                metrics |= validate()
+        line = {"epoch": epoch + 1} | {f"{work.kind}/{name}": value for name, value in metrics.items()}
+        if keep_best is not None and all(metrics[keep_best] > past[f"{work.kind}/{keep_best}"] for past in result.history):
+            result.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        result.history.append(line)
+        result.seconds += time.monotonic() - started
+        work.workplace.save_state(
+            {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": result.history,
+                "seconds": result.seconds,
+                "best": result.best,
+            }
+        )
+        work.report({"stage": work.kind, "epochs": optimisation.epochs, **line})
+    return result
+
+
+def _train_epoch(
+    work: Work,
+    network: nn.Module,
+    loader: ClipLoader,
+    optimiser: torch.optim.Optimizer,
+    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
+    epoch: int,
+) -> dict[str, float]:
+    network.train()
+    means = Means()
+    counts = {"wrapped": 0, "replaced": 0}
+    for batch in loader.epoch(epoch):
+        loss, metrics = train_step(work, optimiser, step, batch)
+        means.add({"loss": loss, **metrics})
+        for name in counts:
+            counts[name] += int(batch[name].sum())
+    result = means.result()
+    if not math.isfinite(result["loss"]):
+        raise NonFiniteLoss(f"{work.kind}: the loss became {result['loss']} in epoch {epoch + 1}")
+    return result | {f"{name}_{'clips' if name == 'wrapped' else 'frames'}": float(value) for name, value in counts.items()}
+
+
+def train_step(
+    work: Work,
+    optimiser: torch.optim.Optimizer,
+    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
+    batch: Batch,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One update: forward, backward, SGD."""
+    with work.autocast():
+        loss, metrics = step(batch)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.detach(), metrics

@@ -1,0 +1,1 @@
+"""Video input: which clips a dataset has, how their frames are decoded, cached, sampled and augmented."""

@@ -1,0 +1,95 @@
+"""Augmentation of clips in batches: parameters are drawn per clip, pixels change on the device.
+
+Crop and flip are the same for all frames of a clip; colour jitter is drawn per frame or per clip. Brightness, contrast,
+saturation and hue act in this fixed order as one affine colour map per frame (hue as a rotation in YIQ), clamped once at the
+end; torchvision applies them in random order, turns hue in HSV, and clamps after each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.settings import AugmentationSettings, VideoSettings
+
+LUMA = (0.299, 0.587, 0.114)
+TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
+MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, as torchvision's video models use
+STD = (0.22803, 0.22145, 0.216989)
+
+Window = tuple[int, int, int, int]  # top, left, height, width
+
+
+@dataclass(frozen=True)
+class Change:
+    """What augmentation does to one clip. jitter: (K, 4) factors of brightness, contrast, saturation and turn of hue."""
+
+    window: Window
+    flip: bool
+    jitter: np.ndarray
+
+
+def centre_window(video: VideoSettings) -> Window:
+    return ((video.height - video.crop) // 2, (video.width - video.crop) // 2, video.crop, video.crop)
+
+
+def unchanged(video: VideoSettings) -> Change:
+    """Centre crop and nothing else: evaluation."""
+    return Change(centre_window(video), False, _neutral(video.clip_frames))
+
+
+def draw_change(video: VideoSettings, augmentation: AugmentationSettings, rng: np.random.Generator) -> Change:
+    """A random crop, flip and colour jitter for one clip."""
+    top = int(rng.integers(video.height - video.crop + 1))
+    left = int(rng.integers(video.width - video.crop + 1))
+    flip = bool(rng.random() < augmentation.flip_probability)
+    jitter = _neutral(video.clip_frames)
+    if rng.random() < augmentation.jitter_probability:
+        draws = video.clip_frames if augmentation.jitter_per == "frame" else 1
+        strengths = np.array([augmentation.brightness, augmentation.contrast, augmentation.saturation, augmentation.hue])
+        jitter = jitter + rng.uniform(-1, 1, (draws, 4)).astype(np.float32) * strengths.astype(np.float32)
+    return Change((top, left, video.crop, video.crop), flip, jitter)
+
+
+def _neutral(frames: int) -> np.ndarray:
+    return np.tile(np.array([1, 1, 1, 0], dtype=np.float32), (frames, 1))
+
+
+def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
+    """Batch of clips as the network takes them.
+
+    pixels: (B, K, H, W, 3) uint8 RGB, cropped; flip: (B,) bool; jitter: (B, K, 4). Returns (B, 3, K, H, W) float32.
+    """
+    clips = pixels.to(torch.float32).div_(255)
+    clips = torch.where(flip[:, None, None, None, None], clips.flip(3), clips)
+    if not bool(torch.all(jitter == jitter.new_tensor([1, 1, 1, 0]))):
+        clips = _jittered(clips, jitter)
+    if video.pixels == "bgr_255":
+        return clips.flip(-1).mul_(255).permute(0, 4, 1, 2, 3).contiguous()
+    clips = (clips - clips.new_tensor(MEAN)) / clips.new_tensor(STD)
+    return clips.permute(0, 4, 1, 2, 3).contiguous()
+
+
+def _jittered(clips: Tensor, jitter: Tensor) -> Tensor:
+    batch, frames, height, width, _ = clips.shape
+    luma = clips.new_tensor(LUMA)
+    brightness, contrast, saturation, turn = jitter.unbind(-1)
+    bright_mean = (clips.mean((2, 3)) @ luma) * brightness
+    grey = (1 - saturation)[..., None, None] * luma.expand(3, 3) + saturation[..., None, None] * torch.eye(
+        3, device=clips.device
+    )
+    angle = 2 * torch.pi * turn
+    rotation = torch.zeros(batch, frames, 3, 3, device=clips.device)
+    rotation[..., 0, 0] = 1
+    rotation[..., 1, 1] = rotation[..., 2, 2] = angle.cos()
+    rotation[..., 1, 2], rotation[..., 2, 1] = -angle.sin(), angle.sin()
+    to_yiq = clips.new_tensor(TO_YIQ)
+    hue = torch.linalg.inv(to_yiq) @ rotation @ to_yiq
+    colour = (hue @ grey) * (contrast * brightness)[..., None, None]
+    offset = ((1 - contrast) * bright_mean)[..., None]  # a grey: saturation and hue leave it as it is
+    flat = clips.reshape(batch * frames, height * width, 3)
+    changed = torch.baddbmm(offset.reshape(-1, 1, 1).expand(-1, 1, 3), flat, colour.reshape(-1, 3, 3).transpose(1, 2))
+    return changed.clamp_(0, 1).reshape(clips.shape)

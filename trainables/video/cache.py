@@ -1,0 +1,235 @@
+"""Decoded frames on disk, up to a bound: a video is decoded once and then read at the speed of the page cache.
+
+One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the video's name,
+its size in bytes, the frame size and the decoder with its rules, so it holds for as long as the video is the same file.
+Files are mapped into memory, so that all processes share the pages. Beyond the bound only the frames asked for are
+decoded. What the cache holds stays: clips are drawn uniformly at random, and evicting for the next one would only
+thrash. Only entries that no process has touched for an hour make room for new ones.
+
+The bound covers all entries in the directory, whoever wrote them. Each process adds what it writes to the size that it
+found at its first write, so several processes that fill the cache together may exceed the bound by what the others
+wrote since.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import resource
+import tempfile
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode, probe, read_frames
+from trainables.video.layouts import Video
+
+Progress = Callable[[int, int], None]
+
+_OPEN_MAPS = max(64, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)  # each keeps a file descriptor
+_STALE = 3600.0  # seconds without a touch after which an entry may be removed
+_PATIENCE = 600.0  # seconds between two touches of an entry in use, and between two searches for stale ones
+
+
+@dataclass
+class _Entry:
+    """A video's frames as mapped from disk, the mask of those that show another frame, and when it was touched."""
+
+    path: Path
+    pixels: Pixels
+    replaced: Mask
+    touched: float
+
+
+class FrameCache:
+    """Frames of videos, from disk where they were stored before. Safe to use from threads and to send to workers.
+
+    `directory` None: nothing is kept. `limit_bytes` bounds the directory. A directory that is full or cannot be
+    written to switches storing off, with one warning, and reading goes on.
+    """
+
+    def __init__(self, directory: Path | None, limit_bytes: int) -> None:
+        self.directory = directory
+        self.limit_bytes = limit_bytes
+        self._open: OrderedDict[tuple[Video, tuple[int, int]], _Entry] = OrderedDict()
+        self._used: int | None = None
+        self._searched = -math.inf
+        self._storing = limit_bytes > 0
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrameCache, (self.directory, self.limit_bytes)
+
+    def read(self, video: Video, indices: Sequence[int], size: tuple[int, int], window: Window | None = None) -> Frames:
+        """`read_frames` of the video's file: the same pixels, from the cache where it holds them.
+
+        A video that the cache does not hold is decoded whole and stored, if the bound allows. Raises as `read_frames`.
+        """
+        entry = self._entry(video, size)
+        if entry is None:
+            return read_frames(video.path, indices, size, window, decoder=video.decoder or None)
+        places = np.asarray(indices, dtype=np.int64)
+        if places.size == 0 or places.min() < 0 or places.max() >= len(entry.pixels):
+            raise IndexError(f"frames {list(indices)} of {video.name}, a video of {len(entry.pixels)} frames")
+        return Frames(np.asarray(cut(entry.pixels, window)[places]), int(entry.replaced[places].sum()))
+
+    def fill(self, videos: Sequence[Video], size: tuple[int, int], progress: Progress | None = None) -> None:
+        """Store the frames of `videos` as far as the bound allows; `progress(done, total)` after each."""
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+            for done, _ in enumerate(pool.map(lambda video: self._entry(video, size), videos), start=1):
+                if progress is not None:
+                    progress(done, len(videos))
+
+    def _entry(self, video: Video, size: tuple[int, int]) -> _Entry | None:
+        """The entry of a video: open, on disk, or stored now. None if it is not held and there is no room for it."""
+        if self.directory is None:
+            return None
+        with self._lock:
+            entry = self._open.get((video, size))
+            if entry is not None:
+                self._open.move_to_end((video, size))
+        if entry is None:
+            known = _probed(video)
+            path = self.directory / f"{_key(known, size)}.npy"
+            entry = self._load(path, (known.frames, *size, 3)) or self._store(path, known, size)
+            if entry is None:
+                return None
+            with self._lock:
+                self._open[video, size] = entry
+                while len(self._open) > _OPEN_MAPS:
+                    self._open.popitem(last=False)
+        if time.monotonic() - entry.touched > _PATIENCE:
+            entry.touched = time.monotonic()
+            with contextlib.suppress(OSError):
+                os.utime(entry.path)
+        return entry
+
+    def _load(self, path: Path, shape: tuple[int, ...]) -> _Entry | None:
+        """The entry from disk; one that was cut off or holds something else is removed."""
+        try:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+            if pixels.shape != shape or pixels.dtype != np.uint8:
+                raise ValueError(f"{path}: {pixels.dtype} of shape {pixels.shape}")
+            replaced = np.zeros(shape[0], dtype=np.bool_)
+            if _sidecar(path).exists():
+                replaced[json.loads(_sidecar(path).read_text())] = True
+        except OSError:
+            return None
+        except (ValueError, EOFError, IndexError, TypeError):
+            self._remove(path)
+            return None
+        return _Entry(path, pixels, replaced, touched=-math.inf)
+
+    def _store(self, path: Path, video: Video, size: tuple[int, int]) -> _Entry | None:
+        if not self._make_room(video.frames * size[0] * size[1] * 3):
+            return None
+        pixels, replaced = decode(video.path, range(video.frames), size, decoder=video.decoder)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if replaced.any():
+                _write(_sidecar(path), json.dumps(np.flatnonzero(replaced).tolist()).encode())
+            _write(path, pixels)
+        except OSError as error:
+            self._stop_storing(error)
+            return None
+        return self._load(path, pixels.shape)
+
+    def _stop_storing(self, error: OSError) -> None:
+        with self._lock:
+            first, self._storing = self._storing, False
+        if first:
+            warnings.warn(
+                f"frame cache {self.directory}: {error.strerror or error}; frames are no longer stored, "
+                "videos that are not in the cache are decoded each time",
+                stacklevel=2,
+            )
+
+    def _make_room(self, needed: int) -> bool:
+        """Whether `needed` more bytes are within the bound; if so they count against it from now on."""
+        with self._lock:
+            if not self._storing or needed > self.limit_bytes:
+                return False
+            if self._used is None:
+                self._used = sum(status.st_size for _, status in self._files())
+            if self._used + needed > self.limit_bytes and time.monotonic() - self._searched > _PATIENCE:
+                self._searched = time.monotonic()
+                self._used -= self._evict(self._used + needed - self.limit_bytes)
+            if self._used + needed > self.limit_bytes:
+                return False
+            self._used += needed
+            return True
+
+    def _evict(self, wanted: int) -> int:
+        """Remove files that nobody touched for an hour, oldest first, to free `wanted` bytes: the bytes freed."""
+        freed = 0
+        for path, status in sorted(self._files(), key=lambda file: file[1].st_mtime):
+            if freed >= wanted or time.time() - status.st_mtime < _STALE:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()
+                freed += status.st_size
+                _sidecar(path).unlink(missing_ok=True)
+        return freed
+
+    def _files(self) -> list[tuple[Path, os.stat_result]]:
+        """Entries and left-over temporary files; those that another process removes meanwhile are left out."""
+        assert self.directory is not None
+        found = []
+        with contextlib.suppress(OSError):
+            for path in self.directory.iterdir():
+                if path.suffix in (".npy", ".tmp"):
+                    with contextlib.suppress(OSError):
+                        found.append((path, path.stat()))
+        return found
+
+    def _remove(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            size = path.stat().st_size
+            path.unlink()
+            with self._lock:
+                if self._used is not None:
+                    self._used -= size
+
+
+def _probed(video: Video) -> Video:
+    """The video with frames and decoder, also where no inventory was taken."""
+    if video.frames and video.decoder:
+        return video
+    found = probe(video.path)
+    return replace(video, frames=found.frames, decoder=found.decoder)
+
+
+def _key(video: Video, size: tuple[int, int]) -> str:
+    identity = [video.name, video.path.stat().st_size, video.frames, *size, video.decoder, RULES]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+
+
+def _sidecar(path: Path) -> Path:
+    """Where the places of replaced frames are kept; there is none if no frame was replaced."""
+    return path.with_suffix(".json")
+
+
+def _write(path: Path, content: bytes | Pixels) -> None:
+    """Write a file under a temporary name, then move it to its own: it is whole or not there."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+        try:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                np.save(file, content, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(file.name)
+            raise

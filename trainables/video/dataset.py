@@ -1,0 +1,137 @@
+"""Clips of a set of videos in batches.
+
+All randomness of a sample comes from (seed, stage, epoch, index), so that neither the number of loader workers nor an
+interruption changes what is drawn.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from trainables.settings import AugmentationSettings, VideoSettings
+from trainables.video.augmentation import draw_change, to_network, unchanged
+from trainables.video.cache import FrameCache
+from trainables.video.layouts import DataError, Video
+from trainables.video.sampling import SampledClips
+
+ClipSampler = Callable[[int, np.random.Generator], SampledClips]
+Batch = dict[str, Tensor]
+
+
+def generator(seed: int, stream: str, *numbers: int) -> np.random.Generator:
+    """The random generator of one purpose: the same numbers give the same draws anywhere."""
+    return np.random.default_rng([seed, zlib.crc32(stream.encode()), *numbers])
+
+
+class ClipDataset(Dataset[dict[str, Any]]):
+    """Samples of `clips_per_video` draws from each video; an item is asked for as (epoch, index).
+
+    A sample holds pixels (V, K, crop, crop, 3) uint8, flip (V,), jitter (V, K, 4), the sampler's labels, the class label
+    `target`, the number of `wrapped` clips and of frames `replaced` because they could not be decoded. V clips per sample.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        sampler: ClipSampler,
+        cache: FrameCache,
+        video: VideoSettings,
+        augmentation: AugmentationSettings | None,
+        *,
+        seed: int,
+        stream: str,
+        clips_per_video: int = 1,
+    ) -> None:
+        if not videos:
+            raise DataError(f"{stream}: there is no video to read")
+        self.videos = tuple(videos)
+        self.sampler = sampler
+        self.cache = cache
+        self.video = video
+        self.augmentation = augmentation
+        self.seed = seed
+        self.stream = stream
+        self.clips_per_video = clips_per_video
+
+    def __len__(self) -> int:
+        return len(self.videos) * self.clips_per_video
+
+    def __getitem__(self, item: tuple[int, int]) -> dict[str, Any]:
+        epoch, index = item
+        rng = generator(self.seed, self.stream, epoch, index)
+        source = self.videos[index % len(self.videos)]
+        sampled = self.sampler(source.frames, rng)
+        pixels, flips, jitters, replaced = [], [], [], 0
+        for indices in sampled.indices:
+            change = draw_change(self.video, self.augmentation, rng) if self.augmentation else unchanged(self.video)
+            read = self.cache.read(source, indices, (self.video.height, self.video.width), change.window)
+            pixels.append(read.pixels)
+            flips.append(change.flip)
+            jitters.append(change.jitter)
+            replaced += read.replaced
+        return {
+            "pixels": torch.from_numpy(np.stack(pixels)),
+            "flip": torch.tensor(flips),
+            "jitter": torch.from_numpy(np.stack(jitters)),
+            "target": source.label,
+            "wrapped": sampled.wrapped,
+            "replaced": replaced,
+            **sampled.labels,
+        }
+
+
+class EpochOrder(Sampler[tuple[int, int]]):
+    """(epoch, index) of every sample, shuffled by (seed, epoch), or in order when `shuffled` is False."""
+
+    def __init__(self, dataset: ClipDataset, shuffled: bool) -> None:
+        self.dataset = dataset
+        self.shuffled = shuffled
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(len(self.dataset))
+        if self.shuffled:
+            generator(self.dataset.seed, self.dataset.stream + "/order", self.epoch).shuffle(order)
+        return ((self.epoch, int(index)) for index in order)
+
+
+class ClipLoader:
+    """Batches of a dataset, epoch by epoch. Training drops an incomplete last batch unless it is the only one."""
+
+    def __init__(self, dataset: ClipDataset, batch_size: int, *, training: bool, workers: int) -> None:
+        if training and len(dataset) < 2:
+            raise DataError(f"{dataset.stream}: one clip is too few to train on; batch normalisation needs two")
+        self.order = EpochOrder(dataset, shuffled=training)
+        self.loader: DataLoader[dict[str, Any]] = DataLoader(
+            dataset,
+            batch_size=min(batch_size, len(dataset)),
+            sampler=self.order,
+            drop_last=training,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch (0-based)."""
+        self.order.epoch = epoch
+        return iter(self.loader)
+
+
+def network_clips(batch: Batch, video: VideoSettings, device: torch.device) -> Tensor:
+    """The clips of a batch as (B, V, 3, K, H, W) float32 on the device."""
+    pixels = batch["pixels"].to(device, non_blocking=True)
+    samples, views = pixels.shape[:2]
+    flip, jitter = (batch[name].to(device, non_blocking=True).flatten(0, 1) for name in ("flip", "jitter"))
+    clips = to_network(pixels.flatten(0, 1), flip, jitter, video)
+    return clips.reshape(samples, views, *clips.shape[1:])
