@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -240,8 +240,15 @@ class Listener(tune.Callback):
             self.books.epoch(trial.config["trial"], result)
 
 
-def run_trials(books: Bookkeeper, *, concurrency: int, gpus_per_trial: float, address: str | None) -> None:
-    """Run what the ledger does not hold yet. Raises KeyboardInterrupt after the workers have ended."""
+def run_trials(
+    books: Bookkeeper,
+    *,
+    concurrency: int,
+    gpus_per_trial: float,
+    address: str | None,
+    trainable: Callable[[dict[str, Any]], None] = run_trial,
+) -> None:
+    """Run what the ledger does not hold yet, each trial by `trainable`. Raises KeyboardInterrupt after the workers have ended."""
     sweep = books.sweep
     if books.report_if_complete():
         return
@@ -254,7 +261,7 @@ def run_trials(books: Bookkeeper, *, concurrency: int, gpus_per_trial: float, ad
         with _interruptible():
             _connect(address, concurrency, gpus_per_trial)
             tuner = tune.Tuner(
-                tune.with_resources(run_trial, {"cpu": 1, "gpu": gpus_per_trial}),
+                tune.with_resources(trainable, {"cpu": 1, "gpu": gpus_per_trial}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     num_samples=-1,

@@ -1,9 +1,9 @@
 """Artifacts of stages, addressed by content: `<store>/<kind>/<key>/`.
 
 An artifact is a directory with `settings.json` (what made it), `metrics.jsonl` (one line per epoch), the stage's own files
-(weights as safetensors) and `done.json`. It is built under a temporary name, flushed to the disk and renamed, so that after
-a crash at any moment the store holds either the whole artifact or none. The training state from which an unfinished stage
-resumes lies in `<store>/<kind>/.<key>.work/` until the artifact is published.
+(weights as safetensors) and `done.json`. It is built elsewhere, flushed to the disk and renamed, so that after a crash at any
+moment the store holds either the whole artifact or none. Until it is published, the training state from which an unfinished
+stage resumes, and what is being built, lie in `<store>/<kind>/.<key>.work/`.
 
 A stage runs once however many trials need it: `Store.claim` gives the right to compute it to one process and lets the others
 wait. The right is a lease with a heartbeat (filelock's SoftFileLease): the lease of a process that died on this host is taken
@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 from filelock import SoftFileLease, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 LEASE_SECONDS = 60.0
@@ -143,7 +144,7 @@ class Workplace:
         files: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Make the artifact visible in one step and drop the training state. `files`: further JSON files by name."""
-        building = self.target.with_name(f".{self.target.name}.new-{uuid.uuid4().hex[:8]}")
+        building = self.state_directory / f"artifact-{uuid.uuid4().hex[:8]}"
         with readable_errors(self.target.parent):
             try:
                 building.mkdir(parents=True)
@@ -192,7 +193,9 @@ def readable_errors(where: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise StoreError(f"cannot write to the store at {where}: {error.strerror or error}") from error
-    except RuntimeError as error:  # torch and safetensors report a failed write this way
+    except SafetensorError as error:
+        raise StoreError(f"cannot write to the store at {where}: {error}") from error
+    except RuntimeError as error:  # torch reports a failed write this way
         if "PytorchStreamWriter" not in str(error) and "unexpected pos" not in str(error):
             raise
         raise StoreError(f"cannot write to the store at {where}: {error}") from error

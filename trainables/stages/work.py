@@ -26,7 +26,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 class NonFiniteLoss(ArithmeticError):
-    """The loss became NaN or infinite; the message says in which stage and epoch."""
+    """The loss, another metric or the weights became NaN or infinite; the message says in which stage and epoch."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ def train(
             network.eval()
             with torch.no_grad():
                 metrics |= validate()
+        _check_finite(f"{work.kind}: %s in epoch {epoch + 1}", metrics, parameters)
         line = {"epoch": epoch + 1} | {f"{work.kind}/{name}": value for name, value in metrics.items()}
         if keep_best is not None and all(metrics[keep_best] > past[f"{work.kind}/{keep_best}"] for past in result.history):
             result.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
@@ -152,6 +153,14 @@ def train(
         )
         work.report({"stage": work.kind, "epochs": optimisation.epochs, **line})
     return result
+
+
+def _check_finite(message: str, metrics: Mapping[str, float], parameters: list[nn.Parameter]) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise NonFiniteLoss(message % f"{name} became {value}")
+    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+        raise NonFiniteLoss(message % "a weight became NaN or infinite")
 
 
 def _train_epoch(

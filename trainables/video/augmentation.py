@@ -19,6 +19,7 @@ LUMA = (0.299, 0.587, 0.114)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, as torchvision's video models use
 STD = (0.22803, 0.22145, 0.216989)
+MOTION_FLOOR = 0.01  # keeps the noise of a clip in which nothing moves from being blown up
 
 Window = tuple[int, int, int, int]  # top, left, height, width
 
@@ -69,7 +70,11 @@ def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSetting
         clips = _jittered(clips, jitter)
     if video.pixels == "bgr_255":
         return clips.flip(-1).mul_(255).permute(0, 4, 1, 2, 3).contiguous()
-    clips = (clips - clips.new_tensor(MEAN)) / clips.new_tensor(STD)
+    if video.pixels == "rgb_motion":
+        clips = clips - clips.mean(1, keepdim=True)
+        clips = clips / (clips.std((1, 2, 3, 4), keepdim=True) + MOTION_FLOOR)
+    else:
+        clips = (clips - clips.new_tensor(MEAN)) / clips.new_tensor(STD)
     return clips.permute(0, 4, 1, 2, 3).contiguous()
 
 

@@ -178,4 +178,4 @@ def test_the_batch_is_never_among_its_own_anchors() -> None:
     teacher = network.bank.anchors
     over_old, over_own = (similarity_distillation_loss(teacher, own, anchors, 0.02, 0.02).mean() for anchors in (old, teacher))
     torch.testing.assert_close(loss, over_old, rtol=1e-4, atol=1e-5)
-    assert abs(float(over_old - over_own)) > 0.01, "the two can be told apart"
+    assert abs(float((over_old - over_own).detach())) > 0.01, "the two can be told apart"

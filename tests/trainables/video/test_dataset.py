@@ -112,7 +112,7 @@ def test_a_video_shorter_than_the_clip_is_counted(videos: list[Video]) -> None:
 
 def test_labels_of_a_sampler_reach_the_batch(videos: list[Video]) -> None:
     def sampler(frames: int, rng: np.random.Generator) -> SampledClips:
-        return SampledClips(np.arange(4)[None], {"speed": frames})
+        return SampledClips(np.arange(4)[None] % frames, {"speed": frames})
 
     (batch,) = epoch(ClipLoader(dataset(videos, None, sampler=sampler, clips_per_video=1), 5, training=False, workers=0), 0)
     assert batch["speed"].tolist() == list(FRAMES)

@@ -1,0 +1,227 @@
+"""The bookkeeper, without Ray: what becomes of trials that end, fail, die, are interrupted, or were there before."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.executor import Bookkeeper
+from harness.ledger import Ledger, Record
+from harness.planner import Sweep
+from harness.searcher import Configuration, StudySearcher
+from search_spaces.space import Row, find_space
+from trainables.pipeline import run_experiment
+from trainables.store import Workplace
+
+MakeSweep = Callable[..., Sweep]
+
+
+class Witness:
+    """In the place of tracker and progress: notes every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: self.calls.append((name, arguments))
+
+    def of(self, name: str) -> list[tuple[Any, ...]]:
+        return [arguments for called, arguments in self.calls if called == name]
+
+
+def bookkeeper(sweep: Sweep, retry_failed: bool = False) -> tuple[Bookkeeper, Witness, Witness]:
+    sweep.settle_identity()
+    tracker, progress = Witness(), Witness()
+    return Bookkeeper(sweep, Ledger(sweep.directory), tracker, progress, retry_failed), tracker, progress  # type: ignore[arg-type]
+
+
+def configuration(sweep: Sweep, index: int = 0) -> Configuration:
+    row = sweep.space.rows[index]
+    return Configuration(index, dict(row.parameters), row.label)
+
+
+def fill_store(sweep: Sweep, index: int = 0, *, top1: float | None = None, **metrics: float) -> None:
+    """Artifacts of all stages of a configuration's seeds, as if they had been trained."""
+    for job in sweep.jobs(configuration(sweep, index)):
+        for stage in job.target.upstream():
+            values = {f"{stage.kind}/loss": 1.0}
+            if stage.kind == "evaluate":
+                values = {"validation/top1": 0.5 if top1 is None else top1, "test/top1": 0.4, **metrics}
+            Workplace(sweep.runtime.open_store(), stage.kind, stage.key).publish(
+                settings={}, metrics=values, seconds=1.0, history=[]
+            )
+
+
+COMPLETE = {"outcome": "complete", "seconds": {"auxskd": [1.5, 0.0], "pretext": [0.0, 2.5]}}
+
+
+def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(seeds=2)
+    books, tracker, progress = bookkeeper(sweep)
+    configs = books.jobs(configuration(sweep, 3))
+    assert [config["seed"] for config in configs] == [0, 1]
+    json.dumps(configs)
+    fill_store(sweep, 3)
+    books.started(configs[1]["trial"])
+    books.epoch(configs[1]["trial"], {"stage": "auxskd", "epoch": 2, "epochs": 2, "auxskd/loss": 3.0, "time_total_s": 9})
+    books.epoch(configs[1]["trial"], {"stage": "finetune", "epoch": 1, "epochs": 2, "finetune/loss": 2.0})
+    assert books.settled(3) == (False, None)
+    books.ended(configs[1], COMPLETE)
+    (record,) = Ledger(sweep.directory).records()
+    assert (record.index, record.row, record.seed, record.outcome, record.reason) == (3, "0.07/0.07", 1, "complete", None)
+    assert record.parameters == {"auxskd.teacher_temperature": 0.07, "auxskd.student_temperature": 0.07}
+    assert record.settings["auxskd.teacher_temperature"] == 0.07
+    assert set(record.stages) == {"auxskd", "pretext", "finetune", "evaluate"}
+    assert record.metrics == {
+        "auxskd/loss": 1.0,
+        "pretext/loss": 1.0,
+        "finetune/loss": 1.0,
+        "validation/top1": 0.5,
+        "test/top1": 0.4,
+    }
+    assert (record.seconds["auxskd"].used, record.seconds["pretext"].saved) == (1.5, 2.5)
+    assert {"python", "torch", "ray", "optuna", "protocol"} <= record.versions.keys()
+    assert record.data["downstream"]["train"] == 12
+    assert tracker.of("log") == [
+        (configs[1]["trial"], 2, {"auxskd/loss": 3.0}),
+        (configs[1]["trial"], 2 + 2 + 1, {"finetune/loss": 2.0}),
+    ]
+    assert [arguments[:2] for arguments in tracker.of("finish")] == [(configs[1]["trial"], "complete")]
+    assert progress.of("trial_ended") == [(record, 0.5)]
+    assert books.settled(3) == (False, None), "the other seed has not ended"
+    books.ended(configs[0], COMPLETE)
+    assert books.settled(3) == (True, 0.5)
+
+
+def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(seeds=3)
+    books, _, _ = bookkeeper(sweep)
+    configs = books.jobs(configuration(sweep))
+    for config, top1 in zip(configs, (0.2, 0.6), strict=False):
+        stage = sweep.jobs(configuration(sweep))[config["seed"]].target
+        Workplace(sweep.runtime.open_store(), "evaluate", stage.key).publish(
+            settings={}, metrics={"validation/top1": top1, "test/top1": 0.9}, seconds=1.0, history=[]
+        )
+        books.ended(config, COMPLETE)
+    books.ended(configs[2], {"outcome": "failed", "reason": "pretext: the loss became nan in epoch 1"})
+    assert books.settled(0) == (True, pytest.approx(0.4))
+
+
+def test_failures_carry_their_reason_and_search_is_told_none(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(seeds=2)
+    books, tracker, _ = bookkeeper(sweep)
+    configs = books.jobs(configuration(sweep))
+    books.ended(configs[0], {"outcome": "failed", "reason": "finetune: the loss became nan in epoch 2"})
+    books.ended(configs[1], None)
+    reasons = [record.reason for record in Ledger(sweep.directory).records()]
+    assert reasons == ["finetune: the loss became nan in epoch 2", "its worker died 5 times"]
+    assert books.settled(0) == (True, None)
+    assert [arguments[1] for arguments in tracker.of("finish")] == ["failed", "failed"]
+
+
+def test_a_trial_that_reported_an_epoch_last_did_not_complete(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep()
+    books, _, _ = bookkeeper(sweep)
+    (config,) = books.jobs(configuration(sweep))
+    books.ended(config, {"stage": "finetune", "epoch": 2, "finetune/loss": 1.0})
+    assert [record.outcome for record in Ledger(sweep.directory).records()] == ["failed"]
+
+
+def test_what_is_recorded_stands(make_sweep: MakeSweep) -> None:
+    """Complete trials are not run again, failed ones only when asked, interrupted ones always; new seeds are added."""
+    sweep = make_sweep(seeds=3)
+    books, _, _ = bookkeeper(sweep)
+    fill_store(sweep)
+    configs = books.jobs(configuration(sweep))
+    books.ended(configs[0], COMPLETE)
+    books.ended(configs[1], {"outcome": "failed", "reason": "a full disk"})
+    books.started(configs[2]["trial"])
+    books.interrupt()
+    outcomes = {record.seed: record.outcome for record in Ledger(sweep.directory).records()}
+    assert outcomes == {0: "complete", 1: "failed", 2: "interrupted"}
+
+    def seeds(sweep: Sweep, retry_failed: bool) -> list[int]:
+        return [config["seed"] for config in bookkeeper(sweep, retry_failed)[0].jobs(configuration(sweep))]
+
+    assert seeds(sweep, False) == [2]
+    assert seeds(sweep, True) == [1, 2]
+    assert seeds(make_sweep(seeds=5), False) == [2, 3, 4]
+
+
+def test_a_complete_sweep_writes_nothing_again(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep()
+    books, _, _ = bookkeeper(sweep)
+    for index in (0, 1):
+        fill_store(sweep, index)
+        (config,) = books.jobs(configuration(sweep, index))
+        books.ended(config, COMPLETE)
+    before = (sweep.directory / "ledger.jsonl").read_bytes()
+    again, tracker, progress = bookkeeper(sweep)
+    searcher = StudySearcher(sweep.proposals(again.ledger), again.jobs, again.settled, again.ended)
+    assert searcher.suggest("x") == searcher.FINISHED
+    assert (sweep.directory / "ledger.jsonl").read_bytes() == before
+    assert tracker.calls == []
+    assert len(progress.of("trial_ended")) == 2
+
+
+def test_two_configurations_that_are_one_experiment(make_sweep: MakeSweep) -> None:
+    """Without auxSKD its temperatures do not matter: all rows are the same experiment, and none may be lost or crash."""
+    sweep = make_sweep({"recipe": "pretext"}, trials=3)
+    books, _, _ = bookkeeper(sweep)
+    searcher = StudySearcher(sweep.proposals(books.ledger), books.jobs, books.settled, books.ended)
+    fill_store(sweep)
+    for number in itertools.count():
+        config = searcher.suggest(str(number))
+        if config == searcher.FINISHED:
+            break
+        assert number < 3
+    for ended in range(number):
+        searcher.on_trial_complete(str(ended), COMPLETE)
+    records: list[Record] = Ledger(sweep.directory).records()
+    assert {record.trial for record in records} == {job.trial for job in sweep.jobs(configuration(sweep, 2))}
+    assert all(books.settled(index) == (True, 0.5) for index in range(3))
+
+
+def test_a_stage_found_half_way_is_recorded_with_a_failure(make_sweep: MakeSweep) -> None:
+    """A trial that fails in its third stage keeps the first two and their metrics in its record."""
+    sweep = make_sweep({"finetune.learning_rate": 1e20})
+    books, _, _ = bookkeeper(sweep)
+    (config,) = books.jobs(configuration(sweep))
+    job = sweep.jobs(configuration(sweep))[0]
+    with pytest.raises(ArithmeticError) as error:
+        run_experiment(job.experiment, sweep.runtime, lambda line: None)
+    books.ended(config, {"outcome": "failed", "reason": str(error.value)})
+    (record,) = Ledger(sweep.directory).records()
+    assert set(record.stages) == {"auxskd", "pretext"}
+    assert {"auxskd/loss", "pretext/loss"} <= record.metrics.keys()
+    assert record.reason is not None
+    assert record.reason.startswith("finetune: ")
+
+
+def test_the_objective_may_be_minimised(make_sweep: MakeSweep) -> None:
+    space = replace(find_space("temperatures"), objective="finetune/loss", direction="minimize")
+    sweep = make_sweep(space=space)
+    books, _, _ = bookkeeper(sweep)
+    fill_store(sweep)
+    (config,) = books.jobs(configuration(sweep))
+    books.ended(config, COMPLETE)
+    assert books.settled(0) == (True, 1.0)
+
+
+def test_rows_are_labelled_in_the_record_only_when_they_are_rows(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(space=replace(find_space("temperatures"), rows=(Row("only", {"auxskd.teacher_temperature": 0.3}),)))
+    books, _, progress = bookkeeper(sweep)
+    books.jobs(configuration(sweep))
+    proposals = sweep.proposals(Ledger(sweep.directory))
+    labels = []
+    for _ in range(2):
+        labels.append(proposals.next())
+        proposals.close(labels[-1].index, 0.1)
+    assert [found.row for found in labels] == ["only", None]
+    assert [job.name for found in labels for job in sweep.jobs(found)] == ["only seed 0", "#1 seed 0"]
+    assert progress.of("trial_started") == []

@@ -1,0 +1,110 @@
+"""What a plan counts, against counts by hand; that it writes nothing; and what makes two sweeps the same one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.ledger import Ledger
+from harness.planner import Plan, Sweep, SweepError, make_plan
+from search_spaces.space import Row, find_space
+from trainables.pipeline import run_experiment
+
+MakeSweep = Callable[..., Sweep]
+DROPOUTS = replace(
+    find_space("temperatures"),
+    name="dropouts",
+    rows=tuple(Row(str(value), {"finetune.dropout": value}) for value in (0.0, 0.25, 0.5)),
+    suggest=lambda trial: {"finetune.dropout": trial.suggest_float("finetune.dropout", 0.0, 0.9)},
+    grid=lambda: [{"finetune.dropout": value} for value in (0.0, 0.25, 0.5, 0.75)],
+)
+
+
+def plan(sweep: Sweep) -> Plan:
+    return make_plan(sweep, Ledger(sweep.directory), 1)
+
+
+def counts(found: Plan) -> tuple[int, int, int, int]:
+    return found.trials, found.stages_naive, found.stages_to_run, found.stages_done
+
+
+@pytest.mark.parametrize(("trials", "seeds"), [(1, 1), (7, 1), (3, 2), (10, 1)])
+def test_temperatures_share_nothing(make_sweep: MakeSweep, trials: int, seeds: int) -> None:
+    """auxSKD differs in every configuration and comes first: four stages per trial."""
+    n = trials * seeds
+    assert counts(plan(make_sweep(trials=trials, seeds=seeds))) == (n, 4 * n, 4 * n, 0)
+
+
+def test_dropouts_share_their_pretraining(make_sweep: MakeSweep) -> None:
+    """Per seed: one auxSKD, one pretext, and per dropout one finetuning and one evaluation."""
+    assert counts(plan(make_sweep(space=DROPOUTS, trials=3))) == (3, 12, 2 + 3 * 2, 0)
+    assert counts(plan(make_sweep(space=DROPOUTS, trials=3, seeds=2))) == (6, 24, 2 * (2 + 3 * 2), 0)
+    assert counts(plan(make_sweep(space=DROPOUTS, trials=99, search="grid"))) == (4, 16, 2 + 4 * 2, 0)
+    assert counts(plan(make_sweep({"recipe": "scratch"}, space=DROPOUTS, trials=3))) == (3, 6, 6, 0)
+
+
+def test_what_the_store_holds_is_done(make_sweep: MakeSweep) -> None:
+    """After one of three dropouts: its four stages are there, the others need finetuning and evaluation."""
+    sweep = make_sweep(space=DROPOUTS, trials=3)
+    job = sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())[0]
+    run_experiment(job.experiment, sweep.runtime, lambda line: None)
+    found = plan(sweep)
+    assert counts(found) == (3, 12, 4, 4)
+    assert found.trials_complete == 0, "the ledger decides on that"
+    assert 0 < found.hours_low < found.hours_expected < 0.1
+
+
+def test_a_plan_names_what_is_known_and_what_is_not(make_sweep: MakeSweep) -> None:
+    found = plan(make_sweep(trials=9))
+    assert [label for label, _, _ in found.experiments] == [row.label for row in find_space("temperatures").rows] + ["#7", "#8"]
+    assert [known for _, _, known in found.experiments] == [True] * 7 + [False] * 2
+
+
+def test_a_plan_writes_nothing(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    plan(make_sweep(trials=8))
+    assert [path for path in tmp_path.rglob("*")] == []
+
+
+def test_more_trials_at_once_take_less_time(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep()
+    one, two = (make_plan(sweep, Ledger(sweep.directory), at_once) for at_once in (1, 2))
+    assert two.hours_expected == pytest.approx(one.hours_expected / 2)
+
+
+def test_a_sweep_may_grow(make_sweep: MakeSweep) -> None:
+    make_sweep(trials=2, seeds=1).settle_identity()
+    make_sweep(trials=20, seeds=3, command="another").settle_identity()
+
+
+@pytest.mark.parametrize(
+    ("values", "changes", "says"),
+    [
+        ({"pretext.epochs": 3}, {}, "settings.pretext.epochs: 2 then, 3 now"),
+        ({}, {"preset": "small"}, "preset: demo then, small now"),
+        ({}, {"search": "random"}, "search: tpe then, random now"),
+        ({}, {"space": DROPOUTS}, "space: temperatures then, dropouts now"),
+        ({"data.embedded.test": 2}, {}, "data.downstream: [0-9a-f]{16} then"),
+    ],
+)
+def test_a_name_is_not_reused_for_another_sweep(
+    make_sweep: MakeSweep, values: dict[str, object], changes: dict[str, object], says: str
+) -> None:
+    make_sweep().settle_identity()
+    with pytest.raises(SweepError, match=rf"sweep 'tiny' was started with other settings .*{says}.*--name"):
+        make_sweep(values, **changes).settle_identity()
+    make_sweep().settle_identity()
+    assert json.loads((make_sweep().directory / "sweep.json").read_text())["search"] == "tpe"
+
+
+def test_trials_have_the_same_identity_in_every_sweep(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    def trials(sweep: Sweep) -> list[str]:
+        return [job.trial for job in sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())]
+
+    first = trials(make_sweep(seeds=2))
+    assert len(set(first)) == 2
+    assert trials(make_sweep(seeds=2, name="other", directory=tmp_path / "other", search="grid")) == first
+    assert trials(make_sweep({"finetune.epochs": 1}, seeds=2)) != first

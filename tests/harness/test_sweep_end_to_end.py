@@ -1,0 +1,253 @@
+"""Whole sweeps as users run them: the command in a process of its own, Ray included, on tiny experiments.
+
+What one uninterrupted sweep recorded is the reference for those that are killed, interrupted, repeated and extended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LONGER = {"auxskd.epochs": 4, "pretext.epochs": 6, "finetune.epochs": 6}
+
+
+@dataclass
+class Runner:
+    """Starts sweep commands of the same settings; whatever is left of them ends with the test."""
+
+    values: dict[str, Any]
+    clips: Path
+    home: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def start(self, runs: Path, *options: str) -> subprocess.Popen[str]:
+        runs.mkdir(parents=True, exist_ok=True)
+        if not (runs / "cache").exists():
+            (runs / "cache").symlink_to(self.clips)
+        command = [sys.executable, "harness/sweep.py", "--space", "temperatures", "--name", "tiny", "--runs-dir", str(runs)]
+        command += [part for name, value in self.values.items() for part in ("--set", f"{name}={value}")]
+        if "--wandb" not in options:
+            command += ["--wandb", "disabled"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "RAY_"))}
+        environment |= {"OMP_NUM_THREADS": "1", "HOME": str(self.home), "COLUMNS": "200"}
+        process = subprocess.Popen(
+            [*command, "--concurrency", "2", *options],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, runs: Path, *options: str) -> tuple[int, str]:
+        process = self.start(runs, *options)
+        output, _ = process.communicate(timeout=180)
+        return process.returncode, output
+
+    def until(self, process: subprocess.Popen[str], happened: Callable[[], Any]) -> Any:
+        """What `happened` gives as soon as it gives something, while the command runs."""
+        for _ in range(6000):
+            self.seen |= {int(pid) for pid, _ in descendants(process.pid)}
+            if result := happened():
+                return result
+            assert process.poll() is None, f"ended too early:\n{process.communicate()[0]}"
+            time.sleep(0.02)
+        raise AssertionError("it did not happen")
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                self.seen |= {process.pid, *(pid for pid, _ in descendants(process.pid))}
+        for pid in self.seen:
+            if "ray" in command_line(pid) or "sweep.py" in command_line(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def descendants(ancestor: int) -> list[tuple[int, str]]:
+    """(process id, command line) of everything that a process has started, directly or not."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found, generation = [], {ancestor}
+    while generation:
+        generation = {pid for pid, parent in parents.items() if parent in generation}
+        found += [(pid, command_line(pid)) for pid in generation]
+    return found
+
+
+@pytest.fixture(scope="module")
+def runner(tiny_values: dict[str, Any], clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    runner = Runner(tiny_values | LONGER, clips, tmp_path_factory.mktemp("home"))
+    yield runner
+    runner.close()
+
+
+def records(runs: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (runs / "tiny" / "ledger.jsonl").read_text().splitlines()]
+
+
+def final(runs: Path) -> list[dict[str, Any]]:
+    """The last record of each trial without times and the command, in order."""
+    last = {record["trial"]: record for record in records(runs)}
+    for record in last.values():
+        del record["seconds"], record["command"]
+    return sorted(last.values(), key=lambda record: (record["index"], record["seed"]))
+
+
+def in_training(runs: Path) -> list[Path]:
+    return list(runs.glob("store/*/.*.work/state.pt"))
+
+
+@pytest.fixture(scope="module")
+def reference(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted sweep of the first two rows, with W&B offline."""
+    runs = tmp_path_factory.mktemp("reference") / "runs"
+    code, output = runner.run(runs, "--trials", "2", "--wandb", "offline")
+    assert code == 0, output
+    (runs / "output.txt").write_text(output)
+    return runs
+
+
+def test_a_sweep_leaves_what_it_promises(reference: Path) -> None:
+    found = records(reference)
+    assert sorted(record["row"] for record in found) == ["0.01/0.01", "0.02/0.02"]
+    for record in found:
+        assert record["outcome"] == "complete"
+        assert list(record["stages"].values()) == [
+            path.name for kind in record["stages"] for path in (reference / "store" / kind).glob(record["stages"][kind])
+        ]
+        assert {"auxskd/loss", "pretext/val_loss", "finetune/val_top1", "validation/top1", "test/top1"} <= record[
+            "metrics"
+        ].keys()
+        assert all(spent["used"] > 0 and spent["saved"] == 0 for spent in record["seconds"].values())
+        assert "--wandb offline" in record["command"]
+    output = (reference / "output.txt").read_text()
+    best = max(found, key=lambda record: record["metrics"]["validation/top1"])["metrics"]["validation/top1"]
+    assert "best trial" in output
+    assert f"validation/top1 {100 * best:.1f} %" in output
+    assert "76.3" in output, "the paper's best cell of Table 3 stands beside ours"
+    assert len(list((reference / "tiny").rglob("*.wandb"))) == 2, "one offline run per trial"
+    assert not in_training(reference)
+
+
+def test_the_same_command_again_trains_nothing(runner: Runner, reference: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(reference, runs, symlinks=True)
+    ledger = (runs / "tiny" / "ledger.jsonl").read_bytes()
+    stored = {path: path.stat().st_mtime_ns for path in (runs / "store").rglob("done.json")}
+    code, output = runner.run(runs, "--trials", "2")
+    assert code == 0, output
+    assert (runs / "tiny" / "ledger.jsonl").read_bytes() == ledger
+    assert {path: path.stat().st_mtime_ns for path in (runs / "store").rglob("done.json")} == stored
+    assert "best trial" in output
+
+
+def test_more_trials_and_seeds_extend_a_sweep(runner: Runner, reference: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(reference, runs, symlinks=True)
+    before = (runs / "tiny" / "ledger.jsonl").read_bytes()
+    code, output = runner.run(runs, "--trials", "3", "--seeds", "2")
+    assert code == 0, output
+    after = (runs / "tiny" / "ledger.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert [(record["index"], record["seed"]) for record in final(runs)] == [(i, s) for i in range(3) for s in (0, 1)]
+    assert after.count(b"\n") == 6
+
+
+def test_failing_trials_are_recorded_and_retried_when_asked(runner: Runner, tmp_path: Path) -> None:
+    runs, nan = tmp_path / "runs", ("--trials", "1", "--set", "pretext.learning_rate=1e20")
+    code, output = runner.run(runs, *nan)
+    assert code == 1, output
+    (record,) = records(runs)
+    assert record["outcome"] == "failed"
+    assert record["reason"].startswith("pretext: ")
+    assert "in epoch 1" in record["reason"]
+    assert list(record["stages"]) == ["auxskd"]
+    assert record["reason"] in " ".join(output.split())
+    code, output = runner.run(runs, *nan, "--retry-failed")
+    assert code == 1, output
+    assert [record["outcome"] for record in records(runs)] == ["failed", "failed"]
+
+
+def test_kill_9_of_the_command_and_again(runner: Runner, reference: Path, tmp_path: Path) -> None:
+    """Once while stages train, once when a trial has just been recorded; the third run ends what is left."""
+    runs = tmp_path / "runs"
+    moments: list[Callable[[], Any]] = [
+        lambda: in_training(runs),
+        lambda: (runs / "tiny" / "ledger.jsonl").exists(),
+    ]
+    left = set()
+    for moment in moments:
+        process = runner.start(runs, "--trials", "2")
+        runner.until(process, moment)
+        left |= {pid for pid, _ in descendants(process.pid)}
+        process.kill()
+        process.communicate()
+    code, output = runner.run(runs, "--trials", "2")
+    assert code == 0, output
+    assert final(runs) == final(reference)
+    assert len(records(runs)) == 2, "none is lost or doubled"
+    deadline = time.monotonic() + 30
+    while (alive := [line for pid in left if "ray" in (line := command_line(pid))]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert alive == [], "the killed command's workers end by themselves"
+
+
+def test_kill_9_of_a_worker(runner: Runner, reference: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = runner.start(runs, "--trials", "2")
+
+    def working() -> list[int]:
+        return [pid for pid, line in descendants(process.pid) if line.startswith("ray::")] if in_training(runs) else []
+
+    workers = runner.until(process, working)
+    os.kill(workers[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    assert final(runs) == final(reference)
+    assert len(records(runs)) == 2
+
+
+def test_ctrl_c_and_again(runner: Runner, reference: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = runner.start(runs, "--trials", "2")
+    runner.until(process, lambda: in_training(runs))
+    children = [pid for pid, _ in descendants(process.pid)]
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "the same command continues" in output
+    assert {record["outcome"] for record in records(runs)} <= {"interrupted", "complete"}
+    assert any(record["outcome"] == "interrupted" for record in records(runs))
+    assert [line for pid in children if "ray" in (line := command_line(pid))] == [], "children have ended"
+    code, output = runner.run(runs, "--trials", "2")
+    assert code == 0, output
+    assert final(runs) == final(reference)

@@ -1,0 +1,217 @@
+"""The training loop: schedule, metrics, the best epoch, and losses that stop being numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.settings import ExperimentSettings, Optimisation
+from trainables.stages.work import Means, NonFiniteLoss, Trained, Work, train
+from trainables.store import Store, Workplace
+from trainables.video.cache import FrameCache
+from trainables.video.layouts import VideoSet
+
+Step = Callable[[dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
+
+
+class TwoBatches:
+    """In the place of a ClipLoader: two batches of two numbers; notes which epochs were asked for."""
+
+    def __init__(self, wrapped: int = 0) -> None:
+        self.epochs: list[int] = []
+        self.wrapped = wrapped
+
+    def epoch(self, number: int) -> Iterator[dict[str, Tensor]]:
+        self.epochs.append(number)
+        for first in (1.0, 3.0):
+            counts = torch.full((2,), self.wrapped)
+            yield {"x": torch.tensor([first, first + 1]), "wrapped": counts, "replaced": torch.zeros(2)}
+
+
+def make_work(directory: Path, report: Callable[[dict[str, Any]], None] = lambda line: None) -> Work:
+    return Work(
+        kind="finetune",
+        settings=ExperimentSettings(),
+        seed=0,
+        videos=VideoSet("none", (), (), (), ()),
+        inputs={},
+        workplace=Workplace(Store(directory), "finetune", "key"),
+        cache=FrameCache(None, 0),
+        device=torch.device("cpu"),
+        workers=0,
+        report=report,
+    )
+
+
+def run(
+    directory: Path,
+    step: Step | None = None,
+    network: nn.Linear | None = None,
+    *,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+    loader: Any = None,
+    validate: Callable[[], dict[str, float]] | None = None,
+    keep_best: str | None = None,
+    **optimisation: Any,
+) -> tuple[Trained, nn.Linear]:
+    network = network or nn.Linear(1, 1, bias=False)
+    model = network
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    values = {"epochs": 3, "learning_rate": 0.1, "momentum": 0, "weight_decay": 0, "step_epochs": 100} | optimisation
+    step = step or (lambda batch: (model(batch["x"][:, None]).mean(), {"x": batch["x"]}))
+    work = make_work(directory, report)
+    trained = train(work, model, loader or TwoBatches(), Optimisation(**values), step, validate=validate, keep_best=keep_best)
+    return trained, model
+
+
+def test_learning_rate_is_divided_by_ten_every_six_epochs(tmp_path: Path) -> None:
+    """loss = w: each of the two updates of an epoch moves w by the learning rate, 1 six times, then 0.1 six times, ..."""
+    weights = []
+    model = nn.Linear(1, 1, bias=False)
+    run(
+        tmp_path,
+        lambda batch: (model.weight.sum(), {}),
+        model,
+        report=lambda line: weights.append(float(model.weight.detach())),
+        epochs=13,
+        learning_rate=1.0,
+        step_epochs=6,
+    )
+    moved = [before - after for before, after in zip([1.0, *weights], weights, strict=False)]
+    assert moved == pytest.approx([2.0] * 6 + [0.2] * 6 + [0.02], rel=1e-3)
+
+
+def test_sgd_with_momentum_and_weight_decay(tmp_path: Path) -> None:
+    """v <- 0.9 v + (g + 0.1 w), w <- w - 0.1 v with g = 1, written out; momentum lives on across epochs."""
+    model = nn.Linear(1, 1, bias=False)
+    run(tmp_path, lambda batch: (model.weight.sum(), {}), model, momentum=0.9, weight_decay=0.1)
+    w, v = 1.0, 0.0
+    for _ in range(6):
+        v = 0.9 * v + (1 + 0.1 * w)
+        w -= 0.1 * v
+    assert float(model.weight.detach()) == pytest.approx(w, rel=1e-5)
+
+
+def test_metrics_are_means_over_samples_with_the_stage_s_prefix(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    trained, _ = run(tmp_path, report=lines.append, loader=TwoBatches(wrapped=1), validate=lambda: {"val_top1": 0.5})
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert all(line["stage"] == "finetune" and line["epochs"] == 3 for line in lines)
+    assert trained.last["finetune/x"] == 2.5
+    assert trained.last["finetune/wrapped_clips"] == 4
+    assert trained.last["finetune/replaced_frames"] == 0
+    assert trained.last["finetune/val_top1"] == 0.5
+    assert "epoch" not in trained.last
+    assert lines[2]["finetune/loss"] == trained.history[2]["finetune/loss"]
+
+
+def test_means_of_batches_of_different_sizes() -> None:
+    means = Means()
+    means.add({"a": torch.tensor([1.0, 2.0, 3.0]), "b": torch.tensor(True)})
+    means.add({"a": torch.tensor([6.0])})
+    assert means.result() == {"a": 3.0, "b": 1.0}
+
+
+def test_the_first_of_the_best_epochs_is_kept(tmp_path: Path) -> None:
+    scores = iter([0.2, 0.7, 0.7, 0.1])
+    model, weights = nn.Linear(1, 1, bias=False), []
+    trained, _ = run(
+        tmp_path,
+        network=model,
+        epochs=4,
+        validate=lambda: {"val_top1": next(scores)},
+        keep_best="val_top1",
+        report=lambda line: weights.append(float(model.weight.detach())),
+    )
+    assert trained.best is not None
+    assert float(trained.best["weight"]) == weights[1]
+    assert float(model.weight.detach()) == weights[3] != weights[1]
+
+
+def interrupted(directory: Path, after: int, **options: Any) -> None:
+    def stop(line: dict[str, Any]) -> None:
+        if line["epoch"] == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(directory, report=stop, **options)
+
+
+def test_an_interrupted_training_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 5, "momentum": 0.9, "step_epochs": 2, "keep_best": "val_top1"}
+    scores = [0.1, 0.9, 0.3, 0.9, 0.2]
+    whole, model = run(tmp_path / "whole", validate=iter([{"val_top1": score} for score in scores]).__next__, **options)
+    for stop in (1, 3):
+        remaining = scores[1:] if stop == 3 else scores
+        interrupted(tmp_path / "parts", stop, validate=iter([{"val_top1": s} for s in remaining]).__next__, **options)
+    loader = TwoBatches()
+    validate = iter([{"val_top1": score} for score in scores[3:]]).__next__
+    resumed, other = run(tmp_path / "parts", loader=loader, validate=validate, **options)
+    assert loader.epochs == [3, 4]
+    assert resumed.history == whole.history
+    assert torch.equal(other.weight, model.weight)
+    assert resumed.best is not None
+    assert whole.best is not None
+    assert torch.equal(resumed.best["weight"], whole.best["weight"])
+    assert resumed.seconds > 0
+
+
+def test_randomness_of_an_epoch_depends_on_seed_stage_and_epoch_only(tmp_path: Path) -> None:
+    def draws(directory: Path, disturb: bool) -> list[float]:
+        seen: list[float] = []
+        model = nn.Linear(1, 1, bias=False)
+
+        def step(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            seen.append(float(torch.rand(())))
+            return model.weight.sum(), {}
+
+        run(directory, step, model, report=lambda line: torch.manual_seed(len(seen)) if disturb else None)  # type: ignore[arg-type]
+        return seen
+
+    torch.manual_seed(5)
+    expected_afterwards = float(torch.rand(()))
+    torch.manual_seed(5)
+    quiet = draws(tmp_path / "a", False)
+    assert len(set(quiet)) == 6
+    assert draws(tmp_path / "b", True) == quiet
+    torch.manual_seed(5)
+    with make_work(tmp_path).seeded("purpose"):
+        torch.rand(10)
+    assert float(torch.rand(())) == expected_afterwards, "outside, the global state is untouched"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_names_stage_and_epoch(tmp_path: Path, bad: float) -> None:
+    loader = TwoBatches()
+    model = nn.Linear(1, 1, bias=False)
+    step: Step = lambda batch: (model.weight.sum() * (bad if len(loader.epochs) == 2 else 1), {})  # noqa: E731
+    with pytest.raises(NonFiniteLoss, match=r"finetune: the loss became (nan|inf) in epoch 2"):
+        run(tmp_path, step, model, loader=loader)
+    state = make_work(tmp_path).workplace.load_state()
+    assert state is not None
+    assert len(state["history"]) == 1, "the epoch before is kept"
+    assert math.isfinite(float(state["network"]["weight"]))
+
+
+def test_a_last_update_that_ruins_the_weights_is_noticed(tmp_path: Path) -> None:
+    """The loss is read before an update: that of the last batch of the last epoch must not leave NaN weights as a result."""
+    model = nn.Linear(1, 1, bias=False)
+
+    def step(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return model.weight.sum() * (1e30 if batch["x"][0] == 3 else 0), {}
+
+    with pytest.raises(NonFiniteLoss, match="finetune: a weight became NaN or infinite in epoch 1"):
+        run(tmp_path, step, model, epochs=1, learning_rate=1e20)
+
+
+def test_a_validation_loss_that_is_no_number_is_noticed(tmp_path: Path) -> None:
+    """It would otherwise reach the ledger, which holds numbers only."""
+    with pytest.raises(NonFiniteLoss, match="finetune: .*epoch 1"):
+        run(tmp_path, validate=lambda: {"val_loss": math.nan, "val_top1": 0.1})

@@ -1,0 +1,207 @@
+"""Settings: what is refused and how it is said, the presets against the papers' numbers, and the round trip by name."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.settings import (
+    PRESETS,
+    ExperimentSettings,
+    SettingsError,
+    flat,
+    parse_assignment,
+    preset,
+    setting_names,
+    validated,
+    with_values,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("auxskd.teacher_temperature", 0, "greater than 0"),
+        ("auxskd.student_temperature", -0.02, "greater than 0"),
+        ("auxskd.teacher_temperature", math.nan, "auxskd.teacher_temperature = nan"),
+        ("auxskd.teacher_temperature", math.inf, "finite"),
+        ("auxskd.teacher_temperature", "warm", "valid number"),
+        ("auxskd.teacher_momentum", 1, "less than 1"),
+        ("auxskd.memory_bank", 0, "greater than or equal to 1"),
+        ("auxskd.predictor_layers", 4, "2 or 3"),
+        ("vspp.speeds", 0, "greater than or equal to 1"),
+        ("vspp.segments", 0, "greater than or equal to 1"),
+        ("vspp.segments", 2.5, "integer"),
+        ("vspp.segments", 17, "vspp.segments = 17 is larger than the clip, video.clip_frames = 16"),
+        ("video.crop", 4000, "crop = 4000 does not fit into"),
+        ("video.clip_frames", 1, "greater than or equal to 2"),
+        ("finetune.epochs", 0, "greater than or equal to 1"),
+        ("finetune.epochs", True, "integer"),
+        ("finetune.batch_size", 1, "greater than or equal to 2"),
+        ("pretext.learning_rate", 0, "greater than 0"),
+        ("pretext.task", "jigsaw", "'vspp'"),
+        ("augmentation.flip_probability", 1.1, "less than or equal to 1"),
+        ("backbone.depth", 50, "10, 18 or 34"),
+        ("data.embedded.classes", 5, "greater than or equal to 6"),
+        ("data.validation_fraction", 0, "greater than 0"),
+        ("recipe", "everything", "'scratch', 'pretext' or 'auxskd_pretext'"),
+        ("compute.precision", "float8", "'float32' or 'bfloat16'"),
+    ],
+)
+def test_a_bad_value_is_named_and_what_is_valid_is_said(name: str, value: Any, says: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        with_values(preset("demo"), {name: value})
+    assert says in str(error.value)
+    assert name.rpartition(".")[2] in str(error.value)
+
+
+def test_two_bad_values_are_both_named() -> None:
+    with pytest.raises(SettingsError) as error:
+        with_values(preset("demo"), {"finetune.epochs": 0, "vspp.speeds": -1})
+    assert "finetune.epochs = 0" in str(error.value)
+    assert "vspp.speeds = -1" in str(error.value)
+
+
+def test_an_unknown_setting_lists_the_valid_ones_of_its_group() -> None:
+    with pytest.raises(
+        SettingsError, match=r"unknown setting 'auxskd\.temperature'; valid settings: .*auxskd\.teacher_temperature"
+    ):
+        with_values(preset("demo"), {"auxskd.temperature": 1})
+    with pytest.raises(SettingsError) as error:
+        with_values(preset("demo"), {"skd.temperature": 1})
+    assert all(name in str(error.value) for name in setting_names())
+    with pytest.raises(SettingsError, match="unknown setting 'auxskd'"):
+        with_values(preset("demo"), {"auxskd": {}})
+
+
+def test_an_unknown_preset_lists_the_valid_ones() -> None:
+    with pytest.raises(SettingsError, match="unknown preset 'tiny'; valid presets: demo, small, paper"):
+        preset("tiny")
+
+
+def test_settings_that_contradict_each_other() -> None:
+    with pytest.raises(SettingsError, match="speed_weight and segment_weight are both 0"):
+        with_values(preset("demo"), {"pretext.speed_weight": 0, "pretext.segment_weight": 0})
+    with pytest.raises(SettingsError, match="distinct needs"):
+        with_values(preset("demo"), {"auxskd.views": "distinct", "vspp.speeds": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("auxskd.teacher_temperature=0.05", "auxskd.teacher_temperature", 0.05),
+        ("pretext.learning_rate=1e-3", "pretext.learning_rate", 1e-3),
+        ("pretext.learning_rate=1e20", "pretext.learning_rate", 1e20),
+        (" recipe=scratch", "recipe", "scratch"),
+        ("finetune.epochs=3", "finetune.epochs", 3),
+        ("data.pretraining=a=b", "data.pretraining", "a=b"),
+    ],
+)
+def test_assignments(text: str, name: str, value: Any) -> None:
+    assert parse_assignment(text) == (name, value)
+    assert type(parse_assignment(text)[1]) is type(value)
+
+
+@pytest.mark.parametrize("text", ["finetune.epochs", "=3", "finetune.epochs=[1", ""])
+def test_unreadable_assignments(text: str) -> None:
+    with pytest.raises(SettingsError, match="--set"):
+        parse_assignment(text)
+
+
+def test_a_value_runs_no_code() -> None:
+    with pytest.raises(SettingsError):
+        parse_assignment("recipe=!!python/object/apply:os.getcwd []")
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_presets_are_valid_and_complete(name: str) -> None:
+    settings = preset(name)
+    assert validated(settings.model_dump()) == settings
+    assert sorted(flat(settings)) == sorted(setting_names())
+    assert len(set(setting_names())) == len(setting_names())
+
+
+def test_presets_keep_the_paper_s_task() -> None:
+    """A preset changes sizes, learning rates and the strength of augmentation, not what is computed."""
+    sizes = ("data.embedded", "video.", "augmentation.", "backbone.", "evaluation.clips")
+    training = ("epochs", "batch_size", "learning_rate", "clips_per_video", "memory_bank", "projection", "predictor_hidden")
+    training += ("teacher_momentum", "step_epochs")
+    paper = flat(preset("paper"))
+    for name in ("demo", "small"):
+        other = flat(preset(name))
+        changed = [key for key in paper if paper[key] != other[key]]
+        assert [key for key in changed if not key.startswith(sizes) and not key.endswith(training)] == []
+
+
+def test_preset_paper_is_the_paper_s_text() -> None:
+    """Secs. 3.1, 3.2, 4.1 and 4.2 of the auxSKD paper."""
+    values = flat(preset("paper"))
+    expected = {
+        "video.clip_frames": 16,
+        "video.height": 128,
+        "video.width": 171,
+        "video.crop": 112,
+        "backbone.depth": 18,
+        "backbone.width": 64,
+        "vspp.segments": 4,
+        "vspp.speeds": 4,
+        "vspp.segment_frames": "exact",
+        "auxskd.memory_bank": 16384,
+        "auxskd.teacher_momentum": 0.999,
+        "auxskd.teacher_temperature": 0.02,
+        "auxskd.student_temperature": 0.02,
+        "auxskd.projection": 128,
+        "auxskd.predictor_hidden": 1024,
+        "auxskd.predictor_layers": 3,
+        "auxskd.views": "independent",
+        "pretext.speed_weight": 1.0,
+        "pretext.segment_weight": 1.0,
+        "finetune.epochs": 25,
+        "finetune.learning_rate": 3e-3,
+        "evaluation.clips": 10,
+        "evaluation.average": "softmax",
+        "augmentation.jitter_per": "frame",
+    }
+    for stage in ("auxskd", "pretext"):
+        expected |= {f"{stage}.epochs": 20, f"{stage}.learning_rate": 1e-3}
+    for stage in ("auxskd", "pretext", "finetune"):
+        expected |= {f"{stage}.batch_size": 30, f"{stage}.momentum": 0.9, f"{stage}.weight_decay": 5e-4}
+        expected |= {f"{stage}.step_epochs": 6, f"{stage}.decay": 0.1}
+    assert {name: values[name] for name in expected} == expected
+
+
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "recipe": st.sampled_from(["scratch", "pretext", "auxskd_pretext"]),
+        "auxskd.teacher_temperature": st.floats(1e-6, 1e6),
+        "auxskd.epochs": st.integers(1, 1000),
+        "vspp.segments": st.integers(1, 16),
+        "finetune.dropout": st.floats(0, 1, exclude_max=True),
+        "finetune.keep": st.sampled_from(["last", "best"]),
+        "data.embedded.seed": st.integers(0, 2**40),
+        "data.pretraining": st.text(max_size=10),
+        "backbone.depth": st.sampled_from([10, 18, 34]),
+    },
+)
+
+
+@given(st.sampled_from(sorted(PRESETS)), CHANGES)
+def test_values_survive_the_round_trip(name: str, changes: dict[str, Any]) -> None:
+    before = preset(name)
+    after = with_values(before, changes)
+    assert flat(after) == flat(before) | changes
+    assert with_values(before, flat(after)) == after
+    assert ExperimentSettings.model_validate_json(after.model_dump_json()) == after
+    assert with_values(after, flat(before)) == before
+
+
+@given(st.floats(1e-12, 1e12))
+def test_a_number_typed_after_set_is_that_number(number: float) -> None:
+    assert parse_assignment(f"a.b={number!r}") == ("a.b", number)
+    assert yaml.safe_load(str(parse_assignment(f"a.b={int(number)}")[1])) == int(number)

@@ -1,0 +1,294 @@
+"""The stage store: whole artifacts or none after a crash at any line, one process per stage, and errors that say where."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+
+from trainables import store as store_module
+from trainables.store import Artifact, Store, StoreError, Workplace, artifacts
+
+KIND, KEY = "finetune", "0123456789abcdef"
+WEIGHTS = {"layer.weight": torch.arange(12.0).reshape(3, 4), "layer.count": torch.tensor(7)}
+HISTORY = [{"epoch": 1, "finetune/loss": 0.5}, {"epoch": 2, "finetune/loss": 0.25}]
+fork = multiprocessing.get_context("fork")
+
+
+def publish(store: Store, key: str = KEY) -> Artifact:
+    return Workplace(store, KIND, key).publish(
+        settings={"recipe": "scratch"},
+        metrics={"finetune/loss": 0.25},
+        seconds=3.5,
+        history=HISTORY,
+        weights=WEIGHTS,
+        files={"confusion.json": {"classes": ["a", "b"]}},
+    )
+
+
+def check_whole(artifact: Artifact) -> None:
+    assert artifact.done == {"metrics": {"finetune/loss": 0.25}, "seconds": 3.5}
+    assert artifact.history() == HISTORY
+    weights = artifact.weights()
+    assert weights.keys() == WEIGHTS.keys()
+    assert all(torch.equal(weights[name], WEIGHTS[name]) for name in WEIGHTS)
+    assert (artifact.directory / "settings.json").read_text() == '{\n "recipe": "scratch"\n}\n'
+    assert (artifact.directory / "confusion.json").exists()
+
+
+def in_a_child(action: Callable[[], None]) -> int:
+    """Exit code of a forked process that does this: minus the signal when one killed it."""
+    child = fork.Process(target=action)
+    child.start()
+    child.join(30)
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+def killed_at_line(number: int, action: Callable[[], None]) -> None:
+    """Do this and die by SIGKILL before the numbered line of trainables/store.py."""
+    left = [number]
+
+    def on_line(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename != store_module.__file__:
+            return None
+        if event == "line":
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return on_line
+
+    sys.settrace(on_line)
+    action()
+
+
+def test_what_is_published_is_read_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert store.find(KIND, KEY) is None
+    check_whole(publish(store))
+    found = store.find(KIND, KEY)
+    assert found is not None
+    check_whole(found)
+    assert [(kind, artifact.directory.name) for kind, artifact in artifacts(tmp_path / "store")] == [(KIND, KEY)]
+
+
+def test_a_crash_at_any_line_of_publish_leaves_a_whole_artifact_or_none(tmp_path: Path) -> None:
+    """A child is killed before its first line, its second, ... until it ends by itself; then the stage is made again."""
+    outcomes = []
+    for number in range(400):
+        store = Store(tmp_path / str(number))
+        code = in_a_child(lambda number=number, store=store: killed_at_line(number, lambda: publish(store)))  # type: ignore[misc]
+        found = store.find(KIND, KEY)
+        if found is not None:
+            check_whole(found)
+        listed = [artifact.directory.name for _, artifact in artifacts(store.directory)]
+        assert listed == ([] if found is None else [KEY]), "nothing unfinished is listed"
+        with store.claim(KIND, KEY) as claimed:
+            assert isinstance(claimed, Artifact) == (found is not None)
+            if isinstance(claimed, Workplace):
+                check_whole(publish(store))
+        outcomes.append(found is not None)
+        if code == 0:
+            break
+    assert code == 0, "the last child was not killed"
+    assert outcomes.count(False) > 20, "children were killed before the artifact was there"
+    assert outcomes == sorted(outcomes), "and once it was there it was there"
+
+
+def test_a_crash_while_saving_leaves_the_previous_state(tmp_path: Path) -> None:
+    for number in range(100):
+        workplace = Workplace(Store(tmp_path / str(number)), KIND, KEY)
+        workplace.save_state({"epoch": 1, "weights": torch.ones(3)})
+        save = lambda workplace=workplace: workplace.save_state({"epoch": 2, "weights": torch.zeros(3)})  # noqa: E731
+        code = in_a_child(lambda number=number, save=save: killed_at_line(number, save))  # type: ignore[misc]
+        state = workplace.load_state()
+        assert state is not None
+        assert float(state["weights"].sum()) == (3 if state["epoch"] == 1 else 0)
+        if code == 0:
+            break
+    assert code == 0
+    assert state["epoch"] == 2
+
+
+def test_training_state_lives_until_the_artifact_is_published(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    workplace = Workplace(store, KIND, KEY)
+    assert workplace.load_state() is None
+    workplace.save_state({"epoch": 3, "history": HISTORY, "weights": WEIGHTS, "best": None})
+    state = Workplace(store, KIND, KEY).load_state()
+    assert state is not None
+    assert state["history"] == HISTORY
+    assert torch.equal(state["weights"]["layer.weight"], WEIGHTS["layer.weight"])
+    publish(store)
+    assert workplace.load_state() is None
+    assert [path.name for path in (tmp_path / KIND).iterdir()] == [KEY]
+
+
+class Malice:
+    """Unpickling this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_a_training_state_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    workplace = Workplace(Store(tmp_path), KIND, KEY)
+    workplace.state_directory.mkdir(parents=True)
+    torch.save({"epoch": Malice(tmp_path / "was-here")}, workplace.state_directory / "state.pt")
+    with pytest.raises(pickle.UnpicklingError):
+        workplace.load_state()
+    assert not (tmp_path / "was-here").exists()
+
+
+def make_slowly(directory: Path, log: Path) -> None:
+    store = Store(directory)
+    with store.claim(KIND, KEY) as claimed:
+        if isinstance(claimed, Workplace):
+            with log.open("a") as file:
+                file.write("made\n")
+            time.sleep(0.5)
+            publish(store)
+        else:
+            check_whole(claimed)
+
+
+def test_of_several_processes_one_makes_the_stage_and_all_get_it(tmp_path: Path) -> None:
+    children = [fork.Process(target=make_slowly, args=(tmp_path / "store", tmp_path / "log")) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(30)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert (tmp_path / "log").read_text() == "made\n"
+
+
+def test_other_stages_are_not_waited_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.claim(KIND, KEY), store.claim(KIND, "another"), store.claim("pretext", KEY) as claimed:
+        assert isinstance(claimed, Workplace)
+
+
+def hold(directory: Path, ready: Any) -> None:
+    with Store(directory).claim(KIND, KEY) as claimed:
+        assert isinstance(claimed, Workplace)
+        claimed.save_state({"epoch": 5})
+        ready.set()
+        time.sleep(60)
+
+
+def test_the_claim_of_a_killed_process_is_taken_over_at_once_and_its_state_continued(tmp_path: Path) -> None:
+    ready = fork.Event()
+    child = fork.Process(target=hold, args=(tmp_path, ready))
+    child.start()
+    assert ready.wait(30)
+    os.kill(child.pid, signal.SIGKILL)  # type: ignore[arg-type]
+    child.join()
+    started = time.monotonic()
+    with Store(tmp_path).claim(KIND, KEY) as claimed:
+        assert isinstance(claimed, Workplace)
+        assert claimed.load_state() == {"epoch": 5}
+    assert time.monotonic() - started < 10, "the lease itself lasts a minute"
+
+
+def test_the_claim_of_a_failed_stage_is_free_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(ArithmeticError), store.claim(KIND, KEY):
+        raise ArithmeticError
+    started = time.monotonic()
+    with store.claim(KIND, KEY) as claimed:
+        assert isinstance(claimed, Workplace)
+    assert time.monotonic() - started < 2
+
+
+def test_a_store_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file", tmp_path / "file" / "store", Path("/proc/store")):
+        store = Store(place)
+        workplace = Workplace(store, KIND, KEY)
+        for action in (store.check_writable, lambda s=store: publish(s), lambda w=workplace: w.save_state({})):
+            with pytest.raises(StoreError, match=str(place)):
+                action()
+        with pytest.raises(StoreError, match=str(place)), store.claim(KIND, KEY):
+            pass
+    Store(tmp_path / "new" / "store").check_writable()
+    assert list((tmp_path / "new" / "store").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into read-only directories")
+def test_a_read_only_store_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreError, match="Permission denied"):
+        Store(tmp_path).check_writable()
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Files of this process cannot grow beyond `size` bytes: writing fails midway, as on a full disk."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("weights", [None, {"w": torch.zeros(100_000)}])
+def test_a_write_that_fails_midway_is_a_store_error_and_leaves_nothing(tmp_path: Path, weights: Any) -> None:
+    """The limit hits the JSON files, or only the weights, which safetensors writes in Rust."""
+    store, workplace = Store(tmp_path), Workplace(Store(tmp_path), KIND, KEY)
+    size = 10_000 if weights else 10
+    with files_limited_to(size), pytest.raises(StoreError, match="cannot write to the store"):
+        workplace.publish(settings={"a": "long enough"}, metrics={}, seconds=0, history=[], weights=weights)
+    assert store.find(KIND, KEY) is None
+    assert [path.name for path in (tmp_path / KIND).rglob("*") if path.is_file()] == []
+
+
+def test_a_state_that_does_not_fit_is_a_store_error_and_the_previous_one_stays(tmp_path: Path) -> None:
+    workplace = Workplace(Store(tmp_path), KIND, KEY)
+    workplace.save_state({"epoch": 1})
+    with files_limited_to(10_000), pytest.raises(StoreError, match="cannot write to the store"):
+        workplace.save_state({"epoch": 2, "weights": torch.zeros(100_000)})
+    assert workplace.load_state() == {"epoch": 1}
+
+
+def test_a_disk_that_is_full_when_flushed_is_a_store_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        publish(Store(tmp_path))
+    assert Store(tmp_path).find(KIND, KEY) is None
+    with pytest.raises(StoreError, match="No space left on device"):
+        Workplace(Store(tmp_path), KIND, KEY).save_state({"epoch": 1})
+
+
+def test_an_error_of_the_stage_itself_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shape mismatch"), store_module.readable_errors(tmp_path):
+        raise RuntimeError("shape mismatch")
+
+
+def test_listing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for key in ("b" * 16, "a" * 16):
+        publish(Store(tmp_path), key)
+    store_module._command(["list", "--store", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [[KIND, "a" * 16], [KIND, "b" * 16]]
+    assert all(line.endswith("3.5 s") for line in lines)
