@@ -95,7 +95,10 @@ def stock_seconds(trials: int, directory: Path) -> float:
         param_space={name: tune.loguniform(0.005, 0.5) for name in names},
         tune_config=tune.TuneConfig(num_samples=trials),
         run_config=tune.RunConfig(
-            name="no-op", storage_path=str(directory), callbacks=[WandbLoggerCallback(project="auxgraph")], verbose=0
+            name="no-op",
+            storage_path=str(directory),
+            callbacks=[WandbLoggerCallback(project="auxgraph", dir=str(directory))],
+            verbose=0,
         ),
     ).fit()
     ray.shutdown()
@@ -106,6 +109,6 @@ def stock_seconds(trials: int, directory: Path) -> float:
 
 def _check(trials: int, complete: int, directory: Path, problems: list[str]) -> None:
     """Raises RuntimeError unless every trial completed and left a W&B run: nothing else is worth timing."""
-    runs = len(list(directory.rglob("run-*.wandb")))
+    runs = len(list(directory.rglob("offline-run-*/run-*.wandb")))
     if complete != trials or runs != trials:
         raise RuntimeError(f"{complete} of {trials} trials completed, {runs} W&B runs were written; {problems}")

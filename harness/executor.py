@@ -41,6 +41,8 @@ from trainables.video.layouts import DataError
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "ray", "optuna", "wandb")
 WORKER_LIVES = 5
+SECONDS = "seconds/"
+"""Prefix of a trial's last report under which the times of its stages are."""
 OBJECT_STORE_BYTES = 100 * 2**20
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -72,7 +74,7 @@ def run_trial(config: dict[str, Any]) -> None:
         tune.report(
             {
                 "outcome": "complete",
-                "seconds": {kind: [spent.used, spent.saved] for kind, spent in result.seconds.items()},
+                **{f"{SECONDS}{kind}": [spent.used, spent.saved] for kind, spent in result.seconds.items()},
                 **{name: value for name, value in result.metrics.items() if not name.startswith("test/")},
             }
         )
@@ -104,6 +106,8 @@ class Bookkeeper:
             record = self.ledger.get(job.trial)
             if record is not None and self._stands(record):
                 self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
+                continue
+            if job.trial in self.open:  # another configuration that is the same experiment runs it already
                 continue
             self.open.add(job.trial)
             self.running[job.trial] = job
@@ -173,7 +177,8 @@ class Bookkeeper:
         reported = result or {}
         outcome: Outcome = "complete" if reported.get("outcome") == "complete" else "failed"
         reason = None if outcome == "complete" else reported.get("reason") or f"its worker died {WORKER_LIVES} times"
-        self._write(job, outcome, reason, reported.get("seconds") or {})
+        seconds = {name.removeprefix(SECONDS): spent for name, spent in reported.items() if name.startswith(SECONDS)}
+        self._write(job, outcome, reason, seconds)
 
     def interrupt(self) -> None:
         """The sweep stops now: record what was running."""
@@ -248,7 +253,10 @@ def run_trials(
     address: str | None,
     trainable: Callable[[dict[str, Any]], None] = run_trial,
 ) -> None:
-    """Run what the ledger does not hold yet, each trial by `trainable`. Raises KeyboardInterrupt after the workers have ended."""
+    """Run what the ledger does not hold yet, each trial by `trainable`.
+
+    Raises KeyboardInterrupt after the workers have ended.
+    """
     sweep = books.sweep
     if books.report_if_complete():
         return

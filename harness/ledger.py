@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -68,13 +68,6 @@ class Ledger:
         if self.path.exists():
             for record in read_records(self.path):
                 self._last[record.trial] = record
-            self._end_torn_line()
-
-    def _end_torn_line(self) -> None:
-        with self.path.open("rb+") as file:
-            content = file.read()
-            if content and not content.endswith(b"\n"):
-                file.truncate(content.rfind(b"\n") + 1)
 
     def records(self) -> list[Record]:
         """The last record of every trial, in order of configuration and seed."""
@@ -86,11 +79,23 @@ class Ledger:
     def append(self, record: Record) -> None:
         """Write a record durably: one line, flushed to the disk before this returns."""
         line = json.dumps(record.model_dump(), allow_nan=False, ensure_ascii=False, sort_keys=True) + "\n"
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        with self.path.open("ab+") as file:
+            _drop_torn_line(file)
+            file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
         self._last[record.trial] = record
+
+
+def _drop_torn_line(file: IO[bytes]) -> None:
+    """Cut what a crash left of the last line; only a line that is whole ends in a line break."""
+    size = file.seek(0, os.SEEK_END)
+    while size > 0:
+        file.seek(size - 1)
+        if file.read(1) == b"\n":
+            break
+        size -= 1
+    file.truncate(size)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -98,9 +103,8 @@ def read_records(path: Path) -> list[Record]:
 
     Raises LedgerError naming the line that is not a record.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
     records = []
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             records.append(Record.model_validate_json(line))
         except ValidationError as error:

@@ -4,7 +4,8 @@ The ledger is the only state. The study is rebuilt from it whenever a sweep comm
 are taken over as they are, and every new proposal is a function of (space, search, seed, its position, the results at least
 `lookahead` positions before it). So a sweep that was killed proposes what it would have proposed, and neither the number of
 workers nor the order in which trials end changes anything. Trials between that window and the proposal count as running
-(TPE's constant liar). Optuna is told FAIL for a configuration of which no seed completed.
+(TPE's constant liar). Optuna is told FAIL for a configuration of which no seed completed, and for a draw that is not used
+because it repeats an earlier configuration or is invalid; another is drawn in its place.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from trainables.settings import ExperimentSettings, SettingsError, with_values
 
 Search = Literal["tpe", "random", "grid"]
 STARTUP_TRIALS = 5
-ATTEMPTS = 100
-"""Proposals in a row that repeat earlier configurations before a space counts as exhausted."""
+ATTEMPTS = 200
+"""Draws in a row that repeat earlier configurations before a space counts as exhausted."""
+TPE_ATTEMPTS = 10
+"""Of these, how many TPE makes; the rest are random, so that a small space is searched to its end."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +116,13 @@ class Proposals:
 
     def _propose(self, index: int) -> tuple[optuna.Trial, Parameters]:
         self._tell_before(index - self.space.lookahead + 1)
-        earlier = {digest(configuration.parameters): configuration.index for configuration in self.configurations}
+        earlier = {digest(configuration.parameters) for configuration in self.configurations}
         for attempt in range(ATTEMPTS):
             trial = self._ask(index, attempt)
             parameters = self.space.suggest(trial)
-            repeated = earlier.get(digest(parameters))
-            if repeated is not None:
-                self._tell(trial, self.values.get(repeated) if repeated < self.told else None)
-            elif not self._valid(parameters):
-                self._tell(trial, None)
-            else:
+            if digest(parameters) not in earlier and self._valid(parameters):
                 return trial, parameters
+            self._tell(trial, None)
         raise Exhausted
 
     def _valid(self, parameters: Parameters) -> bool:
@@ -134,7 +133,7 @@ class Proposals:
         return True
 
     def _ask(self, index: int, attempt: int, parameters: Parameters | None = None) -> optuna.Trial:
-        self.study.sampler = self._sampler(int(digest([self.seed, index, attempt])[:8], 16))
+        self.study.sampler = self._sampler(int(digest([self.seed, index, attempt])[:8], 16), attempt)
         if parameters is None:
             return self.study.ask()
         self.study.enqueue_trial(parameters)
@@ -142,8 +141,8 @@ class Proposals:
         self.space.suggest(trial)
         return trial
 
-    def _sampler(self, seed: int) -> BaseSampler:
-        if self.search == "tpe":
+    def _sampler(self, seed: int, attempt: int) -> BaseSampler:
+        if self.search == "tpe" and attempt < TPE_ATTEMPTS:
             return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True)
         return RandomSampler(seed=seed)
 
@@ -164,8 +163,8 @@ class Proposals:
 class StudySearcher(Searcher):
     """Ray Tune's view of a sweep: hands out jobs (one configuration with one seed) and passes on how they ended.
 
-    jobs: gives the configs still to run of a configuration. ended: takes (config, last result or None); gives the mean
-    objective once the last seed of its configuration has ended, as (True, value or None), else (False, None).
+    jobs: gives the configs still to run of a configuration. ended: takes a config and its last result, or None. settled:
+    whether all seeds of the configuration at a position have ended, and their mean objective or None.
     """
 
     def __init__(
@@ -182,6 +181,7 @@ class StudySearcher(Searcher):
         self.ended = ended
         self.queue: deque[dict[str, Any]] = deque()
         self.running: dict[str, dict[str, Any]] = {}
+        self.unsettled: set[int] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         while not self.queue:
@@ -192,7 +192,8 @@ class StudySearcher(Searcher):
             except Exhausted:
                 return Searcher.FINISHED
             self.queue.extend(self.jobs(configuration))
-            self._close(configuration.index)
+            self.unsettled.add(configuration.index)
+            self._close_settled()
         config = self.queue.popleft()
         self.running[trial_id] = config
         return dict(config)
@@ -200,12 +201,14 @@ class StudySearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         config = self.running.pop(trial_id)
         self.ended(config, None if error else result)
-        self._close(config["index"])
+        self._close_settled()
 
-    def _close(self, index: int) -> None:
-        settled, value = self.settled(index)
-        if settled:
-            self.proposals.close(index, value)
+    def _close_settled(self) -> None:
+        for index in sorted(self.unsettled):
+            settled, value = self.settled(index)
+            if settled:
+                self.unsettled.remove(index)
+                self.proposals.close(index, value)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its searcher to be able to restore a run, which is done from the ledger here."""

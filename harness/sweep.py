@@ -37,7 +37,7 @@ from trainables.pipeline import digest
 from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime, cores, open_data
 from trainables.settings import PRESETS, SettingsError, parse_assignment, preset, with_values
 from trainables.store import StoreError
-from trainables.video.layouts import LAYOUTS, DataError, DataSource
+from trainables.video.layouts import LAYOUTS, DataError, DataSource, VideoSet
 
 MOST_WORKERS = 8
 TRACKER_SECONDS = 60.0
@@ -92,9 +92,10 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="with --plan: as JSON")] = False,
     list_spaces: Annotated[bool, typer.Option("--list", help="show the search spaces and stop")] = False,
 ) -> None:
-    """Sweep a search space; the same command again continues, retries or extends it.
+    """Sweep a search space; the same command again continues or extends it.
 
-    Without --data everything runs on the embedded clips, on a laptop without a GPU.
+    A configuration's trial pretrains, finetunes and evaluates once per seed; stages that another trial has finished are
+    reused. Without --data everything runs on the embedded clips, on a laptop without a GPU.
     """
     if list_spaces:
         for space_name in space_names():
@@ -212,7 +213,9 @@ def _show_plan(sweep: Sweep, plan: Plan, at_once: int, as_json: bool) -> None:
     for label, parameters, known in plan.experiments:
         table.add_row(
             label,
-            "  ".join(f"{k.rpartition('.')[2]} {v:.3g}" for k, v in parameters.items()) if known else "proposed later",
+            "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in parameters.items())
+            if known
+            else "proposed later",
         )
     console.print(table)
     for videos in {videos.dataset: videos for videos in sweep.data.values()}.values():
@@ -225,7 +228,11 @@ def _show_plan(sweep: Sweep, plan: Plan, at_once: int, as_json: bool) -> None:
     )
 
 
-def _show_data(videos: Any) -> None:
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _show_data(videos: VideoSet) -> None:
     parts = ", ".join(f"{len(getattr(videos, part))} {part}" for part in ("train", "validation", "test"))
     line = f"data {videos.dataset}: {len(videos.classes)} classes; {parts} videos"
     line += f"; {videos.missing} of the split lists are not on disk" if videos.missing else ""
@@ -273,7 +280,7 @@ def _show_results(sweep: Sweep, records: list[Record], wandb: str) -> None:
     if scored:
         sign = 1 if sweep.space.direction == "maximize" else -1
         best = max(scored, key=lambda record: sign * record.metrics[objective])
-        values = ", ".join(f"{name} = {value:.4g}" for name, value in best.parameters.items())
+        values = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
         console.print(f"\nbest trial {best.trial} (seed {best.seed}): {values}", highlight=False)
         console.print(
             f"  {objective} {100 * best.metrics[objective]:.1f} %, test/top1 {100 * best.metrics['test/top1']:.1f} %\n"
@@ -291,12 +298,29 @@ def _show_results(sweep: Sweep, records: list[Record], wandb: str) -> None:
     console.print(f"W&B: {wandb}", highlight=False, markup=False)
 
 
+EXAMPLES = """
+[bold]Examples[/bold]
+
+sweep.py --space temperatures --seeds 3
+
+sweep.py --space temperatures --plan
+
+sweep.py --space recipes --preset small --data ucf101=UCF-101 --splits ucf101=ucfTrainTestlist
+
+sweep.py --space temperatures --search grid --set finetune.epochs=10 --set backbone.family=r3d
+
+[bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted
+"""
+
+
 def command() -> None:
     """Run `main` and turn errors of usage into one line and exit code 2."""
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
+    app.command(epilog=EXAMPLES)(main)
     try:
-        typer.run(main)
+        app()
     except (SettingsError, SpaceError, SweepError, DataError, StoreError, LedgerError) as error:
-        errors.print(f"error: {error}", style="red", highlight=False, markup=False)
+        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 

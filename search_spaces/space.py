@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from trainables.settings import ExperimentSettings, SettingsError, flat, with_values
+from trainables.settings import ExperimentSettings, SettingsError, with_values
 
 Parameters = dict[str, Any]
 
@@ -98,37 +98,52 @@ def find_space(name: str) -> Space:
     return space
 
 
-class _Lowest:
-    """Answers every suggestion with the lower end of its range."""
+class _Answers:
+    """Answers a suggestion with a row's value, or else with the lower end of the range; notes what was asked."""
 
-    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
-        return low
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+        self.asked: set[str] = set()
 
-    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> int:
-        return low
+    def _answer(self, name: str, otherwise: Any) -> Any:
+        self.asked.add(name)
+        return self.values.get(name, otherwise)
+
+    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> Any:
+        return self._answer(name, low)
+
+    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> Any:
+        return self._answer(name, low)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return choices[0]
+        return self._answer(name, choices[0])
 
 
 def check_space(space: Space, settings: ExperimentSettings) -> None:
     """Raises SpaceError or SettingsError unless every configuration the space names is valid for `settings`.
 
-    Checked: base, rows, grid and one suggestion validate; rows are distinct; what is suggested is what the rows vary; the
-    objective is not a test metric.
+    Checked: base, rows, grid and one suggestion validate; rows differ in label and parameters; a row varies what `suggest`
+    asks for; the objective is not a test metric; lookahead and trials are at least 1.
     """
     if space.objective.startswith("test/"):
         raise SpaceError(f"{space.name}: the objective '{space.objective}' is a test metric; a search sees validation only")
+    if space.lookahead < 1 or space.trials < 1:
+        raise SpaceError(f"{space.name}: lookahead = {space.lookahead} and trials = {space.trials}; both are at least 1")
     based = with_values(settings, space.base)
-    suggested = space.suggest(_Lowest())
-    for what, parameters in [("row", row.parameters) for row in space.rows] + [("grid", point) for point in space.grid()]:
+    for parameters in [row.parameters for row in space.rows] + space.grid():
         with_values(based, parameters)
-        if unknown := set(parameters) - set(flat(based)):
-            raise SpaceError(f"{space.name}: a {what} names {sorted(unknown)}, which are no settings")
     try:
-        with_values(based, suggested)
+        with_values(based, space.suggest(_Answers({})))
     except SettingsError as error:
         raise SpaceError(f"{space.name}: suggest() gives an invalid configuration: {error}") from None
-    labels = [row.label for row in space.rows]
-    if len(set(labels)) < len(labels):
-        raise SpaceError(f"{space.name}: two rows have the same label")
+    for row in space.rows:
+        trial = _Answers(row.parameters)
+        suggested = space.suggest(trial)
+        if suggested != dict(row.parameters) or trial.asked != set(row.parameters):
+            raise SpaceError(
+                f"{space.name}: row '{row.label}' has {dict(row.parameters)}, but suggest() makes {suggested} of it"
+            )
+    for place, row in enumerate(space.rows):
+        for other in space.rows[:place]:
+            if row.label == other.label or row.parameters == other.parameters:
+                raise SpaceError(f"{space.name}: rows '{other.label}' and '{row.label}' are the same configuration or label")

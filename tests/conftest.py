@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, preset, with_values
+from trainables.settings import ExperimentSettings, with_values
 
 TINY: dict[str, Any] = {
     "data.embedded.classes": 6,
@@ -23,6 +23,7 @@ TINY: dict[str, Any] = {
     "video.height": 16,
     "video.width": 16,
     "video.crop": 12,
+    "backbone.depth": 10,
     "backbone.width": 4,
     "auxskd.epochs": 2,
     "auxskd.batch_size": 5,
@@ -42,13 +43,13 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def tiny_values() -> dict[str, Any]:
-    """Settings by dotted name that shrink preset `demo`: 6 classes, 2 training videos each, 2 epochs per stage."""
+    """Settings by dotted name that make everything small: 6 classes, 2 training videos each, 2 epochs per stage."""
     return dict(TINY)
 
 
 @pytest.fixture(scope="session")
 def tiny() -> ExperimentSettings:
-    return with_values(preset("demo"), TINY)
+    return with_values(ExperimentSettings(), TINY)
 
 
 @pytest.fixture(scope="session")

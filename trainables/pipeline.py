@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,7 +72,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageTime:
-    """Seconds of a stage: `used` when this run computed it, `saved` when it was found."""
+    """Seconds of a stage: `used` by this run, `saved` by what it found: the artifact, or epochs of an interrupted run."""
 
     used: float
     saved: float
@@ -133,8 +134,9 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     metrics: dict[str, float] = {}
     for stage in resolve(experiment, data).upstream():
         with store.claim(stage.kind, stage.key) as claimed:
+            started = time.monotonic()
             if isinstance(claimed, Artifact):
-                artifact, time_saved = claimed, True
+                artifact, used = claimed, 0.0
             else:
                 work = Work(
                     stage.kind,
@@ -148,9 +150,10 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
                     runtime.workers,
                     report,
                 )
-                artifact, time_saved = KINDS[stage.kind].run(work), False
+                artifact = KINDS[stage.kind].run(work)
+                used = time.monotonic() - started
         artifacts[stage.key] = artifact
         done = artifact.done
-        seconds[stage.kind] = StageTime(0.0, done["seconds"]) if time_saved else StageTime(done["seconds"], 0.0)
+        seconds[stage.kind] = StageTime(used, max(0.0, done["seconds"] - used))
         metrics |= done["metrics"]
     return Result({stage.kind: stage.key for stage in resolve(experiment, data).upstream()}, metrics, seconds)

@@ -215,10 +215,7 @@ def test_kill_9_of_the_command_and_again(runner: Runner, reference: Path, tmp_pa
     assert code == 0, output
     assert final(runs) == final(reference)
     assert len(records(runs)) == 2, "none is lost or doubled"
-    deadline = time.monotonic() + 30
-    while (alive := [line for pid in left if "ray" in (line := command_line(pid))]) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert alive == [], "the killed command's workers end by themselves"
+    assert [line for pid in left if (line := command_line(pid)).startswith("ray::ImplicitFunc")] == [], "workers have ended"
 
 
 def test_kill_9_of_a_worker(runner: Runner, reference: Path, tmp_path: Path) -> None:

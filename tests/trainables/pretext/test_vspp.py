@@ -16,7 +16,8 @@ from trainables.settings import ExperimentSettings, with_values
 
 def equation_4(length: int, segments: int, segment: int, speed: int) -> list[int]:
     """f_r = 0. Altered frames run from I_b to I_e in steps of lambda; before them the clip runs from f_r at natural pace,
-    after them it goes on from I_e + 1 at natural pace. Segment zeta has the positions floor((zeta-1)K/Z) to floor(zeta K/Z) - 1."""
+    after them it goes on from I_e + 1 at natural pace. Segment zeta has positions floor((zeta-1)K/Z) to floor(zeta K/Z) - 1.
+    """
     first, last = math.floor((segment - 1) * length / segments), math.floor(segment * length / segments) - 1
     begin = first + (speed - 1)
     end = begin + speed * (last - first)

@@ -106,6 +106,20 @@ def test_pixels_of_the_paper_and_of_the_released_code() -> None:
     assert float(to_network(clips, flip, factors, BGR)[0, 0, 1, 2, 3].round()) == float(clips[0, 1, 2, 3, 2])
 
 
+def test_pixels_that_show_only_motion() -> None:
+    """A still clip is all zero, whatever it shows; a moving one has mean 0 over time at every place, and deviation about 1."""
+    motion = VideoSettings(clip_frames=4, height=12, width=16, crop=8, pixels="rgb_motion")
+    flip, factors = torch.zeros(2, dtype=torch.bool), torch.tensor(NEUTRAL).repeat(2, 4, 1)
+    still = to_network(pixels()[:, :1].expand(-1, 4, -1, -1, -1).contiguous(), flip, factors, motion)
+    assert float(still.abs().max()) < 1e-3
+    moving = to_network(pixels(), flip, factors, motion)
+    assert moving.shape == (2, 3, 4, 8, 8)
+    assert float(moving.mean(2).abs().max()) < 1e-5
+    assert moving.flatten(1).std(1).tolist() == pytest.approx([1, 1], rel=0.1)
+    brighter = pixels() // 2
+    torch.testing.assert_close(to_network(brighter + 60, flip, factors, motion), to_network(brighter, flip, factors, motion))
+
+
 def test_flip_mirrors_all_frames_of_its_clip_and_no_other() -> None:
     clips = pixels()
     both = to_network(clips, torch.tensor([True, False]), torch.tensor(NEUTRAL).repeat(2, 4, 1), BGR)

@@ -15,7 +15,7 @@ def test_consecutive_clip(frames: int, length: int, seed: int) -> None:
     sampled = consecutive_clip(frames, np.random.default_rng(seed), length)
     assert sampled.indices.shape == (1, length)
     assert np.all(np.diff(sampled.indices[0]) % frames == 1 % frames)
-    assert 0 <= sampled.indices.min()
+    assert sampled.indices.min() >= 0
     assert sampled.indices.max() < frames
     assert sampled.wrapped == (length > frames)
     assert not sampled.wrapped or sampled.indices[0, 0] == 0
