@@ -111,7 +111,8 @@ def main(
 def _videos(preset_name: str, folder: Path | None, scratch: Path, most: int) -> tuple[str, list[Video]]:
     """The name of the data set and at most `most` of its videos, evenly from all classes."""
     clips = os.environ.get("AUXGRAPH_CLIPS")
-    name, sources = "embedded", ()
+    name = "embedded"
+    sources: tuple[tuple[str, DataSource], ...] = ()
     if folder is not None:
         name, sources = "folder", (("folder", DataSource(folder.absolute(), None)),)
     elif clips is not None:

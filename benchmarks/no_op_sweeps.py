@@ -1,7 +1,8 @@
 """The two sweeps that `trial_overhead.py` compares: trials that report and compute nothing, run by AuxGraph and by stock Tune.
 
 A module of its own, so that Ray's workers can import it. Both sides run two trials at a time; every trial reports
-`EPOCHS` epochs of `METRICS` and leaves one finished W&B run on the disk (offline), which is counted before a time is returned.
+`EPOCHS` epochs of `METRICS` and leaves one finished W&B run on the disk (offline), which is counted before times are returned.
+Both return the seconds from the start of the sweep to the end of each trial in turn, and last to the end of the last W&B run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ray.air.integrations.wandb import WandbLoggerCallback
 from rich.console import Console
 
 from harness.executor import Bookkeeper, run_trials
-from harness.ledger import Ledger
+from harness.ledger import Ledger, Record
 from harness.planner import Sweep
 from harness.progress import Progress
 from harness.tracking import Tracker
@@ -26,6 +27,7 @@ from search_spaces.space import find_space
 from trainables.pipeline import Experiment, resolve
 from trainables.runtime import Runtime, open_data
 from trainables.settings import preset, validated, with_values
+from trainables.store import Workplace
 
 AT_ONCE = 2
 EPOCHS = 5
@@ -48,14 +50,35 @@ def no_op_trial(config: dict[str, Any]) -> None:
     runtime = Runtime.from_config(config["runtime"])
     target = resolve(experiment, open_data(experiment.settings.data, runtime))
     with runtime.open_store().claim(target.kind, target.key) as workplace:
+        assert isinstance(workplace, Workplace), "every trial of the sweep is another experiment"
         for epoch in range(1, EPOCHS + 1):
             tune.report({"stage": "auxskd", "epoch": epoch, "epochs": EPOCHS, **METRICS})
         workplace.publish(settings={}, metrics={"validation/top1": 0.5}, seconds=0.0, history=[])
-    tune.report({"outcome": "complete", "seconds": {target.kind: [0.0, 0.0]}})
+    tune.report({"outcome": "complete", f"seconds/{target.kind}": [0.0, 0.0]})
 
 
-def auxgraph_seconds(trials: int, directory: Path) -> float:
-    """Seconds of a whole sweep of space `temperatures` (TPE after the paper's rows), from its start to the last W&B run."""
+class NotingProgress(Progress):
+    """The live console, and the times at which trials ended."""
+
+    ends: list[float]
+
+    def trial_ended(self, record: Record, objective: float | None) -> None:
+        super().trial_ended(record, objective)
+        self.ends.append(time.perf_counter())
+
+
+class NotingCallback(tune.Callback):
+    """The times at which trials ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+
+def auxgraph_times(trials: int, directory: Path) -> list[float]:
+    """A sweep of space `temperatures`, with TPE after the paper's rows. Ray's end counts, as it is part of `run_trials`."""
     settings = with_values(preset("demo"), FEW_CLIPS)
     runtime = Runtime(store=directory / "store", cache=directory / "cache", device="cpu")
     space = find_space("temperatures")
@@ -67,18 +90,20 @@ def auxgraph_seconds(trials: int, directory: Path) -> float:
     sweep.settle_identity()
     ledger = Ledger(sweep.directory)
     tracker = Tracker("offline", sweep.directory, sweep.name, on_warning=notes.append)
-    with Progress(sweep.name, trials, space.objective, str(sweep.directory), Console(file=io.StringIO())) as progress:
+    console = Console(file=io.StringIO())
+    with NotingProgress(sweep.name, trials, space.objective, str(sweep.directory), console) as progress:
+        progress.ends = []
         books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed=False)
         run_trials(books, concurrency=AT_ONCE, gpus_per_trial=0, address=None, trainable=no_op_trial)
         tracker.close(PATIENCE)
-    seconds = time.perf_counter() - begin
+    ends = [*progress.ends, time.perf_counter()]
     complete = sum(record.outcome == "complete" for record in ledger.records())
     _check(trials, complete, directory, notes)
-    return seconds
+    return [end - begin for end in ends]
 
 
-def stock_seconds(trials: int, directory: Path) -> float:
-    """Seconds of a whole sweep by `tune.Tuner` and `WandbLoggerCallback` with their defaults, but without Tune's tables."""
+def stock_times(trials: int, directory: Path) -> list[float]:
+    """A sweep by `tune.Tuner` and `WandbLoggerCallback` with their defaults, but without Tune's tables and Ray's end."""
     os.environ["WANDB_MODE"] = "offline"
     os.environ["WANDB_SILENT"] = "true"
 
@@ -86,10 +111,10 @@ def stock_seconds(trials: int, directory: Path) -> float:
         for _ in range(EPOCHS):
             tune.report(METRICS)
 
+    noting = NotingCallback()
     begin = time.perf_counter()
     ray.init(num_cpus=AT_ONCE, num_gpus=0, include_dashboard=False, log_to_driver=False)
-    space = find_space("temperatures")
-    names = space.rows[0].parameters
+    names = find_space("temperatures").rows[0].parameters
     results = tune.Tuner(
         trial,
         param_space={name: tune.loguniform(0.005, 0.5) for name in names},
@@ -97,14 +122,14 @@ def stock_seconds(trials: int, directory: Path) -> float:
         run_config=tune.RunConfig(
             name="no-op",
             storage_path=str(directory),
-            callbacks=[WandbLoggerCallback(project="auxgraph", dir=str(directory))],
+            callbacks=[WandbLoggerCallback(project="auxgraph", dir=str(directory)), noting],
             verbose=0,
         ),
     ).fit()
+    ends = [*noting.ends, time.perf_counter()]
     ray.shutdown()
-    seconds = time.perf_counter() - begin
     _check(trials, len(results) - results.num_errors, directory, [str(error) for error in results.errors])
-    return seconds
+    return [end - begin for end in ends]
 
 
 def _check(trials: int, complete: int, directory: Path, problems: list[str]) -> None:

@@ -110,7 +110,7 @@ def _measure(stage: Finetuning, rounds: int) -> Mapping[str, list[float]]:
     full_step = functools.partial(train_step, stage.work, optimiser, stage.step, batch)
 
     def bare() -> None:
-        F.cross_entropy(network(clips.flatten(0, 1)), batch["target"]).backward()
+        F.cross_entropy(network(clips.flatten(0, 1)), batch["target"]).backward()  # type: ignore[no-untyped-call]
 
     def bare_from_no_gradients() -> float:
         network.zero_grad(set_to_none=True)

@@ -3,14 +3,15 @@
     python benchmarks/trial_overhead.py
 
 Trials that compute nothing, each with a complete offline W&B run, two at a time on both sides (see no_op_sweeps.py). What is
-compared is what one more trial costs: the time of a sweep of many trials less that of a sweep of few, over the difference in
-trials. So the start and the end of Ray, of the workers and of W&B, which a sweep pays once, are in neither side; they are
-shown as the time of the sweep of few. Every sweep runs in a fresh process and a fresh directory. About 5 minutes.
+compared is what a further trial costs: the time from the end of the first trials to the end of the last W&B run, over the
+number of further trials. So the start of Ray, of the workers and of W&B, which a sweep pays once, is in neither side; it is
+shown as the time until the first trials have ended. Every sweep runs in a fresh process and a fresh directory. About 5 minutes.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
@@ -24,60 +25,71 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import typer
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show
-from benchmarks.no_op_sweeps import AT_ONCE, auxgraph_seconds, stock_seconds
+from benchmarks.no_op_sweeps import AT_ONCE, auxgraph_times, stock_times
 
-Sweep = Callable[[int, Path], float]
+Sweep = Callable[[int, Path], list[float]]
 
 
 def main(
-    trials: Annotated[int, typer.Option(min=1, help="of AuxGraph's longer sweep")] = 26,
-    stock_trials: Annotated[int, typer.Option(min=1, help="of the longer sweep of stock Tune")] = 6,
-    few: Annotated[int, typer.Option(min=0, help="trials of the shorter sweeps; 0: start and end are not taken off")] = AT_ONCE,
+    trials: Annotated[int, typer.Option(min=1, help="of AuxGraph's sweep")] = 34,
+    stock_trials: Annotated[int, typer.Option(min=1, help="of the sweep of stock Tune")] = 8,
+    first: Annotated[int, typer.Option(min=0, help="trials that count as the start; 0: from the very start")] = AT_ONCE,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
 ) -> None:
-    """Compare what one more trial costs."""
-    if few >= min(trials, stock_trials):
-        raise typer.BadParameter(f"--few {few}: expected less than --trials {trials} and --stock-trials {stock_trials}")
-    once: dict[str, list[float]] = {"AuxGraph": [], "stock Tune": []}
+    """Compare what a further trial costs."""
+    if first >= min(trials, stock_trials):
+        raise typer.BadParameter(f"--first {first}: expected less than --trials {trials} and --stock-trials {stock_trials}")
+    starts: dict[str, list[float]] = {}
 
-    def marginal(name: str, sweep: Sweep, many: int) -> Callable[[], float]:
+    def further_trial(name: str, sweep: Sweep, count: int) -> Callable[[], float]:
         def side() -> float:
-            once[name].append(_in_fresh_process(sweep, few) if few else 0.0)
-            return (_in_fresh_process(sweep, many) - once[name][-1]) / (many - few)
+            times = _in_fresh_process(sweep, count)
+            start = times[first - 1] if first else 0.0
+            starts.setdefault(name, []).append(start)
+            return (times[-1] - start) / (count - first)
 
         return side
 
     seconds = alternate(
         {
-            "AuxGraph": marginal("AuxGraph", auxgraph_seconds, trials),
-            "stock Tune": marginal("stock Tune", stock_seconds, stock_trials),
+            "AuxGraph": further_trial("AuxGraph", auxgraph_times, trials),
+            "stock Tune": further_trial("stock Tune", stock_times, stock_trials),
         },
         rounds,
     )
-    ours, stock = seconds["AuxGraph"], seconds["stock Tune"]
-    figures = [
-        Figure("AuxGraph, one more trial", statistics.median(ours), "s", median_ratio(ours, stock), at_most=0.15),
-        Figure("stock Tune, one more trial", statistics.median(stock), "s", 1.0),
-    ]
-    if few:
-        ratio = median_ratio(once["AuxGraph"], once["stock Tune"])
-        figures += [
-            Figure(f"AuxGraph, sweep of {few}", statistics.median(once["AuxGraph"]), "s", ratio),
-            Figure(f"stock Tune, sweep of {few}", statistics.median(once["stock Tune"]), "s", 1.0),
-        ]
+
+    def figure(name: str, label: str, values: dict[str, list[float]], at_most: float | None = None) -> Figure:
+        ratio = median_ratio(values[name], values["stock Tune"]) if any(values["stock Tune"]) else None
+        return Figure(f"{name}, {label}", statistics.median(values[name]), "s", ratio, at_most)
+
     show(
         "trial_overhead",
         f"no-op trials with offline W&B runs, {rounds} rounds",
-        figures,
-        trials={"AuxGraph": [few, trials], "stock Tune": [few, stock_trials]},
+        [
+            figure("AuxGraph", "a further trial", seconds, at_most=0.15),
+            figure("stock Tune", "a further trial", seconds),
+            figure("AuxGraph", f"until {first} trials have ended", starts),
+            figure("stock Tune", f"until {first} trials have ended", starts),
+        ],
+        trials={"AuxGraph": trials, "stock Tune": stock_trials},
         rounds=seconds,
     )
 
 
-def _in_fresh_process(sweep: Sweep, trials: int) -> float:
+def _in_fresh_process(sweep: Sweep, trials: int) -> list[float]:
     context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory(prefix="auxgraph-") as scratch, ProcessPoolExecutor(1, mp_context=context) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="auxgraph-") as scratch,
+        ProcessPoolExecutor(1, mp_context=context, initializer=_mute) as pool,
+    ):
         return pool.submit(sweep, trials, Path(scratch)).result()
+
+
+def _mute() -> None:
+    """Leave out what Ray, Tune and W&B print; errors reach the caller as exceptions."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
 
 
 if __name__ == "__main__":

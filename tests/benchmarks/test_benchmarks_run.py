@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import trial_overhead
 from benchmarks.comparison import Figure, alternate, median_ratio, timed
-from benchmarks.no_op_sweeps import auxgraph_seconds
+from benchmarks.no_op_sweeps import auxgraph_times
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,24 +81,25 @@ def test_memory_sees_the_process_that_imports_torch() -> None:
     assert peak["ratio"] == pytest.approx(peak["value"] / 6)
 
 
-def test_trial_overhead_is_what_one_more_trial_costs(
+def test_trial_overhead_is_what_a_further_trial_costs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Sweeps of known cost: AuxGraph 7 s and half a second per trial, stock Tune 3 s and 5 s per trial."""
+    """Sweeps of known cost: AuxGraph starts in 7 s and needs half a second per trial, stock Tune in 3 s and needs 5 s."""
 
-    def cost(sweep: trial_overhead.Sweep, trials: int) -> float:
-        return 7 + 0.5 * trials if sweep is auxgraph_seconds else 3 + 5.0 * trials
+    def times(sweep: trial_overhead.Sweep, trials: int) -> list[float]:
+        start, each = (7, 0.5) if sweep is auxgraph_times else (3, 5.0)
+        return [start + each * (number + 1) for number in range(trials)] + [start + each * trials]
 
-    monkeypatch.setattr(trial_overhead, "_in_fresh_process", cost)
-    trial_overhead.main(trials=12, stock_trials=4, few=2, rounds=2)
+    monkeypatch.setattr(trial_overhead, "_in_fresh_process", times)
+    trial_overhead.main(trials=12, stock_trials=4, first=2, rounds=2)
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [figure["value"] for figure in found["figures"]] == [0.5, 5.0, 8.0, 13.0]
-    assert ratios(found)["AuxGraph, one more trial"] == pytest.approx(0.1)
+    assert ratios(found)["AuxGraph, a further trial"] == pytest.approx(0.1)
     assert found["figures"][0]["met"] is True
 
 
 @pytest.mark.slow
 def test_trial_overhead_runs_both_sweeps() -> None:
     """One trial each; the sweeps themselves check that it completed and left a W&B run."""
-    found = run("trial_overhead", "--trials", "1", "--stock-trials", "1", "--few", "0", "--rounds", "1")
-    assert ratios(found)["AuxGraph, one more trial"] > 0
+    found = run("trial_overhead", "--trials", "1", "--stock-trials", "1", "--first", "0", "--rounds", "1")
+    assert ratios(found)["AuxGraph, a further trial"] > 0

@@ -57,7 +57,7 @@ def fill_store(sweep: Sweep, index: int = 0, *, top1: float | None = None, **met
             )
 
 
-COMPLETE = {"outcome": "complete", "seconds": {"auxskd": [1.5, 0.0], "pretext": [0.0, 2.5]}}
+COMPLETE = {"outcome": "complete", "seconds/auxskd": [1.5, 0.0], "seconds/pretext": [0.0, 2.5]}
 
 
 def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> None:

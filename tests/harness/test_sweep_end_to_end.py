@@ -147,7 +147,8 @@ def test_a_sweep_leaves_what_it_promises(reference: Path) -> None:
         assert {"auxskd/loss", "pretext/val_loss", "finetune/val_top1", "validation/top1", "test/top1"} <= record[
             "metrics"
         ].keys()
-        assert all(spent["used"] > 0 and spent["saved"] == 0 for spent in record["seconds"].values())
+        assert record["seconds"].keys() == record["stages"].keys()
+        assert all(spent["used"] > 0 for spent in record["seconds"].values())
         assert "--wandb offline" in record["command"]
     output = (reference / "output.txt").read_text()
     best = max(found, key=lambda record: record["metrics"]["validation/top1"])["metrics"]["validation/top1"]
