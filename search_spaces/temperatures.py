@@ -31,4 +31,5 @@ SPACE = Space(
     suggest=_suggest,
     grid=_grid,
     table="auxskd/table3",
+    trials=10,
 )
