@@ -41,7 +41,7 @@ def workers(driver: int) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if (entry / "cmdline").read_bytes().startswith(b"ray::"):
+            if (entry / "cmdline").read_bytes().startswith(b"ray::ImplicitFunc"):
                 trials.append(int(entry.name))
         except OSError:
             continue

@@ -1,8 +1,8 @@
-"""The two sweeps that `trial_overhead.py` compares: trials that report and compute nothing, run by AuxGraph and by stock Tune.
+"""The sweeps that `trial_overhead.py` compares: trials that report and compute nothing, by AuxGraph and by stock Tune.
 
 A module of its own, so that Ray's workers can import it. Both sides run two trials at a time; every trial reports
-`EPOCHS` epochs of `METRICS` and leaves one finished W&B run on the disk (offline), which is counted before times are returned.
-Both return the seconds from the start of the sweep to the end of each trial in turn, and last to the end of the last W&B run.
+`EPOCHS` epochs of `METRICS` and leaves one finished W&B run on the disk (offline), which is counted before times are
+returned: the seconds from the start of the sweep to the end of each trial, and last to the end of the last W&B run.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     python benchmarks/step.py
 
-The network, the batch and the step are those that the finetuning stage hands to its training loop, on the CPU with one thread:
+The network, the batch and the step are those that the finetuning stage hands to its training loop; on the CPU, one thread:
 
 - bare: logits, cross entropy, gradients;
 - step: `train_step`, so also the accuracy, cleared gradients and SGD, on clips that are ready;
-- step from pixels: `train_step` as the stage runs it, which also makes the clips out of the loader's uint8 pixels (flip, colour
-  jitter per frame, normalisation).
+- step from pixels: `train_step` as the stage runs it, which also makes the clips out of the loader's uint8 pixels
+  (flip, colour jitter per frame, normalisation).
 
 About two minutes.
 """

@@ -13,6 +13,7 @@ import platform
 import shutil
 import signal
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ from trainables.video.layouts import DataError
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "ray", "optuna", "wandb")
 WORKER_LIVES = 5
+NODE_CHECK_SECONDS = 5.0
 SECONDS = "seconds/"
 """Prefix of a trial's last report under which the times of its stages are."""
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -156,8 +158,8 @@ class Bookkeeper:
 
     def started(self, trial: str) -> None:
         job = self.running[trial]
-        parameters = job.configuration.parameters
-        self.progress.trial_started(trial, job.name, parameters, job.experiment.seed, job.configuration.row)
+        configuration, seed = job.configuration, job.experiment.seed
+        self.progress.trial_started(trial, f"#{configuration.index}", configuration.parameters, seed, configuration.row)
         config = flat(job.experiment.settings) | {
             "seed": job.experiment.seed,
             "preset": self.sweep.preset,
@@ -227,11 +229,22 @@ def _global_epoch(job: Job, kind: str, epoch: int) -> int:
     return before + epoch
 
 
+class ClusterLost(RuntimeError):
+    """No node of the Ray cluster is alive any more: Ray itself would wait for ever."""
+
+
 class Listener(tune.Callback):
-    """Passes Ray Tune's events on to the bookkeeper."""
+    """Passes Ray Tune's events on to the bookkeeper, and sees when there is no cluster left."""
 
     def __init__(self, books: Bookkeeper) -> None:
         self.books = books
+        self.checked = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
+            self.checked = time.monotonic()
+            if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
+                raise ClusterLost("no node of the Ray cluster is alive any more")
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its callbacks to be able to restore a run, which is done from the ledger here."""
@@ -255,7 +268,7 @@ def run_trials(
 ) -> None:
     """Run what the ledger does not hold yet, each trial by `trainable`.
 
-    Raises KeyboardInterrupt after the workers have ended.
+    Raises KeyboardInterrupt after the workers have ended, and ClusterLost when Ray died.
     """
     sweep = books.sweep
     if books.report_if_complete():
@@ -285,7 +298,7 @@ def run_trials(
                 ),
             )
             tuner.fit()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ClusterLost):
         books.interrupt()
         raise
     finally:

@@ -27,7 +27,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from harness.executor import REPOSITORY, Bookkeeper, run_trials
+from harness.executor import REPOSITORY, Bookkeeper, ClusterLost, run_trials
 from harness.ledger import Ledger, LedgerError, Record
 from harness.planner import Plan, Sweep, SweepError, make_plan
 from harness.progress import Progress
@@ -248,7 +248,7 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
     ledger = Ledger(sweep.directory)
     for videos in {videos.dataset: videos for videos in sweep.data.values()}.values():
         _show_data(videos)
-    interrupted = False
+    interrupted = lost = False
     total = sweep.trials * sweep.seeds
     with Progress(sweep.name, total, sweep.space.objective, str(sweep.directory), console) as progress:
         tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
@@ -257,13 +257,16 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
             run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
         except KeyboardInterrupt:
             interrupted = True
+        except ClusterLost as error:
+            lost = True
+            progress.note(str(error))
         finally:
             tracker.close(timeout=TRACKER_SECONDS)
     records = ledger.records()
     _show_results(sweep, records, tracker.description)
-    if interrupted:
+    if interrupted or lost:
         console.print("interrupted: the same command continues this sweep")
-        return 130
+        return 130 if interrupted else 1
     return 1 if any(record.outcome != "complete" for record in records) else 0
 
 

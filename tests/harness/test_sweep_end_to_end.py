@@ -224,7 +224,8 @@ def test_kill_9_of_a_worker(runner: Runner, reference: Path, tmp_path: Path) -> 
     process = runner.start(runs, "--trials", "2")
 
     def working() -> list[int]:
-        return [pid for pid, line in descendants(process.pid) if line.startswith("ray::")] if in_training(runs) else []
+        trials = [pid for pid, line in descendants(process.pid) if line.startswith("ray::ImplicitFunc")]
+        return trials if in_training(runs) else []
 
     workers = runner.until(process, working)
     os.kill(workers[0], signal.SIGKILL)
@@ -232,6 +233,28 @@ def test_kill_9_of_a_worker(runner: Runner, reference: Path, tmp_path: Path) -> 
     assert process.returncode == 0, output
     assert final(runs) == final(reference)
     assert len(records(runs)) == 2
+
+
+def test_the_death_of_ray_itself_ends_the_command_and_the_next_one_continues(
+    runner: Runner, reference: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    process = runner.start(runs, "--trials", "2")
+
+    def agent() -> list[int]:
+        """Ray's node process ends when this one does, and the trials with it."""
+        found = [pid for pid, line in descendants(process.pid) if line.startswith("ray::DashboardAgent")]
+        return found if in_training(runs) else []
+
+    os.kill(runner.until(process, agent)[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert "no node of the Ray cluster is alive" in output
+    assert {record["outcome"] for record in records(runs)} == {"interrupted"}
+    process = runner.start(runs, "--trials", "2")
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    assert final(runs) == final(reference)
 
 
 def test_ctrl_c_and_again(runner: Runner, reference: Path, tmp_path: Path) -> None:
