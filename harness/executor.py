@@ -13,6 +13,7 @@ import platform
 import shutil
 import signal
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -236,11 +237,14 @@ class ClusterLost(RuntimeError):
 class Listener(tune.Callback):
     """Passes Ray Tune's events on to the bookkeeper, and sees when there is no cluster left."""
 
-    def __init__(self, books: Bookkeeper) -> None:
+    def __init__(self, books: Bookkeeper, stop: threading.Event) -> None:
         self.books = books
+        self.stop = stop
         self.checked = time.monotonic()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.stop.is_set():
+            raise KeyboardInterrupt
         if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
             self.checked = time.monotonic()
             if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
@@ -279,7 +283,7 @@ def run_trials(
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     scratch = Path(tempfile.mkdtemp(prefix="auxgraph-"))
     try:
-        with _interruptible():
+        with _interruptible() as stop:
             _connect(address, concurrency, gpus_per_trial)
             tuner = tune.Tuner(
                 tune.with_resources(trainable, {"cpu": 1, "gpu": gpus_per_trial}),
@@ -292,12 +296,14 @@ def run_trials(
                 run_config=tune.RunConfig(
                     name="sweep",
                     storage_path=str(scratch),
-                    callbacks=[Listener(books)],
+                    callbacks=[Listener(books, stop)],
                     failure_config=tune.FailureConfig(max_failures=WORKER_LIVES - 1),
                     verbose=0,
                 ),
             )
             tuner.fit()
+            if stop.is_set():
+                raise KeyboardInterrupt
     except (KeyboardInterrupt, ClusterLost):
         books.interrupt()
         raise
@@ -323,17 +329,20 @@ def _connect(address: str | None, concurrency: int, gpus_per_trial: float) -> No
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the sweep as Ctrl-C does."""
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt and set the event: what Ray swallows is raised again at its next step."""
+    stop = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        stop.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _versions() -> dict[str, str]:

@@ -136,7 +136,7 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
         with store.claim(stage.kind, stage.key) as claimed:
             started = time.monotonic()
             if isinstance(claimed, Artifact):
-                artifact, used = claimed, 0.0
+                artifact, elapsed = claimed, 0.0
             else:
                 work = Work(
                     stage.kind,
@@ -151,9 +151,10 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
                     report,
                 )
                 artifact = KINDS[stage.kind].run(work)
-                used = time.monotonic() - started
+                elapsed = time.monotonic() - started
         artifacts[stage.key] = artifact
         done = artifact.done
-        seconds[stage.kind] = StageTime(used, max(0.0, done["seconds"] - used))
+        used = min(elapsed, done["seconds"])
+        seconds[stage.kind] = StageTime(used, done["seconds"] - used)
         metrics |= done["metrics"]
     return Result({stage.kind: stage.key for stage in resolve(experiment, data).upstream()}, metrics, seconds)
