@@ -132,7 +132,8 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     artifacts: dict[str, Artifact] = {}
     seconds: dict[str, StageTime] = {}
     metrics: dict[str, float] = {}
-    for stage in resolve(experiment, data).upstream():
+    stages = list(resolve(experiment, data).upstream())
+    for stage in stages:
         with store.claim(stage.kind, stage.key) as claimed:
             started = time.monotonic()
             if isinstance(claimed, Artifact):
@@ -157,4 +158,4 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
         used = min(elapsed, done["seconds"])
         seconds[stage.kind] = StageTime(used, done["seconds"] - used)
         metrics |= done["metrics"]
-    return Result({stage.kind: stage.key for stage in resolve(experiment, data).upstream()}, metrics, seconds)
+    return Result({stage.kind: stage.key for stage in stages}, metrics, seconds)
