@@ -32,8 +32,9 @@ from harness.planner import Job, Sweep
 from harness.progress import Progress
 from harness.searcher import Configuration, StudySearcher
 from harness.tracking import Tracker
-from trainables.pipeline import PROTOCOL, Experiment, run_experiment
-from trainables.runtime import Runtime
+from trainables.pipeline import PROTOCOL, Experiment, named_metrics, run_experiment, with_means
+from trainables.presets import departures
+from trainables.runtime import Runtime, describe
 from trainables.settings import flat, validated
 from trainables.stages.work import NonFiniteLoss
 from trainables.store import StoreError
@@ -97,7 +98,6 @@ class Bookkeeper:
         self.running: dict[str, Job] = {}
         self.seeds: dict[int, list[Job]] = {}
         self.open: set[str] = set()
-        self.data = self.sweep.describe_data()
         self.versions = _versions()
 
     def jobs(self, configuration: Configuration) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ class Bookkeeper:
         self.seeds[configuration.index] = jobs
         configs = []
         for job in jobs:
-            record = self.ledger.get(job.trial)
+            record = self._find(job.trial)
             if record is not None and self._stands(record):
                 self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
                 continue
@@ -125,6 +125,9 @@ class Bookkeeper:
             )
         return configs
 
+    def _find(self, trial: str) -> Record | None:
+        return self.ledger.get(trial) or self.sweep.elsewhere.get(trial)
+
     def _stands(self, record: Record) -> bool:
         return record.outcome in ("complete", "pruned") or (record.outcome == "failed" and not self.retry_failed)
 
@@ -136,7 +139,7 @@ class Bookkeeper:
         found = []
         for _ in range(proposals.size):
             for job in self.sweep.jobs(proposals.next()):
-                record = self.ledger.get(job.trial)
+                record = self._find(job.trial)
                 if record is None or not self._stands(record):
                     return False
                 found.append(record)
@@ -149,7 +152,7 @@ class Bookkeeper:
         jobs = self.seeds[index]
         if any(job.trial in self.open for job in jobs):
             return False, None
-        records = [self.ledger.get(job.trial) for job in jobs]
+        records = [self._find(job.trial) for job in jobs]
         values = [
             record.metrics[self.sweep.space.objective]
             for record in records
@@ -189,13 +192,20 @@ class Bookkeeper:
             self._write(self.running.pop(trial), "interrupted", "the sweep was interrupted", {})
 
     def _write(self, job: Job, outcome: Outcome, reason: str | None, seconds: dict[str, list[float]]) -> None:
-        stages, metrics = {}, {}
+        stages: dict[str, str] = {}
+        metrics: dict[str, float] = {}
+        history: dict[str, list[float]] = {}
         store = self.sweep.runtime.open_store()
-        for stage in job.target.upstream():
+        for stage in job.stages:
             artifact = store.find(stage.kind, stage.key)
             if artifact is not None:
-                stages[stage.kind] = stage.key
-                metrics.update(artifact.done["metrics"])
+                stages[stage.name] = stage.key
+                metrics |= named_metrics(stage, artifact.done["metrics"])
+                for line in artifact.history():
+                    for name, value in named_metrics(stage, line).items():
+                        if "/" in name:
+                            history.setdefault(name, []).append(value)
+        metrics = with_means(metrics)
         record = Record(
             trial=job.trial,
             index=job.configuration.index,
@@ -204,10 +214,12 @@ class Bookkeeper:
             preset=self.sweep.preset,
             parameters=job.configuration.parameters,
             settings=flat(job.experiment.settings),
-            data=self.data,
+            departures=departures(job.experiment.settings, self.sweep.preset),
+            data={role: describe(videos) for role, videos in job.data.items()},
             seed=job.experiment.seed,
             stages=stages,
             metrics=metrics,
+            history=history,
             seconds={kind: Seconds(used=used, saved=saved) for kind, (used, saved) in seconds.items()},
             outcome=outcome,
             reason=reason,
@@ -220,13 +232,13 @@ class Bookkeeper:
         self.progress.trial_ended(record, metrics.get(self.sweep.space.objective))
 
 
-def _global_epoch(job: Job, kind: str, epoch: int) -> int:
+def _global_epoch(job: Job, name: str, epoch: int) -> int:
     """Epochs of the recipe's stages counted through, so that W&B's steps only grow, also when a trial is resumed."""
     before = 0
-    for stage in job.target.upstream():
-        if stage.kind == kind:
+    for stage in job.stages:
+        if stage.name == name:
             break
-        before += int(getattr(job.experiment.settings, stage.kind).epochs)
+        before += int(getattr(getattr(job.experiment.settings, stage.kind, None), "epochs", 0))
     return before + epoch
 
 

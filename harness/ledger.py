@@ -43,6 +43,10 @@ class Record(BaseModel):
     preset: str
     parameters: dict[str, Any] = Field(description="what the space varied, by setting name")
     settings: dict[str, Any] = Field(description="every setting by its dotted name")
+    departures: dict[str, Any] = Field(
+        default_factory=dict,
+        description="the settings that differ from what the preset gives with the trial's protocol and task",
+    )
     data: dict[str, Any] = Field(
         description="per role, pretraining and downstream: data set, fingerprint, classes, videos of each part, missing "
         "(listed but absent), skipped (unreadable)"
@@ -51,6 +55,9 @@ class Record(BaseModel):
     stages: dict[str, str] = Field(description="stage -> key of its artifact in the store")
     metrics: dict[str, float] = Field(
         description="last value of every metric, prefixed by stage; test/ is never shown to a search"
+    )
+    history: dict[str, list[float]] = Field(
+        default_factory=dict, description="metric -> its value after each epoch of its stage"
     )
     seconds: dict[str, Seconds] = Field(description="stage -> times")
     outcome: Outcome

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.ledger import Ledger
+from harness.ledger import Ledger, Record
 from harness.searcher import Configuration, Exhausted, Proposals, Search
 from search_spaces.space import Space
 from trainables.cost import stage_seconds
 from trainables.pipeline import PROTOCOL, Experiment, Stage, digest, experiment_id, resolve
-from trainables.runtime import Runtime, describe
-from trainables.settings import ExperimentSettings, flat, with_values
+from trainables.presets import configure
+from trainables.runtime import Runtime, downstream_roles, open_data
+from trainables.settings import ExperimentSettings, flat
 from trainables.video.layouts import VideoSet
 
 IDENTITY_FILE = "sweep.json"
@@ -29,12 +30,13 @@ class SweepError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """One trial: an experiment at a position of the sweep."""
+    """One trial: an experiment at a position of the sweep, with its data by role and its stages in an order of running."""
 
     trial: str
     configuration: Configuration
     experiment: Experiment
-    target: Stage
+    data: Mapping[str, VideoSet]
+    stages: tuple[Stage, ...]
 
     @property
     def name(self) -> str:
@@ -45,19 +47,38 @@ class Job:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Everything a sweep command asked for. settings: preset, the space's base and the user's overrides together."""
+    """Everything a sweep command asked for.
+
+    values: what is set over the preset for all trials, by the space and by the user. elsewhere: complete trials of other
+    sweeps, by identity, that need not run again.
+    """
 
     name: str
     directory: Path
     space: Space
     preset: str
-    settings: ExperimentSettings
+    values: Mapping[str, Any]
     search: Search
     trials: int
     seeds: int
     runtime: Runtime
-    data: Mapping[str, VideoSet]
     command: str
+    elsewhere: Mapping[str, Record] = field(default_factory=dict)
+
+    def configured(self, parameters: Mapping[str, Any]) -> ExperimentSettings:
+        """The settings of a configuration. Raises SettingsError."""
+        return configure(self.preset, {**self.values, **parameters})
+
+    def datasets(self) -> dict[str, VideoSet]:
+        """Every data set that the space's rows read, or its base where it has none, by name. Raises DataError."""
+        sets: dict[str, VideoSet] = {}
+        for row in [row.parameters for row in self.space.rows] or [{}]:
+            settings = self.configured(row)
+            opened = open_data(settings.data, self.runtime)
+            sets[settings.data.pretraining] = opened["pretraining"]
+            for role, name in zip(downstream_roles(settings.data), settings.data.downstream_sets, strict=True):
+                sets[name] = opened[role]
+        return sets
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same when a sweep is continued; trials and seeds may grow."""
@@ -65,28 +86,26 @@ class Sweep:
             "space": self.space.name,
             "preset": self.preset,
             "search": self.search,
-            "settings": flat(self.settings),
-            "data": {role: videos.fingerprint("train", "validation", "test") for role, videos in self.data.items()},
+            "settings": flat(self.configured({})),
+            "data": {name: videos.fingerprint("train", "validation", "test") for name, videos in self.datasets().items()},
             "protocol": PROTOCOL,
         }
 
     def proposals(self, ledger: Ledger, search: Search | None = None) -> Proposals:
         known = {record.index: record.parameters for record in ledger.records()}
         seed = int(digest([self.space.name, self.preset])[:8], 16)
-        return Proposals(self.space, search or self.search, seed, self.trials, known, self.settings)
+        return Proposals(self.space, search or self.search, seed, self.trials, known, self.configured)
 
     def jobs(self, configuration: Configuration) -> list[Job]:
         """One job per seed."""
-        settings = with_values(self.settings, configuration.parameters)
+        settings = self.configured(configuration.parameters)
+        data = open_data(settings.data, self.runtime)
         jobs = []
         for seed in range(self.seeds):
             experiment = Experiment(settings, seed)
-            target = resolve(experiment, self.data)
-            jobs.append(Job(experiment_id(experiment, target), configuration, experiment, target))
+            stages = resolve(experiment, data)
+            jobs.append(Job(experiment_id(experiment, stages), configuration, experiment, data, stages))
         return jobs
-
-    def describe_data(self) -> dict[str, Any]:
-        return {role: describe(videos) for role, videos in self.data.items()}
 
     def settle_identity(self) -> None:
         """Write what the sweep is, or raise SweepError when its name is taken by a sweep with other settings."""
@@ -147,14 +166,14 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
         for job in jobs:
             trials += 1
-            record = ledger.get(job.trial)
+            record = ledger.get(job.trial) or sweep.elsewhere.get(job.trial)
             complete += record is not None and record.outcome == "complete"
-            for stage in job.target.upstream():
+            for stage in job.stages:
                 naive += 1
                 if stage.key not in stages:
                     done = store.find(stage.kind, stage.key) is not None
                     settings = job.experiment.settings
-                    stages[stage.key] = 0.0 if done else stage_seconds(stage.kind, settings, sweep.data, device)
+                    stages[stage.key] = 0.0 if done else stage_seconds(stage, settings, job.data[stage.data], device)
     to_run = sum(seconds > 0 for seconds in stages.values())
     low = sum(stages.values()) / 3600 / concurrency
     return Plan(trials, complete, to_run, len(stages) - to_run, naive, low, low * OVERHEAD, tuple(experiments))

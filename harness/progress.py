@@ -308,16 +308,18 @@ def _value(name: str, value: float) -> str:
 
 
 def _latest_loss(stage: str, metrics: Mapping[str, Any]) -> str:
-    value = metrics.get(f"{stage}/loss")
+    kind, several, dataset = stage.partition("/")
+    value = metrics.get(f"{kind}/loss{several}{dataset}")
     return _value("loss", value) if isinstance(value, float) else ""
 
 
 def _latest_accuracy(stage: str, metrics: Mapping[str, Any]) -> str:
     """The stage's accuracy, on validation clips where it has one."""
-    names = [name for name in metrics if name.startswith(f"{stage}/") and ("top1" in name or "accuracy" in name)]
+    kind = stage.partition("/")[0]
+    names = [name for name in metrics if name.startswith(f"{kind}/") and ("top1" in name or "accuracy" in name)]
     if not names:
         return ""
-    name = next((name for name in names if name.startswith(f"{stage}/val_")), names[0])
+    name = next((name for name in names if name.startswith(f"{kind}/val_")), names[0])
     return _value(name, metrics[name])
 
 

@@ -24,7 +24,7 @@ from ray.tune.search import Searcher
 
 from search_spaces.space import Parameters, Space
 from trainables.pipeline import digest
-from trainables.settings import ExperimentSettings, SettingsError, with_values
+from trainables.settings import ExperimentSettings, SettingsError
 
 Search = Literal["tpe", "random", "grid"]
 STARTUP_TRIALS = 5
@@ -55,7 +55,7 @@ class Proposals:
     """Configurations of a sweep in order of their position.
 
     known: parameters by position of what an earlier run of the sweep has recorded. limit: how many configurations in all.
-    settings: what the parameters are put into; a proposal that they make invalid is told FAIL and drawn again.
+    configured: gives the settings of parameters; a proposal for which it raises SettingsError is told FAIL and drawn again.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Proposals:
         seed: int,
         limit: int,
         known: Mapping[int, Parameters],
-        settings: ExperimentSettings,
+        configured: Callable[[Parameters], ExperimentSettings],
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -75,7 +75,7 @@ class Proposals:
         self.seed = seed
         self.limit = limit
         self.known = dict(known)
-        self.settings = settings
+        self.configured = configured
         self.fixed = self._fixed()
         self.study = optuna.create_study(direction=space.direction)
         self.asked: list[optuna.Trial] = []
@@ -127,7 +127,7 @@ class Proposals:
 
     def _valid(self, parameters: Parameters) -> bool:
         try:
-            with_values(self.settings, parameters)
+            self.configured(parameters)
         except SettingsError:
             return False
         return True

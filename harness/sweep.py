@@ -2,6 +2,7 @@
 
     python harness/sweep.py --space temperatures
     python harness/sweep.py --space temperatures --preset small --data ucf101=UCF-101 --splits ucf101=ucfTrainTestlist
+    python harness/sweep.py --table auxskd/table2 --seeds 3
 
 State is on disk: the same command continues what was interrupted and adds what is new (more --trials, more --seeds).
 Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.
@@ -9,13 +10,12 @@ Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted
 
 from __future__ import annotations
 
-import functools
 import json
 import shlex
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,13 +31,15 @@ from harness.executor import REPOSITORY, Bookkeeper, ClusterLost, run_trials
 from harness.ledger import Ledger, LedgerError, Record
 from harness.planner import Plan, Sweep, SweepError, make_plan
 from harness.progress import Progress
+from harness.request import Request, data_sources, named_stand_ins
 from harness.tracking import Tracker
-from search_spaces.space import SpaceError, check_space, find_space, space_names
-from trainables.pipeline import digest
-from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime, cores, open_data
-from trainables.settings import PRESETS, SettingsError, parse_assignment, preset, with_values
+from search_spaces.paper_tables import table_ids, table_space
+from search_spaces.space import SpaceError, find_space, space_names
+from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime, cores
+from trainables.presets import PRESETS
+from trainables.settings import SettingsError, parse_assignment
 from trainables.store import StoreError
-from trainables.video.layouts import LAYOUTS, DataError, DataSource, VideoSet
+from trainables.video.layouts import LAYOUTS, PARTS, DataError
 
 MOST_WORKERS = 8
 TRACKER_SECONDS = 60.0
@@ -62,12 +64,19 @@ def main(
     space: Annotated[
         str | None, typer.Option(help="search space: a name of --list, a file.py, or package.module:SPACE")
     ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="instead of a space: the rows of a paper's table or figure that are still missing")
+    ] = None,
     preset_name: Annotated[str, typer.Option("--preset", help=f"size of everything: {', '.join(PRESETS)}")] = "demo",
     data: Annotated[
-        list[str] | None, typer.Option(help=f"NAME=DIR, where a data set lies; NAME: {', '.join(LAYOUTS)}; repeatable")
+        list[str] | None,
+        typer.Option(help=f"NAME=DIR, where a data set lies; NAME: {', '.join(LAYOUTS)}; or DIR alone; repeatable"),
     ] = None,
     splits: Annotated[
         list[str] | None, typer.Option(help="NAME=PATH, its official split lists, or for folder a csv (path,label,...)")
+    ] = None,
+    stand_in: Annotated[
+        list[str] | None, typer.Option(help="NAME=OTHER, the set (or `embedded`) that is read in a set's place; repeatable")
     ] = None,
     set_values: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE, any setting, e.g. finetune.epochs=5; repeatable")
@@ -99,29 +108,39 @@ def main(
     """
     if list_spaces:
         for space_name in space_names():
-            console.print(f"{space_name:14} {find_space(space_name).summary}", highlight=False)
+            console.print(f"{space_name:20} {find_space(space_name).summary}", highlight=False, soft_wrap=True)
+        for table_id in table_ids():
+            console.print(f"{table_id:20} {table_space(table_id, preset_name).summary}", highlight=False, soft_wrap=True)
         return
-    if space is None:
-        raise SpaceError(f"--space is missing; valid spaces: {', '.join(space_names())}")
     gpus = gpus_per_trial if gpus_per_trial is not None else float(torch.cuda.is_available())
     at_once = concurrency or _default_concurrency(gpus)
     runtime = Runtime(
         store=(store or runs_dir / "store").absolute(),
         cache=(runs_dir / "cache").absolute(),
-        sources=_sources(data or [], splits or []),
+        sources=data_sources(data or [], splits or []),
         cache_bytes=int(cache_gb * 2**30),
         workers=workers,
     )
-    changes = dict(map(parse_assignment, set_values or []))
-    make_sweep = functools.partial(_sweep, space, preset_name, changes, search, trials, seeds, name, runs_dir)
+    request = Request(
+        space=space,
+        table=table,
+        preset=preset_name,
+        changes=dict(map(parse_assignment, set_values or [])),
+        stand_ins=named_stand_ins(stand_in or []),
+        search=search.value,
+        trials=trials,
+        seeds=seeds,
+        name=name,
+        runs_dir=runs_dir,
+    )
     if plan:
         with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
-            sweep = make_sweep(_reading_only(runtime, Path(scratch)))
+            sweep = request.sweep(_reading_only(runtime, Path(scratch)))
             _show_plan(sweep, make_plan(sweep, Ledger(sweep.directory), at_once), at_once, as_json)
         return
     runtime.open_store().check_writable()
     with console.status("reading the data ..."):
-        sweep = make_sweep(runtime)
+        sweep = request.sweep(runtime)
     raise typer.Exit(_run(sweep, at_once, gpus, WandbMode(wandb), address, retry_failed))
 
 
@@ -129,76 +148,12 @@ def _default_concurrency(gpus: float) -> int:
     return max(1, int(torch.cuda.device_count() / gpus)) if gpus else min(MOST_WORKERS, cores())
 
 
-def _sources(data: list[str], splits: list[str]) -> tuple[tuple[str, DataSource], ...]:
-    roots, lists = (_named_paths(option, values) for option, values in (("--data", data), ("--splits", splits)))
-    if lonely := sorted(lists.keys() - roots.keys()):
-        raise SweepError(f"--splits names {', '.join(lonely)}, which no --data gives")
-    return tuple((name, DataSource(root, lists.get(name))) for name, root in sorted(roots.items()))
-
-
-def _named_paths(option: str, values: list[str]) -> dict[str, Path]:
-    paths = {}
-    for value in values:
-        name, equals, path = value.partition("=")
-        if not equals or not path:
-            raise SweepError(f"{option} {value!r}: expected NAME=PATH, for example {option} ucf101=/data/UCF-101")
-        if name not in LAYOUTS:
-            raise SweepError(f"{option}: unknown data set '{name}'; valid: {', '.join(LAYOUTS)}")
-        paths[name] = Path(path).expanduser().absolute()
-        if not paths[name].exists():
-            raise SweepError(f"{option} {value!r}: there is nothing at {path}")
-    return paths
-
-
-def _sweep(
-    space_name: str,
-    preset_name: str,
-    changes: dict[str, Any],
-    search: SearchName,
-    trials: int | None,
-    seeds: int,
-    name: str | None,
-    runs_dir: Path,
-    runtime: Runtime,
-) -> Sweep:
-    space = find_space(space_name)
-    given = [dataset for dataset, _ in runtime.sources]
-    datasets = {}
-    if len(given) == 1:
-        datasets = {"data.pretraining": given[0], "data.downstream": given[0]}
-    elif len(given) > 1 and not {"data.pretraining", "data.downstream"} <= changes.keys():
-        raise SweepError("with several --data say which is for what: --set data.pretraining=NAME --set data.downstream=NAME")
-    settings = with_values(preset(preset_name), {**datasets, **space.base, **changes})
-    check_space(space, settings)
-    used = sorted({settings.data.pretraining, settings.data.downstream})
-    parts = [space.name, preset_name, *(dataset for dataset in used if dataset != "embedded")]
-    parts += [search.value] if search != SearchName.tpe else []
-    parts += [digest(changes)[:6]] if changes else []
-    sweep_name = name or "-".join(parts)
-    if Path(sweep_name).name != sweep_name:
-        raise SweepError(f"--name {sweep_name!r}: a plain name, without a path")
-    configurations = trials or (len(space.rows) + len(space.grid()) if search == SearchName.grid else space.trials)
-    return Sweep(
-        name=sweep_name,
-        directory=runs_dir / sweep_name,
-        space=space,
-        preset=preset_name,
-        settings=settings,
-        search=search.value,
-        trials=configurations,
-        seeds=seeds,
-        runtime=runtime,
-        data=open_data(settings.data, runtime),
-        command=shlex.join(["python", "harness/sweep.py", *sys.argv[1:]]),
-    )
-
-
 def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
     """The runtime with a throw-away cache that sees what the real one holds."""
     if runtime.cache.is_dir():
         for path in runtime.cache.iterdir():
             (scratch / path.name).symlink_to(path)
-    return Runtime(runtime.store, scratch, runtime.sources, 0, runtime.device, runtime.workers)
+    return replace(runtime, cache=scratch, cache_bytes=0)
 
 
 def _show_plan(sweep: Sweep, plan: Plan, at_once: int, as_json: bool) -> None:
@@ -218,8 +173,7 @@ def _show_plan(sweep: Sweep, plan: Plan, at_once: int, as_json: bool) -> None:
             else "proposed later",
         )
     console.print(table)
-    for videos in {videos.dataset: videos for videos in sweep.data.values()}.values():
-        _show_data(videos)
+    _show_data(sweep)
     console.print(
         f"{plan.trials_complete} trials complete; stages: {plan.stages_to_run} to run, {plan.stages_done} done, "
         f"{plan.stages_naive} without sharing\n"
@@ -232,22 +186,23 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _show_data(videos: VideoSet) -> None:
-    parts = ", ".join(f"{len(getattr(videos, part))} {part}" for part in ("train", "validation", "test"))
-    line = f"data {videos.dataset}: {len(videos.classes)} classes; {parts} videos"
-    line += f"; {videos.missing} of the split lists are not on disk" if videos.missing else ""
-    console.print(line, highlight=False)
-    for skipped in videos.skipped[:5]:
-        console.print(f"  skipped {skipped.name}: {skipped.reason}", highlight=False, markup=False)
-    if len(videos.skipped) > 5:
-        console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
+def _show_data(sweep: Sweep) -> None:
+    for name, videos in sweep.datasets().items():
+        place = "" if name == videos.dataset else f" ({videos.dataset} in its place)"
+        parts = ", ".join(f"{len(videos.part(part))} {part}" for part in PARTS)
+        line = f"data {name}{place}: {len(videos.classes)} classes; {parts} videos"
+        line += f"; {videos.missing} of the split lists are not on disk" if videos.missing else ""
+        console.print(line, highlight=False)
+        for skipped in videos.skipped[:5]:
+            console.print(f"  skipped {skipped.name}: {skipped.reason}", highlight=False, markup=False)
+        if len(videos.skipped) > 5:
+            console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
 
 
 def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool) -> int:
     sweep.settle_identity()
     ledger = Ledger(sweep.directory)
-    for videos in {videos.dataset: videos for videos in sweep.data.values()}.values():
-        _show_data(videos)
+    _show_data(sweep)
     interrupted = lost = False
     total = sweep.trials * sweep.seeds
     with Progress(sweep.name, total, sweep.space.objective, str(sweep.directory), console) as progress:
@@ -286,14 +241,14 @@ def _show_results(sweep: Sweep, records: list[Record], wandb: str) -> None:
         values = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
         console.print(f"\nbest trial {best.trial} (seed {best.seed}): {values}", highlight=False)
         console.print(
-            f"  {objective} {100 * best.metrics[objective]:.1f} %, test/top1 {100 * best.metrics['test/top1']:.1f} %\n"
+            "  "
+            + ", ".join(f"{name} {100 * best.metrics[name]:.1f} %" for name in (objective, "test/top1") if name in best.metrics)
+            + "\n"
         )
     if sweep.space.table:
         command = [sweep.space.table, "--runs-dir", str(sweep.directory.parent)]
-        subprocess.run(
-            [sys.executable, str(REPOSITORY / "reports" / "tables.py"), *command, "--sweep", sweep.name],
-            check=False,
-        )
+        of_this_sweep = [] if sweep.space.table == sweep.space.name else ["--sweep", sweep.name]
+        subprocess.run([sys.executable, str(REPOSITORY / "reports" / "tables.py"), *command, *of_this_sweep], check=False)
         console.print(
             f"\nagain, or as LaTeX or CSV: python reports/tables.py {shlex.join(command)} --format tex", highlight=False
         )
@@ -309,6 +264,8 @@ sweep.py --space temperatures --seeds 3
 sweep.py --space temperatures --plan
 
 sweep.py --space recipes --preset small --data ucf101=UCF-101 --splits ucf101=ucfTrainTestlist
+
+sweep.py --table auxskd/table2 --seeds 3
 
 sweep.py --space temperatures --search grid --set finetune.epochs=10 --set backbone.family=r3d
 

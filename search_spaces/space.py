@@ -17,9 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from trainables.settings import ExperimentSettings, SettingsError, with_values
+from trainables.presets import configure
+from trainables.settings import ExperimentSettings, SettingsError
 
 Parameters = dict[str, Any]
+OWN_MODULES = ("space", "paper_tables")
+"""Modules of this package that are not a space."""
 
 
 class Suggest(Protocol):
@@ -68,7 +71,7 @@ class SpaceError(ValueError):
 def space_names() -> list[str]:
     """Names of the spaces that come with the project."""
     package = importlib.import_module("search_spaces")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "space")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name not in OWN_MODULES)
 
 
 def find_space(name: str) -> Space:
@@ -119,8 +122,8 @@ class _Answers:
         return self._answer(name, choices[0])
 
 
-def check_space(space: Space, settings: ExperimentSettings) -> None:
-    """Raises SpaceError or SettingsError unless every configuration the space names is valid for `settings`.
+def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | None = None) -> None:
+    """Raises SpaceError or SettingsError unless every configuration the space names is valid at a preset with `changes`.
 
     Checked: base, rows, grid and one suggestion validate; rows differ in label and parameters; a row varies what `suggest`
     asks for; the objective is not a test metric; lookahead and trials are at least 1.
@@ -129,11 +132,14 @@ def check_space(space: Space, settings: ExperimentSettings) -> None:
         raise SpaceError(f"{space.name}: the objective '{space.objective}' is a test metric; a search sees validation only")
     if space.lookahead < 1 or space.trials < 1:
         raise SpaceError(f"{space.name}: lookahead = {space.lookahead} and trials = {space.trials}; both are at least 1")
-    based = with_values(settings, space.base)
+
+    def configured(parameters: Mapping[str, Any]) -> ExperimentSettings:
+        return configure(preset_name, {**space.base, **(changes or {}), **parameters})
+
     for parameters in [row.parameters for row in space.rows] + space.grid():
-        with_values(based, parameters)
+        configured(parameters)
     try:
-        with_values(based, space.suggest(_Answers({})))
+        configured(space.suggest(_Answers({})))
     except SettingsError as error:
         raise SpaceError(f"{space.name}: suggest() gives an invalid configuration: {error}") from None
     for row in space.rows:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 
-from search_spaces.space import Parameters, Row, Space, Suggest
+from search_spaces.paper_tables import table_rows
+from search_spaces.space import Parameters, Space, Suggest
 
 TEACHER, STUDENT = "auxskd.teacher_temperature", "auxskd.student_temperature"
-TABLE_3 = ((0.01, 0.01), (0.02, 0.02), (0.05, 0.05), (0.07, 0.07), (0.1, 0.1), (0.01, 0.1), (0.02, 0.1))
 GRID = (0.01, 0.02, 0.05, 0.07, 0.1)
 
 
@@ -26,8 +26,8 @@ def _grid() -> list[Parameters]:
 SPACE = Space(
     name="temperatures",
     summary="teacher and student temperature of auxSKD (Table 3)",
-    base={"recipe": "auxskd_pretext"},
-    rows=tuple(Row(f"{teacher}/{student}", {TEACHER: teacher, STUDENT: student}) for teacher, student in TABLE_3),
+    base={"recipe": "auxskd_pretext", "pretext.task": "vspp"},
+    rows=table_rows("auxskd/table3"),
     suggest=_suggest,
     grid=_grid,
     table="auxskd/table3",

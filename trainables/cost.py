@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
 
+import numpy as np
 import torch
 
-from trainables.models.resnet3d import VideoResNet, to_channels_last
-from trainables.settings import BackboneSettings, ExperimentSettings
-from trainables.video.layouts import VideoSet
+from trainables.models import make_backbone
+from trainables.models.backbone import place
+from trainables.pipeline import Stage
+from trainables.pretext import TASKS
+from trainables.settings import BackboneSettings, ComputeSettings, ExperimentSettings
+from trainables.video.layouts import PARTS, VideoSet
 
 PROBE_CLIPS = 4
+LONG_VIDEO = 10_000
+NEGLIGIBLE = 1e-3
 
 
 @functools.lru_cache(maxsize=8)
 def clip_seconds(backbone: BackboneSettings, frames: int, crop: int, device: torch.device) -> tuple[float, float]:
     """Seconds of one clip: (forward, forward and backward), the better of two measurements on a few clips."""
-    network = VideoResNet(backbone, classes=10)
-    to_channels_last(network, device)
+    network = make_backbone(backbone, classes=10)
+    place(network, device, ComputeSettings())
     clips = torch.zeros(PROBE_CLIPS, 3, frames, crop, crop, device=device)
     forward, both = float("inf"), float("inf")
     for _ in range(2):
@@ -38,17 +43,19 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def stage_seconds(kind: str, settings: ExperimentSettings, data: Mapping[str, VideoSet], device: torch.device) -> float:
-    """Seconds that the networks of a stage compute; decoding and start-up come on top."""
+def stage_seconds(stage: Stage, settings: ExperimentSettings, videos: VideoSet, device: torch.device) -> float:
+    """Seconds that the networks of a stage compute on its videos; decoding and start-up come on top."""
     forward, both = clip_seconds(settings.backbone, settings.video.clip_frames, settings.video.crop, device)
-    source, target = data["pretraining"], data["downstream"]
-    if kind == "auxskd":
-        return settings.auxskd.epochs * len(source.train) * settings.auxskd.clips_per_video * (both + forward)
-    if kind == "pretext":
-        validation = len(source.validation) * settings.pretext.validation_clips * forward
-        return settings.pretext.epochs * (len(source.train) * settings.pretext.clips_per_video * both + validation)
-    if kind == "finetune":
-        return settings.finetune.epochs * (
-            len(target.train) * settings.finetune.clips_per_video * both + len(target.validation) * forward
-        )
-    return (len(target.validation) + len(target.test)) * settings.evaluation.clips * forward
+    train, validation, test = (len(videos.part(part)) for part in PARTS)
+    auxskd, pretext, finetune = settings.auxskd, settings.pretext, settings.finetune
+    clips_of_a_sample = len(TASKS[pretext.task](settings).sample(LONG_VIDEO, np.random.default_rng(0)).indices)
+    seconds = {
+        "auxskd": auxskd.epochs * train * auxskd.clips_per_video * (both + forward),
+        "pretext": clips_of_a_sample
+        * pretext.epochs
+        * (train * pretext.clips_per_video * both + validation * pretext.validation_clips * forward),
+        "finetune": finetune.epochs * (train * finetune.clips_per_video * both + validation * forward),
+        "evaluate": (validation + test) * settings.evaluation.clips * forward,
+        "features": (train + validation + test) * settings.frozen.clips * forward,
+    }
+    return seconds.get(stage.kind, NEGLIGIBLE)

@@ -5,7 +5,7 @@ A plain Python call, without Ray, Optuna or W&B:
     from pathlib import Path
     from trainables.pipeline import Experiment, run_experiment
     from trainables.runtime import Runtime
-    from trainables.settings import preset
+    from trainables.presets import preset
     run_experiment(Experiment(preset("demo"), seed=0), Runtime(store=Path("runs/store"), cache=Path("runs/cache")), print)
 """
 
@@ -15,11 +15,11 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime, downstream_roles, open_data
 from trainables.settings import ExperimentSettings, flat
 from trainables.stages import KINDS
 from trainables.stages.work import Report, Work
@@ -40,7 +40,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of an experiment. data: the role of the video set it reads, `pretraining` or `downstream`."""
+    """A step of an experiment. data: the role of the video set it reads, `pretraining` or `downstream[/<set>]`."""
 
     kind: str
     data: str
@@ -48,6 +48,12 @@ class Stage:
     settings: Mapping[str, Any]
     seed: int
     inputs: Mapping[str, Stage] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The kind, followed by the data set where an experiment has several downstream sets: `finetune/hmdb51`."""
+        _, several, dataset = self.data.partition("/")
+        return f"{self.kind}{several}{dataset}"
 
     @functools.cached_property
     def key(self) -> str:
@@ -80,7 +86,7 @@ class StageTime:
 
 @dataclass(frozen=True)
 class Result:
-    """What an experiment gave: keys of its stages, their last metrics by prefixed name, and their times."""
+    """What an experiment gave: keys of its stages, their last metrics, and their times, by the stages' names."""
 
     stages: dict[str, str]
     metrics: dict[str, float]
@@ -93,31 +99,48 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resolve(experiment: Experiment, data: Mapping[str, VideoSet]) -> Stage:
-    """The last stage of the experiment's recipe; its inputs lead to all others."""
-    values = flat(experiment.settings)
+def resolve(experiment: Experiment, data: Mapping[str, VideoSet]) -> tuple[Stage, ...]:
+    """All stages of the experiment's recipe, each once, in an order in which they can run."""
+    settings = experiment.settings
 
     def stage(kind: str, role: str, **inputs: Stage) -> Stage:
-        groups = KINDS[kind].groups
-        settings = {
-            name: value
-            for name, value in values.items()
-            if any(name == group or name.startswith(group + ".") for group in groups)
-        }
-        return Stage(kind, role, data[role].fingerprint(*KINDS[kind].parts), settings, experiment.seed, inputs)
+        fingerprint = data[role].fingerprint(*KINDS[kind].parts)
+        return Stage(kind, role, fingerprint, _settings_of(kind, inputs, settings), experiment.seed, inputs)
 
-    recipe = experiment.settings.recipe
     pretrained: dict[str, Stage] = {}
-    if recipe == "auxskd_pretext":
-        pretrained["pretrained"] = stage("pretext", "pretraining", auxskd=stage("auxskd", "pretraining"))
-    elif recipe == "pretext":
-        pretrained["pretrained"] = stage("pretext", "pretraining")
-    return stage("evaluate", "downstream", finetuned=stage("finetune", "downstream", **pretrained))
+    if settings.recipe == "auxskd_pretext":
+        pretrained["pretext"] = stage("pretext", "pretraining", auxskd=stage("auxskd", "pretraining"))
+    elif settings.recipe == "pretext":
+        pretrained["pretext"] = stage("pretext", "pretraining")
+    last = []
+    for role in downstream_roles(settings.data):
+        for measure in settings.evaluation.measures:
+            if measure == "finetune":
+                last.append(stage("evaluate", role, finetuned=stage("finetune", role, **pretrained)))
+            else:
+                last.append(stage(measure, role, features=stage("features", role, **pretrained)))
+    return tuple({found.name: found for end in last for found in end.upstream()}.values())
 
 
-def experiment_id(experiment: Experiment, target: Stage) -> str:
-    """Identity of an experiment: its last stage's key covers recipe, settings that matter, data and seed."""
-    return target.key[:10]
+def _settings_of(kind: str, inputs: Mapping[str, Stage], settings: ExperimentSettings) -> dict[str, Any]:
+    """The settings that enter a stage's key. Which checkpoint of an input it starts from is its own, not the input's."""
+    prefixes = KINDS[kind].reads(settings)
+    values = flat(settings)
+    read = {
+        name: value
+        for name, value in values.items()
+        if not name.endswith(".checkpoint") and any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+    }
+    for role in inputs:
+        number = values.get(f"{role}.checkpoint")
+        if number is not None and number < values[f"{role}.checkpoints"]:
+            read[f"{role}.checkpoint"] = number
+    return read
+
+
+def experiment_id(experiment: Experiment, stages: Iterable[Stage]) -> str:
+    """Identity of a trial: its settings, its seed and its stages' keys, which cover the data."""
+    return digest([flat(experiment.settings), experiment.seed, [stage.key for stage in stages]])[:10]
 
 
 def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> Result:
@@ -132,7 +155,7 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     artifacts: dict[str, Artifact] = {}
     seconds: dict[str, StageTime] = {}
     metrics: dict[str, float] = {}
-    stages = list(resolve(experiment, data).upstream())
+    stages = resolve(experiment, data)
     for stage in stages:
         with store.claim(stage.kind, stage.key) as claimed:
             started = time.monotonic()
@@ -149,13 +172,36 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
                     cache,
                     device,
                     runtime.workers,
-                    report,
+                    functools.partial(_report_as, stage, report),
                 )
                 artifact = KINDS[stage.kind].run(work)
                 elapsed = time.monotonic() - started
         artifacts[stage.key] = artifact
         done = artifact.done
         used = min(elapsed, done["seconds"])
-        seconds[stage.kind] = StageTime(used, done["seconds"] - used)
-        metrics |= done["metrics"]
-    return Result({stage.kind: stage.key for stage in stages}, metrics, seconds)
+        seconds[stage.name] = StageTime(used, done["seconds"] - used)
+        metrics |= named_metrics(stage, done["metrics"])
+    return Result({stage.name: stage.key for stage in stages}, with_means(metrics), seconds)
+
+
+def named_metrics(stage: Stage, metrics: Mapping[str, float]) -> dict[str, float]:
+    """A stage's metrics as the experiment calls them: with several downstream sets `test/top1/<set>` for `test/top1`."""
+    suffix = stage.name.removeprefix(stage.kind)
+    return {f"{name}{suffix}": value for name, value in metrics.items()}
+
+
+def with_means(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics, and for each one that exists per downstream set (`test/top1/<set>`) its mean over the sets (`test/top1`)."""
+    by_set: dict[str, list[float]] = {}
+    for name, value in metrics.items():
+        plain, _, dataset = name.rpartition("/")
+        if "/" in plain and dataset:
+            by_set.setdefault(plain, []).append(value)
+    return dict(metrics) | {name: sum(values) / len(values) for name, values in by_set.items()}
+
+
+def _report_as(stage: Stage, report: Report, line: dict[str, Any]) -> None:
+    numbers = {name: value for name, value in line.items() if "/" in name}
+    report(
+        {**{name: line[name] for name in line.keys() - numbers.keys()}, **named_metrics(stage, numbers), "stage": stage.name}
+    )

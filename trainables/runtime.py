@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from trainables.settings import DataSettings
+from trainables.settings import DataSettings, EmbeddedSettings
 from trainables.store import Store
 from trainables.video.cache import FrameCache
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import DataSource, VideoSet, read_videos
+from trainables.video.layouts import DataError, DataSource, VideoSet, join_videos, read_videos
 
 DEFAULT_CACHE_BYTES = 8 * 2**30
 
@@ -24,12 +24,14 @@ DEFAULT_CACHE_BYTES = 8 * 2**30
 class Runtime:
     """store: artifacts. cache: decoded frames (at most `cache_bytes`), frame counts and the embedded clips.
 
-    sources: where each named data set lies. device: a torch device or "auto". workers: processes that load clips.
+    sources: where each named data set lies. stand_ins: (name, other): another set, or the embedded clips, is read in its place.
+    device: a torch device or "auto". workers: processes that load clips.
     """
 
     store: Path
     cache: Path
     sources: tuple[tuple[str, DataSource], ...] = ()
+    stand_ins: tuple[tuple[str, str], ...] = ()
     cache_bytes: int = DEFAULT_CACHE_BYTES
     device: str = "auto"
     workers: int = 0
@@ -56,6 +58,7 @@ class Runtime:
                 [name, str(source.root) if source.root else None, str(source.splits) if source.splits else None]
                 for name, source in self.sources
             ],
+            "stand_ins": [list(pair) for pair in self.stand_ins],
             "cache_bytes": self.cache_bytes,
             "device": self.device,
             "workers": self.workers,
@@ -67,28 +70,65 @@ class Runtime:
             (name, DataSource(Path(root) if root else None, Path(splits) if splits else None))
             for name, root, splits in config["sources"]
         )
-        return cls(**{**config, "store": Path(config["store"]), "cache": Path(config["cache"]), "sources": sources})
+        stand_ins = tuple((name, other) for name, other in config["stand_ins"])
+        paths = {"store": Path(config["store"]), "cache": Path(config["cache"])}
+        return cls(**{**config, **paths, "sources": sources, "stand_ins": stand_ins})
+
+
+def downstream_roles(data: DataSettings) -> tuple[str, ...]:
+    """`downstream` for a single downstream set, else `downstream/<set>` for each."""
+    names = data.downstream_sets
+    return ("downstream",) if len(names) == 1 else tuple(f"downstream/{name}" for name in names)
 
 
 def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
-    """The video sets of the `pretraining` and `downstream` roles, frame counts known and unreadable files left out.
+    """The video sets by role, frame counts known and unreadable files left out: `pretraining` (several sets joined), and
+    `downstream`, or `downstream/<set>` where there are several.
 
     Raises DataError.
     """
-    return {
-        "pretraining": _open(data.pretraining, data, runtime.cache, runtime.sources),
-        "downstream": _open(data.downstream, data, runtime.cache, runtime.sources),
-    }
+
+    def opened(dataset: str) -> VideoSet:
+        return _open(dataset, data, runtime.cache, runtime.sources, runtime.stand_ins)
+
+    sets = {"pretraining": join_videos([opened(name) for name in data.pretraining_sets])}
+    for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
+        sets[role] = opened(name)
+        if not sets[role].labelled:
+            raise DataError(f"data.downstream = {name}: its videos have no labels, so it serves for pretraining only")
+    return sets
 
 
-@functools.lru_cache(maxsize=8)
-def _open(dataset: str, data: DataSettings, cache: Path, sources: tuple[tuple[str, DataSource], ...]) -> VideoSet:
-    if dataset == "embedded":
-        videos = embedded_videos(data.embedded, cache)
+@functools.lru_cache(maxsize=32)
+def _open(
+    dataset: str,
+    data: DataSettings,
+    cache: Path,
+    sources: tuple[tuple[str, DataSource], ...],
+    stand_ins: tuple[tuple[str, str], ...],
+) -> VideoSet:
+    name = dict(stand_ins).get(dataset, dataset)
+    if name == "embedded":
+        videos = embedded_videos(stand_in(data.embedded, dataset), cache)
     else:
-        source = dict(sources).get(dataset, DataSource(None, None))
-        videos = read_videos(dataset, source, split=data.split, validation_fraction=data.validation_fraction)
+        source = dict(sources).get(name, DataSource(None, None))
+        videos = read_videos(name, source, split=data.split, validation_fraction=data.validation_fraction)
     return take_inventory(videos, cache)
+
+
+def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:
+    """The embedded clips that take a data set's place: other clips for each, in something like the sets' proportions.
+
+    kinetics400 has all classes, and kinetics100 the same videos of the fewest classes; hmdb51 is half as large as ucf101.
+    """
+    few, all_classes = 6, 10
+    changes: dict[str, dict[str, int]] = {
+        "ucf101": {"seed": settings.seed + 1},
+        "hmdb51": {"seed": settings.seed + 2, "train": max(1, settings.train // 2)},
+        "kinetics400": {"seed": settings.seed + 3, "classes": all_classes},
+        "kinetics100": {"seed": settings.seed + 3, "classes": few},
+    }
+    return settings.model_copy(update=changes.get(dataset, {}))
 
 
 def describe(videos: VideoSet) -> dict[str, Any]:

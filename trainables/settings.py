@@ -1,11 +1,10 @@
-"""Typed, validated settings of every stage, and the presets that size them.
+"""Typed, validated settings of every stage.
 
 `ExperimentSettings` is the whole configuration of an experiment. A stage reads some of its groups (`video`, `auxskd`, ...);
 only those enter the stage's key. Any value is overridden by its dotted name: `auxskd.teacher_temperature=0.05`.
 
-`paper` is the published setting of auxSKD + VSPP (Secs. 3 and 4.2); where the released code differs, the field says so and
-takes both values (see docs/fidelity.md). `demo` and `small` set sizes, rates, calmer colours
-and pixels that show only motion, without which networks this small learn no pretext task in minutes; the code path is the same.
+Defaults are the published setting of auxSKD + VSPP (Secs. 3 and 4.2); where the released code differs, the field says so and
+takes both values (see docs/fidelity.md). Sizes and other recipes: trainables/presets.py.
 """
 
 from __future__ import annotations
@@ -39,20 +38,35 @@ class EmbeddedSettings(Settings):
     train: Count = 24
     validation: Count = 8
     test: Count = 12
-    frames: int = Field(56, ge=2)
+    frames: int = Field(72, ge=2)
     height: int = Field(40, ge=16, multiple_of=2)
     width: int = Field(40, ge=16, multiple_of=2)
     seed: int = Field(0, ge=0)
 
 
 class DataSettings(Settings):
-    """Which data sets an experiment reads, and how their parts are made."""
+    """Which data sets an experiment reads, and how their parts are made. Several are joined by +: `kinetics100+ucf101`."""
 
-    pretraining: str = Field("embedded", description="data set of the self-supervised stages, labels unused")
-    downstream: str = Field("embedded", description="data set of finetuning and evaluation")
+    pretraining: str = Field("embedded", description="data sets of the self-supervised stages, together; labels unused")
+    downstream: str = Field("embedded", description="data sets of finetuning and evaluation, each for itself")
     split: int = Field(1, ge=1, description="official split (UCF101: 1-3) or the test fold of a csv")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of each class's groups held out of training")
     embedded: EmbeddedSettings = EmbeddedSettings()
+
+    @property
+    def pretraining_sets(self) -> tuple[str, ...]:
+        return tuple(self.pretraining.split("+"))
+
+    @property
+    def downstream_sets(self) -> tuple[str, ...]:
+        return tuple(self.downstream.split("+"))
+
+    @model_validator(mode="after")
+    def _sets_differ(self) -> Self:
+        for role, names in (("pretraining", self.pretraining_sets), ("downstream", self.downstream_sets)):
+            if not all(names) or len(set(names)) < len(names):
+                raise ValueError(f"{role} = {'+'.join(names)}: different names joined by +")
+        return self
 
 
 class VideoSettings(Settings):
@@ -62,10 +76,10 @@ class VideoSettings(Settings):
     height: int = Field(128, ge=8)
     width: int = Field(171, ge=8)
     crop: int = Field(112, ge=8)
-    pixels: Literal["rgb_normalised", "bgr_255", "rgb_motion"] = Field(
+    pixels: Literal["rgb_normalised", "rgb_unit", "bgr_255", "rgb_motion"] = Field(
         "rgb_normalised",
-        description="rgb_normalised: mean and deviation of Kinetics-400; bgr_255: BGR, 0 to 255, not normalised, as the "
-        "released code reads frames; rgb_motion: less the clip's mean image, over its deviation: only what moves is left",
+        description="rgb_normalised: mean and deviation of Kinetics-400; rgb_unit: 0 to 1 (VCOP); bgr_255: BGR, 0 to 255, as "
+        "the released code reads frames; rgb_motion: less the clip's mean image, over its deviation: only what moves is left",
     )
 
     @model_validator(mode="after")
@@ -76,8 +90,14 @@ class VideoSettings(Settings):
 
 
 class AugmentationSettings(Settings):
-    """Random changes of training clips: crop and flip are drawn once per clip, colour jitter per frame or per clip."""
+    """Random changes of training clips: crop, flip and grey are drawn once per clip, colour jitter per frame or per clip."""
 
+    crop_area: tuple[Fraction, Fraction] | None = Field(
+        None,
+        description="share of the frame that a random crop covers, with sides 3:4 to 4:3, before it is resized to video.crop "
+        "(RSPNet: 0.4 to 1); null: a window of video.crop pixels at a random place",
+    )
+    grey_probability: Fraction = Field(0.0, description="of showing a clip in grey")
     flip_probability: Fraction = 0.5
     jitter_probability: Fraction = 0.8
     brightness: Fraction = 0.8
@@ -90,8 +110,8 @@ class AugmentationSettings(Settings):
 class BackboneSettings(Settings):
     """The 3D network. Depth 18 is torchvision's (31.3 M parameters at width 64), 10 the released code's (1,1,1,1) form."""
 
-    family: Literal["r2plus1d", "r3d"] = "r2plus1d"
-    depth: Literal[10, 18, 34] = 18
+    family: Literal["r2plus1d", "r3d", "c3d"] = "r2plus1d"
+    depth: Literal[10, 18, 34] = Field(18, description="of r2plus1d and r3d; c3d has one depth")
     width: int = Field(64, ge=4, description="channels after the stem; the last layer has 8 times as many")
 
 
@@ -99,10 +119,15 @@ class ComputeSettings(Settings):
     """Arithmetic of the training steps. It changes the numbers, so it is part of every stage's key."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = Field(True, description="the memory layout in which a GPU's 3D convolutions are fastest; GPUs only")
+    compile: bool = Field(False, description="torch.compile the networks of training stages")
 
 
 class VSPPSettings(Settings):
-    """The VSPP transformation (Sec. 3.2, Eq. 4): one of Z segments of a clip plays at one of Q speeds."""
+    """Video Segment Pace Prediction (Sec. 3.2, Eqs. 4 and 5): one of Z segments of a clip plays at one of Q speeds.
+
+    With one segment there is no segment to tell, and no head for it: what is left is VideoPace's task.
+    """
 
     segments: Count = Field(4, description="Z")
     speeds: Count = Field(4, description="Q")
@@ -110,22 +135,99 @@ class VSPPSettings(Settings):
         "exact",
         description="exact: K/Z altered frames (Eq. 4); inclusive: one more, as the released code's bounds give",
     )
+    speed_weight: NonNegative = Field(1.0, description="alpha; 0: no speed head")
+    segment_weight: NonNegative = Field(1.0, description="beta; 0: no segment head")
+    unaltered_segment: Literal["keep", "exclude"] = Field(
+        "keep", description="keep: a clip at speed 1 keeps its random segment label; exclude: it has no segment loss"
+    )
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> Self:
+        if self.speed_weight == 0 and (self.segment_weight == 0 or self.segments == 1):
+            raise ValueError("speed_weight is 0 and there is no segment loss: there is nothing to learn")
+        return self
+
+
+class VideoPaceSettings(Settings):
+    """VideoPace (Wang et al. 2020), its classification branch, as released: the whole clip plays at one of Q speeds."""
+
+    speeds: int = Field(4, ge=2, description="Q")
+
+
+class VCOPSettings(Settings):
+    """Video clip order prediction (Xu et al. 2019): the order of shuffled clips that lie `interval` frames apart."""
+
+    clips: Literal[2, 3, 4] = Field(3, description="clips of a sample; there are clips! orders")
+    interval: int = Field(8, ge=0, description="frames between two clips")
+    head_width: Count = Field(512, description="units of the layer that sees a pair of clips")
+    dropout: float = Field(0.5, ge=0, lt=1)
+    short_videos: Literal["exclude", "shrink"] = Field(
+        "exclude",
+        description="a video shorter than clips * K + (clips - 1) * interval frames. exclude: left out of the pretext stage "
+        "and counted (VCOP's own lists); shrink: shorter intervals, then overlapping clips (microsoft/CtP)",
+    )
+
+
+class RSPNetSettings(Settings):
+    """RSPNet (Chen et al. 2021), as released: relative speed of two clips, and which video a clip is from."""
+
+    speed: int = Field(2, ge=2, description="the faster of the two speeds; the slower is 1")
+    temperature: Positive = 0.07
+    margin: NonNegative = Field(2.0, description="of the ranking loss, on similarities over the temperature")
+    projection: Count = 128
+    memory_bank: Count = Field(16384, description="keys of other videos")
+    key_momentum: float = Field(0.999, ge=0, lt=1, description="of the key encoder's running average")
+    appearance_weight: NonNegative = Field(1.0, description="of the contrastive loss A-VID")
+    speed_weight: NonNegative = Field(1.0, description="of the relative speed loss")
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> Self:
+        if self.appearance_weight == 0 and self.speed_weight == 0:
+            raise ValueError("appearance_weight and speed_weight are both 0: there is nothing to learn")
+        return self
 
 
 class Optimisation(Settings):
-    """SGD with a step schedule. `clips_per_video` clips of every video make an epoch (the paper's tenfold UCF101 epochs)."""
+    """SGD with a schedule. `clips_per_video` clips of every video make an epoch (the paper's tenfold UCF101 epochs)."""
 
     epochs: Count = 20
     batch_size: int = Field(30, ge=2, description="batch normalisation needs at least 2")
     learning_rate: Positive = 1e-3
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: NonNegative = Field(5e-4, description="5e-4: paper; 5e-3: released code")
+    schedule: Literal["step", "cosine"] = Field(
+        "step",
+        description="step: times `decay` every `step_epochs`, however many epochs; cosine: down to a thousandth (RSPNet)",
+    )
     step_epochs: Count = Field(6, description="epochs between two decays of the learning rate")
     decay: float = Field(0.1, gt=0, le=1)
     clips_per_video: Count = 1
 
 
-class AuxSKDSettings(Optimisation):
+class Pretraining(Optimisation):
+    """A self-supervised stage, and which of its weights the next stage starts from.
+
+    Weights are kept after each n-th part of the epochs, n = `checkpoints`: with 40 epochs and 4 checkpoints, after epochs 10,
+    20, 30 and 40. One run serves them all, as a checkpoint is not part of the stage's key.
+    """
+
+    checkpoints: Count = Field(1, description="evenly spaced checkpoints that are kept")
+    checkpoint: Count | None = Field(None, description="which of them is handed on, from 1; null: the last")
+
+    @model_validator(mode="after")
+    def _checkpoint_exists(self) -> Self:
+        if self.checkpoints > self.epochs:
+            raise ValueError(f"checkpoints = {self.checkpoints} is more than epochs = {self.epochs}")
+        if self.checkpoint is not None and self.checkpoint > self.checkpoints:
+            raise ValueError(f"checkpoint = {self.checkpoint} is more than checkpoints = {self.checkpoints}")
+        return self
+
+    def checkpoint_epoch(self, number: int) -> int:
+        """The epoch after which a checkpoint (from 1) is taken."""
+        return -(-number * self.epochs // self.checkpoints)
+
+
+class AuxSKDSettings(Pretraining):
     """Similarity-based distillation from a momentum teacher (Sec. 3.1, Eqs. 1-3)."""
 
     teacher_temperature: Positive = Field(0.02, description="gamma^T")
@@ -141,22 +243,11 @@ class AuxSKDSettings(Optimisation):
     )
 
 
-class PretextSettings(Optimisation):
-    """The primary pretext task (Eq. 5)."""
+class PretextSettings(Pretraining):
+    """The primary pretext task; what is particular to a task is in the group of its name."""
 
-    task: Literal["vspp"] = "vspp"
-    speed_weight: NonNegative = Field(1.0, description="alpha")
-    segment_weight: NonNegative = Field(1.0, description="beta")
-    unaltered_segment: Literal["keep", "exclude"] = Field(
-        "keep", description="keep: a clip at speed 1 keeps its random segment label; exclude: it has no segment loss"
-    )
-    validation_clips: Count = Field(4, description="clips per validation video")
-
-    @model_validator(mode="after")
-    def _some_loss(self) -> Self:
-        if self.speed_weight == 0 and self.segment_weight == 0:
-            raise ValueError("speed_weight and segment_weight are both 0: there is nothing to learn")
-        return self
+    task: Literal["vspp", "video_pace", "vcop", "rspnet"] = "vspp"
+    validation_clips: Count = Field(4, description="samples per validation video")
 
 
 class FinetuneSettings(Optimisation):
@@ -164,15 +255,35 @@ class FinetuneSettings(Optimisation):
 
     epochs: Count = 25
     learning_rate: Positive = 3e-3
+    frozen_layers: int = Field(
+        0, ge=0, description="leading layers that keep their weights and batch-norm statistics: the stem first"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer")
     keep: Literal["last", "best"] = Field("last", description="the epoch whose weights are kept; best: by validation top-1")
 
 
-class EvaluationSettings(Settings):
-    """Clips sampled uniformly from each video, centre crop, predictions averaged."""
+class FrozenSettings(Settings):
+    """What a backbone is worth as it is: features of frozen networks for the linear probe and for retrieval."""
 
+    clips: Count = Field(10, description="clips of a video, spread evenly; retrieval compares their mean feature")
+
+
+class EvaluationSettings(Settings):
+    """What is measured, and how a finetuned network is: clips sampled uniformly from each video, centre crop, averaged."""
+
+    measures: tuple[Literal["finetune", "linear_probe", "retrieval"], ...] = Field(
+        ("finetune", "linear_probe", "retrieval"),
+        min_length=1,
+        description="finetune: the papers' protocol; linear_probe, retrieval: with the features of the frozen backbone",
+    )
     clips: Count = 10
     average: Literal["softmax", "logits"] = Field("softmax", description="softmax: this paper; logits: VCOP and RSPNet")
+
+    @model_validator(mode="after")
+    def _measures_differ(self) -> Self:
+        if len(set(self.measures)) < len(self.measures):
+            raise ValueError(f"measures = {list(self.measures)}: one is named twice")
+        return self
 
 
 Recipe = Literal["scratch", "pretext", "auxskd_pretext"]
@@ -185,15 +296,24 @@ class ExperimentSettings(Settings):
         "auxskd_pretext",
         description="scratch: finetune from random initialisation; pretext: pretext first; auxskd_pretext: auxSKD before it",
     )
+    protocol: Literal["like_for_like", "published"] = Field(
+        "like_for_like",
+        description="like_for_like: one backbone, pixels, schedule and finetuning for every pretext task, only sampler, heads "
+        "and loss differ; published: each task with the recipe that its authors published (trainables/presets.py)",
+    )
     data: DataSettings = DataSettings()
     video: VideoSettings = VideoSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     backbone: BackboneSettings = BackboneSettings()
     compute: ComputeSettings = ComputeSettings()
     vspp: VSPPSettings = VSPPSettings()
+    video_pace: VideoPaceSettings = VideoPaceSettings()
+    vcop: VCOPSettings = VCOPSettings()
+    rspnet: RSPNetSettings = RSPNetSettings()
     auxskd: AuxSKDSettings = AuxSKDSettings()
     pretext: PretextSettings = PretextSettings()
     finetune: FinetuneSettings = FinetuneSettings()
+    frozen: FrozenSettings = FrozenSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @model_validator(mode="after")
@@ -202,66 +322,12 @@ class ExperimentSettings(Settings):
             raise ValueError(
                 f"vspp.segments = {self.vspp.segments} is larger than the clip, video.clip_frames = {self.video.clip_frames}"
             )
-        if self.auxskd.views == "distinct" and min(self.vspp.segments, self.vspp.speeds) < 2:
-            raise ValueError("auxskd.views = distinct needs vspp.segments and vspp.speeds of at least 2")
+        if self.auxskd.views == "distinct":
+            if self.pretext.task not in ("vspp", "video_pace"):
+                raise ValueError(f"auxskd.views = distinct: {self.pretext.task} has no speeds in which two views could differ")
+            if self.pretext.task == "vspp" and min(self.vspp.segments, self.vspp.speeds) < 2:
+                raise ValueError("auxskd.views = distinct needs vspp.segments and vspp.speeds of at least 2")
         return self
-
-
-def _tenfold(group: type[Optimisation], **values: Any) -> Any:
-    return group(clips_per_video=10, **values)
-
-
-_CALM = AugmentationSettings(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, jitter_per="clip")
-
-PRESETS: dict[str, ExperimentSettings] = {
-    "demo": ExperimentSettings(
-        data=DataSettings(embedded=EmbeddedSettings(train=20, validation=8, test=10)),
-        video=VideoSettings(clip_frames=16, height=28, width=28, crop=24, pixels="rgb_motion"),
-        augmentation=_CALM,
-        backbone=BackboneSettings(depth=10, width=8),
-        auxskd=AuxSKDSettings(
-            epochs=2,
-            batch_size=16,
-            learning_rate=0.001,
-            memory_bank=512,
-            teacher_momentum=0.98,
-            projection=32,
-            predictor_hidden=128,
-        ),
-        pretext=PretextSettings(epochs=4, batch_size=16, learning_rate=0.01, step_epochs=3, clips_per_video=3),
-        finetune=FinetuneSettings(epochs=5, batch_size=16, learning_rate=0.01, step_epochs=4),
-        evaluation=EvaluationSettings(clips=10),
-    ),
-    "small": ExperimentSettings(
-        data=DataSettings(embedded=EmbeddedSettings(train=60, validation=20, test=30, height=48, width=48)),
-        video=VideoSettings(clip_frames=16, height=48, width=60, crop=40, pixels="rgb_motion"),
-        augmentation=_CALM,
-        backbone=BackboneSettings(depth=10, width=12),
-        auxskd=AuxSKDSettings(
-            epochs=5,
-            step_epochs=4,
-            batch_size=16,
-            learning_rate=0.001,
-            memory_bank=2048,
-            teacher_momentum=0.99,
-            projection=64,
-            predictor_hidden=256,
-        ),
-        pretext=PretextSettings(epochs=10, batch_size=16, learning_rate=0.01, step_epochs=8, clips_per_video=2),
-        finetune=FinetuneSettings(epochs=12, batch_size=16, learning_rate=0.01, step_epochs=9),
-    ),
-    "paper": ExperimentSettings(
-        auxskd=_tenfold(AuxSKDSettings),
-        pretext=_tenfold(PretextSettings),
-    ),
-}
-
-
-def preset(name: str) -> ExperimentSettings:
-    """The settings of a preset. Raises SettingsError for an unknown name."""
-    if name not in PRESETS:
-        raise SettingsError(f"unknown preset '{name}'; valid presets: {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 def setting_names(settings: BaseModel | type[BaseModel] = ExperimentSettings, prefix: str = "") -> list[str]:

@@ -1,9 +1,9 @@
 """Artifacts of stages, addressed by content: `<store>/<kind>/<key>/`.
 
 An artifact is a directory with `settings.json` (what made it), `metrics.jsonl` (one line per epoch), the stage's own files
-(weights as safetensors) and `done.json`. It is built elsewhere, flushed to the disk and renamed, so that after a crash at any
-moment the store holds either the whole artifact or none. Until it is published, the training state from which an unfinished
-stage resumes, and what is being built, lie in `<store>/<kind>/.<key>.work/`.
+(weights or features as safetensors) and `done.json`. It is built elsewhere, flushed to the disk and renamed, so that after a
+crash at any moment the store holds either the whole artifact or none. Until it is published, the training state from which an
+unfinished stage resumes, and what is being built, lie in `<store>/<kind>/.<key>.work/`.
 
 A stage runs once however many trials need it: `Store.claim` gives the right to compute it to one process and lets the others
 wait. The right is a lease with a heartbeat (filelock's SoftFileLease): the lease of a process that died on this host is taken
@@ -49,9 +49,9 @@ class Artifact:
         content: dict[str, Any] = json.loads((self.directory / "done.json").read_text(encoding="utf-8"))
         return content
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The tensors of weights.safetensors, on the CPU."""
-        return load_file(self.directory / "weights.safetensors")
+    def tensors(self, name: str = "weights") -> dict[str, torch.Tensor]:
+        """The tensors of `<name>.safetensors`, on the CPU."""
+        return load_file(self.directory / f"{name}.safetensors")
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, one per epoch."""
@@ -130,6 +130,15 @@ class Workplace:
                 os.fsync(file.fileno())
             temporary.replace(self.state_directory / "state.pt")
 
+    def keep(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Write a further `<name>.safetensors` of the artifact to be, before it is finished; a later one replaces it."""
+        with readable_errors(self.state_directory):
+            self.state_directory.mkdir(parents=True, exist_ok=True)
+            temporary = self.state_directory / f"{name}.new"
+            _save_tensors(tensors, temporary)
+            flush(temporary)
+            temporary.replace(self.state_directory / f"{name}.safetensors")
+
     def discard_state(self) -> None:
         shutil.rmtree(self.state_directory, ignore_errors=True)
 
@@ -140,10 +149,13 @@ class Workplace:
         metrics: Mapping[str, float],
         seconds: float,
         history: list[dict[str, Any]],
-        weights: Mapping[str, torch.Tensor] | None = None,
+        tensors: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
         files: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Make the artifact visible in one step and drop the training state. `files`: further JSON files by name."""
+        """Make the artifact visible in one step and drop the training state.
+
+        tensors: contents of safetensors files by name, beside those that `keep` wrote. files: further JSON files by name.
+        """
         building = self.state_directory / f"artifact-{uuid.uuid4().hex[:8]}"
         with readable_errors(self.target.parent):
             try:
@@ -152,11 +164,10 @@ class Workplace:
                 (building / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in history), "utf-8")
                 for name, content in (files or {}).items():
                     write_json(building / name, content)
-                if weights is not None:
-                    save_file(
-                        {name: tensor.contiguous() for name, tensor in weights.items()},
-                        building / "weights.safetensors",
-                    )
+                for name, content in (tensors or {}).items():
+                    _save_tensors(content, building / f"{name}.safetensors")
+                for path in self.state_directory.glob("*.safetensors"):
+                    os.link(path, building / path.name)
                 write_json(building / "done.json", {"metrics": dict(metrics), "seconds": seconds})
                 for path in building.iterdir():
                     flush(path)
@@ -167,6 +178,10 @@ class Workplace:
                 raise
         self.discard_state()
         return Artifact(self.target)
+
+
+def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
 
 
 def write_json(path: Path, content: Any) -> None:

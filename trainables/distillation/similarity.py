@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.models.resnet3d import VideoResNet
+from trainables.models import Backbone
 from trainables.settings import AuxSKDSettings
 
 
@@ -72,7 +72,7 @@ class SimilarityDistillation(nn.Module):
     """Student, predictor, momentum teacher and memory bank. The teacher starts equal to the student and gets no gradient;
     its running average covers parameters, not batch-norm statistics (it normalises by its own batches, as released)."""
 
-    def __init__(self, backbone: VideoResNet, settings: AuxSKDSettings) -> None:
+    def __init__(self, backbone: Backbone, settings: AuxSKDSettings) -> None:
         super().__init__()
         self.settings = settings
         self.student = nn.Sequential(backbone, nn.Linear(backbone.features, settings.projection))
@@ -81,10 +81,15 @@ class SimilarityDistillation(nn.Module):
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
 
     @property
-    def backbone(self) -> VideoResNet:
+    def backbone(self) -> Backbone:
         network = self.student[0]
-        assert isinstance(network, VideoResNet)
+        assert isinstance(network, Backbone)
         return network
+
+    def compile_encoders(self) -> None:
+        """Compile both networks; what lies between them stays as it is."""
+        self.student.compile()
+        self.teacher.compile()
 
     @torch.no_grad()
     def update_teacher(self) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
+from trainables.models.backbone import Backbone
 from trainables.settings import BackboneSettings
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -97,7 +97,7 @@ def _factorised_shortcut(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class VideoResNet(nn.Module):
+class VideoResNet(Backbone):
     """Clips (B, 3, T, H, W) to features (B, 8 * width), or to `fc` of them when `classes` is given.
 
     Weights start as torchvision's for depths 18 and 34 (Kaiming normal, fan out), and as PyTorch's defaults for depth 10,
@@ -134,10 +134,8 @@ class VideoResNet(nn.Module):
         if not released:
             _initialise(self)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        maps = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
-        result: Tensor = self.fc(self.avgpool(maps).flatten(1))
-        return result
+    def layers(self) -> list[nn.Module]:
+        return [self.stem, self.layer1, self.layer2, self.layer3, self.layer4]
 
 
 def _initialise(network: nn.Module) -> None:
@@ -147,32 +145,3 @@ def _initialise(network: nn.Module) -> None:
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0, 0.01)
             nn.init.zeros_(module.bias)
-
-
-def parameter_count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def convolution_weights(network: VideoResNet) -> dict[str, Tensor]:
-    """State of the backbone without `fc`: what one stage hands to the next, batch-norm statistics included."""
-    return {name: value.detach().cpu() for name, value in network.state_dict().items() if not name.startswith("fc.")}
-
-
-def load_convolutions(network: VideoResNet, weights: dict[str, Tensor]) -> None:
-    """Load what `convolution_weights` gave; raises ValueError naming the first key that is missing or of another shape."""
-    own = network.state_dict()
-    expected = {name: value for name, value in own.items() if not name.startswith("fc.")}
-    for name in sorted(expected.keys() | weights.keys()):
-        if name not in weights or name not in expected:
-            raise ValueError(f"weights of another network: '{name}' is {'missing' if name in expected else 'not part of it'}")
-        if weights[name].shape != expected[name].shape:
-            raise ValueError(
-                f"weights of another network: '{name}' is {tuple(weights[name].shape)}, expected {tuple(expected[name].shape)}"
-            )
-    network.load_state_dict({**own, **weights})
-
-
-@torch.no_grad()
-def to_channels_last(network: nn.Module, device: torch.device) -> nn.Module:
-    """On a GPU, the memory layout in which cuDNN's 3D convolutions are fastest."""
-    return network.to(device, memory_format=torch.channels_last_3d) if device.type == "cuda" else network.to(device)  # type: ignore[call-overload, no-any-return]

@@ -5,6 +5,9 @@ pace lambda (Eq. 4), the rest at natural pace, continuing after the altered fram
 independent. Labels are lambda - 1 and zeta - 1. At lambda = 1 nothing is altered, so with Q speeds the segment accuracy
 cannot pass 1 - (1 - 1/Z)/Q (81.25 % at Z = Q = 4) as long as such clips keep their random segment label.
 
+A head exists for what there is to learn: for the speed if its weight is not 0 and Q > 1, for the segment if its weight is
+not 0 and Z > 1. With Z = 1 what is left is VideoPace's classifier.
+
 The released code (Plrbear/auxSKD) alters one frame more in all segments but the last, and starts the first segment at the
 start frame itself where Eq. 4 starts it lambda - 1 frames later: `segment_frames: inclusive`.
 """
@@ -14,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.models import Backbone
+from trainables.pretext.classifier import ClipClassifier, cross_entropies
 from trainables.pretext.task import PretextTask
 from trainables.video.sampling import SampledClips, place
 
@@ -32,20 +35,11 @@ def vspp_offsets(length: int, segments: int, segment: int, speed: int, segment_f
     return np.cumsum(steps)
 
 
-class VSPPHeads(nn.Module):
-    """Two linear heads: `speed` (B, Q) and `segment` (B, Z) logits from features (B, C)."""
-
-    def __init__(self, features: int, speeds: int, segments: int) -> None:
-        super().__init__()
-        self.speed = nn.Linear(features, speeds)
-        self.segment = nn.Linear(features, segments)
-
-    def forward(self, features: Tensor) -> dict[str, Tensor]:
-        return {"speed": self.speed(features), "segment": self.segment(features)}
-
-
 class VSPP(PretextTask):
-    """The task; settings `vspp` (transformation) and `pretext` (loss weights)."""
+    """The task; its settings are the group `vspp`."""
+
+    reads = ("vspp",)
+    reads_for_views = ("vspp.segments", "vspp.speeds", "vspp.segment_frames")
 
     def sample(self, frames: int, rng: np.random.Generator) -> SampledClips:
         vspp = self.settings.vspp
@@ -67,18 +61,18 @@ class VSPP(PretextTask):
         indices, wrapped = place(offsets, frames, rng)
         return SampledClips(indices[None], {"speed": speed, "segment": segment}, int(wrapped))
 
-    def heads(self, features: int) -> nn.Module:
-        return VSPPHeads(features, self.settings.vspp.speeds, self.settings.vspp.segments)
+    def network(self, backbone: Backbone, pretrained: bool) -> nn.Module:
+        vspp = self.settings.vspp
+        classes = {"speed": vspp.speeds, "segment": vspp.segments}
+        weights = {"speed": vspp.speed_weight, "segment": vspp.segment_weight}
+        return ClipClassifier(backbone, {name: classes[name] for name in classes if classes[name] > 1 and weights[name] > 0})
 
-    def loss(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """alpha * CE(speed) + beta * CE(segment) (Eq. 5)."""
-        pretext = self.settings.pretext
-        losses = {name: F.cross_entropy(outputs[name], batch[name], reduction="none") for name in ("speed", "segment")}
-        segment = losses["segment"]
-        if pretext.unaltered_segment == "exclude":
-            segment = segment * (batch["speed"] > 0)
-        loss = (pretext.speed_weight * losses["speed"] + pretext.segment_weight * segment).mean()
-        metrics = {f"{name}_loss": value.detach() for name, value in losses.items()}
-        for name in ("speed", "segment"):
-            metrics[f"{name}_accuracy"] = (outputs[name].detach().argmax(1) == batch[name]).to(torch.float32)
-        return loss, metrics
+        vspp = self.settings.vspp
+        losses, metrics = cross_entropies(network(clips), labels)
+        if "segment" in losses and vspp.unaltered_segment == "exclude":
+            losses["segment"] = losses["segment"] * (labels["speed"] > 0)
+        weights = {"speed": vspp.speed_weight, "segment": vspp.segment_weight}
+        weighted = [weights[name] * value for name, value in losses.items()]
+        return sum(weighted[1:], start=weighted[0]).mean(), metrics

@@ -5,10 +5,13 @@ Leaves the student's convolutions; projection, predictor and teacher are dropped
 
 from __future__ import annotations
 
+import functools
+
 from torch import Tensor
 
 from trainables.distillation.similarity import SimilarityDistillation
-from trainables.models.resnet3d import VideoResNet, convolution_weights, to_channels_last
+from trainables.models import make_backbone
+from trainables.models.backbone import convolution_weights, place
 from trainables.pretext import TASKS
 from trainables.stages.work import Work, train
 from trainables.store import Artifact
@@ -29,10 +32,12 @@ def run(work: Work) -> Artifact:
         clips_per_video=auxskd.clips_per_video,
     )
     with work.seeded("backbone"):
-        backbone = VideoResNet(settings.backbone)
+        backbone = make_backbone(settings.backbone)
     with work.seeded("auxskd/heads"):
         network = SimilarityDistillation(backbone, auxskd)
-    to_channels_last(network, work.device)
+    place(network, work.device, settings.compute)
+    if settings.compute.compile:
+        network.compile_encoders()
 
     def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         views = network_clips(batch, settings.video, work.device)
@@ -40,11 +45,11 @@ def run(work: Work) -> Artifact:
         return loss, metrics
 
     loader = ClipLoader(dataset, auxskd.batch_size, training=True, workers=work.workers)
-    trained = train(work, network, loader, auxskd, step)
+    trained = train(work, network, loader, auxskd, step, weights=functools.partial(convolution_weights, network.backbone))
     return work.workplace.publish(
         settings=settings.model_dump(),
         metrics=trained.last,
         seconds=trained.seconds,
         history=trained.history,
-        weights=convolution_weights(network.backbone),
+        tensors={"weights": convolution_weights(network.backbone)},
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainables.models.resnet3d import to_channels_last
+from trainables.models.backbone import place
 from trainables.stages.finetune import Classifier
 from trainables.stages.work import Work
 from trainables.store import Artifact
@@ -26,8 +26,8 @@ def run(work: Work) -> Artifact:
     started = time.monotonic()
     classes = work.videos.classes
     classifier = Classifier(work.settings, len(classes))
-    classifier.load_state_dict(work.inputs["finetuned"].weights())
-    to_channels_last(classifier, work.device)
+    classifier.load_state_dict(work.inputs["finetuned"].tensors())
+    place(classifier, work.device, work.settings.compute)
     classifier.eval()
     metrics: dict[str, float] = {}
     confusion: dict[str, list[list[int]]] = {}

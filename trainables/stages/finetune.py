@@ -6,11 +6,13 @@ Starts from the pretrained convolutions, or from random ones (the baseline), wit
 from __future__ import annotations
 
 import functools
+from typing import Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.models.resnet3d import VideoResNet, load_convolutions, to_channels_last
+from trainables.models import make_backbone
+from trainables.models.backbone import convolution_weights, load_convolutions, place
 from trainables.settings import ExperimentSettings
 from trainables.stages.work import Means, Work, train
 from trainables.store import Artifact
@@ -19,12 +21,24 @@ from trainables.video.sampling import consecutive_clip, uniform_clips
 
 
 class Classifier(nn.Module):
-    """Backbone with dropout before its last layer: clips (B, 3, K, H, W) to logits (B, classes)."""
+    """Backbone with dropout before its last layer: clips (B, 3, K, H, W) to logits (B, classes).
+
+    Its first `finetune.frozen_layers` layers get no gradient and keep their batch-norm statistics.
+    """
 
     def __init__(self, settings: ExperimentSettings, classes: int) -> None:
         super().__init__()
-        self.network = VideoResNet(settings.backbone, classes)
+        self.network = make_backbone(settings.backbone, classes)
         self.network.add_module("fc", nn.Sequential(nn.Dropout(settings.finetune.dropout), self.network.fc))
+        self.frozen_layers = settings.finetune.frozen_layers
+        for layer in self.network.layers()[: self.frozen_layers]:
+            layer.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for layer in self.network.layers()[: self.frozen_layers]:
+            layer.eval()
+        return self
 
     def forward(self, clips: Tensor) -> Tensor:
         logits: Tensor = self.network(clips)
@@ -35,12 +49,14 @@ def run(work: Work) -> Artifact:
     settings, finetune = work.settings, work.settings.finetune
     length = settings.video.clip_frames
     with work.seeded("backbone"):
-        backbone = VideoResNet(settings.backbone)
+        backbone = make_backbone(settings.backbone)
     with work.seeded("finetune/head"):
         classifier = Classifier(settings, len(work.videos.classes))
-    start = work.inputs["pretrained"].weights() if "pretrained" in work.inputs else backbone.state_dict()
-    load_convolutions(classifier.network, dict(start))
-    to_channels_last(classifier, work.device)
+    start = work.pretrained("pretext") if "pretext" in work.inputs else convolution_weights(backbone)
+    load_convolutions(classifier.network, start)
+    place(classifier, work.device, settings.compute)
+    if settings.compute.compile:
+        classifier.compile()
 
     def forward(batch: Batch) -> tuple[Tensor, Tensor]:
         clips = network_clips(batch, settings.video, work.device)
@@ -96,5 +112,5 @@ def run(work: Work) -> Artifact:
         metrics=trained.last,
         seconds=trained.seconds,
         history=trained.history,
-        weights={name: value.cpu() for name, value in weights.items()},
+        tensors={"weights": {name: value.cpu() for name, value in weights.items()}},
     )

@@ -5,31 +5,37 @@ Validated on clips of the held-out videos, the same ones after every epoch and f
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import functools
+from collections.abc import Sequence
 
-from trainables.models.resnet3d import VideoResNet, convolution_weights, load_convolutions, to_channels_last
-from trainables.pretext import TASKS
+from torch import Tensor
+
+from trainables.models import make_backbone
+from trainables.models.backbone import convolution_weights, load_convolutions, place
+from trainables.pretext import TASKS, PretextTask
 from trainables.stages.work import Means, Work, train
 from trainables.store import Artifact
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
+from trainables.video.layouts import DataError, Video
 
 
 def run(work: Work) -> Artifact:
     settings, pretext = work.settings, work.settings.pretext
     task = TASKS[pretext.task](settings)
     with work.seeded("backbone"):
-        backbone = VideoResNet(settings.backbone)
+        backbone = make_backbone(settings.backbone)
     if "auxskd" in work.inputs:
-        load_convolutions(backbone, work.inputs["auxskd"].weights())
+        load_convolutions(backbone, work.pretrained("auxskd"))
     with work.seeded("pretext/heads"):
-        network = nn.ModuleDict({"backbone": backbone, "heads": task.heads(backbone.features)})
-    to_channels_last(network, work.device)
+        network = task.network(backbone, "auxskd" in work.inputs)
+    place(network, work.device, settings.compute)
+    if settings.compute.compile:
+        backbone.compile()
 
     def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         clips = network_clips(batch, settings.video, work.device)
-        features = network["backbone"](clips.flatten(0, 1))
         labels = {name: value.to(work.device) for name, value in batch.items() if value.dim() == 1}
-        return task.loss(network["heads"](features), labels)
+        return task.loss(network, clips, labels)
 
     def validate() -> dict[str, float]:
         means = Means()
@@ -39,9 +45,10 @@ def run(work: Work) -> Artifact:
             means.add({"loss": loss.expand(len(batch["target"])), **metrics})
         return {f"val_{name}": value for name, value in means.result().items()}
 
+    long_enough = functools.partial(_long_enough, task)
     training = ClipLoader(
         ClipDataset(
-            work.videos.train,
+            long_enough(work.videos.train),
             task.sample,
             work.cache,
             settings.video,
@@ -56,7 +63,7 @@ def run(work: Work) -> Artifact:
     )
     validation = ClipLoader(
         ClipDataset(
-            work.videos.validation,
+            long_enough(work.videos.validation),
             task.sample,
             work.cache,
             settings.video,
@@ -69,11 +76,22 @@ def run(work: Work) -> Artifact:
         training=False,
         workers=0,
     )
-    trained = train(work, network, training, pretext, step, validate=validate)
+    handed_on = functools.partial(convolution_weights, backbone)
+    trained = train(work, network, training, pretext, step, validate=validate, weights=handed_on)
+    excluded = sum(video.frames < task.minimum_frames for video in work.videos.train)
     return work.workplace.publish(
         settings=settings.model_dump(),
-        metrics=trained.last,
+        metrics=trained.last | {"pretext/excluded_videos": float(excluded)},
         seconds=trained.seconds,
         history=trained.history,
-        weights=convolution_weights(backbone),
+        tensors={"weights": handed_on()},
     )
+
+
+def _long_enough(task: PretextTask, videos: Sequence[Video]) -> list[Video]:
+    kept = [video for video in videos if video.frames >= task.minimum_frames]
+    if videos and not kept:
+        raise DataError(
+            f"{task.settings.pretext.task} needs {task.minimum_frames} frames, and none of {len(videos)} videos is as long"
+        )
+    return kept

@@ -16,11 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.settings import ExperimentSettings, Optimisation
+from trainables.settings import ExperimentSettings, Optimisation, Pretraining
 from trainables.store import Artifact, Workplace
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipLoader, generator
 from trainables.video.layouts import VideoSet
+
+COSINE_RANGE = 1000
+"""Of a cosine schedule: the first learning rate over the one it goes down to."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -43,6 +46,12 @@ class Work:
     device: torch.device
     workers: int
     report: Report
+
+    def pretrained(self, stage: str) -> dict[str, Tensor]:
+        """The weights that an upstream stage, `auxskd` or `pretext`, hands on: those of its chosen checkpoint."""
+        group: Pretraining = getattr(self.settings, stage)
+        kept = group.checkpoint is not None and group.checkpoint < group.checkpoints
+        return self.inputs[stage].tensors(f"weights-{group.checkpoint}" if kept else "weights")
 
     def seeded(self, purpose: str, *numbers: int) -> AbstractContextManager[None]:
         """Torch's global random numbers inside are those of (seed, purpose, numbers); outside they are untouched."""
@@ -106,11 +115,13 @@ def train(
     *,
     validate: Callable[[], dict[str, float]] | None = None,
     keep_best: str | None = None,
+    weights: Callable[[], dict[str, Tensor]] | None = None,
 ) -> Trained:
-    """Train `network` (everything that has state: teachers and memory banks too) with SGD and a step schedule.
+    """Train `network` (everything that has state: teachers and memory banks too) with SGD and a learning rate schedule.
 
     `step` gives the mean loss of a batch and metrics over its samples. `validate` gives metrics after each epoch, named
     `val_...`; with `keep_best` naming one of them, the network's state at its first highest value is kept in `Trained.best`.
+    `weights` gives what a pretraining stage hands on: it is kept as `weights-<n>` at all its checkpoints but the last.
     Raises NonFiniteLoss.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -129,7 +140,7 @@ def train(
     for epoch in range(len(result.history), optimisation.epochs):
         started = time.monotonic()
         for group in optimiser.param_groups:
-            group["lr"] = optimisation.learning_rate * optimisation.decay ** (epoch // optimisation.step_epochs)
+            group["lr"] = learning_rate(optimisation, epoch)
         with work.seeded(f"{work.kind}/epoch", epoch):
             metrics = _train_epoch(work, network, loader, optimiser, step, epoch)
         if validate is not None:
@@ -140,6 +151,10 @@ def train(
         line = {"epoch": epoch + 1} | {f"{work.kind}/{name}": value for name, value in metrics.items()}
         if keep_best is not None and all(metrics[keep_best] > past[f"{work.kind}/{keep_best}"] for past in result.history):
             result.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        if weights is not None and isinstance(optimisation, Pretraining):
+            for number in range(1, optimisation.checkpoints):
+                if optimisation.checkpoint_epoch(number) == epoch + 1:
+                    work.workplace.keep(f"weights-{number}", weights())
         result.history.append(line)
         result.seconds += time.monotonic() - started
         work.workplace.save_state(
@@ -153,6 +168,15 @@ def train(
         )
         work.report({"stage": work.kind, "epochs": optimisation.epochs, **line})
     return result
+
+
+def learning_rate(optimisation: Optimisation, epoch: int) -> float:
+    """The learning rate in an epoch (0-based)."""
+    if optimisation.schedule == "cosine":
+        lowest = optimisation.learning_rate / COSINE_RANGE
+        along = (1 + math.cos(math.pi * epoch / optimisation.epochs)) / 2
+        return lowest + (optimisation.learning_rate - lowest) * along
+    return optimisation.learning_rate * optimisation.decay ** (epoch // optimisation.step_epochs)
 
 
 def _check_finite(message: str, metrics: Mapping[str, float], parameters: list[nn.Parameter]) -> None:

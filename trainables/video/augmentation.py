@@ -1,6 +1,6 @@
 """Augmentation of clips in batches: parameters are drawn per clip, pixels change on the device.
 
-Crop and flip are the same for all frames of a clip; colour jitter is drawn per frame or per clip. Brightness, contrast,
+Crop, flip and grey are the same for all frames of a clip; colour jitter is drawn per frame or per clip. Brightness, contrast,
 saturation and hue act in this fixed order as one affine colour map per frame (hue as a rotation in YIQ), clamped once at the
 end; torchvision applies them in random order, turns hue in HSV, and clamps after each.
 """
@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.settings import AugmentationSettings, VideoSettings
 
 LUMA = (0.299, 0.587, 0.114)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
+CROP_RATIOS = (3 / 4, 4 / 3)
 MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, as torchvision's video models use
 STD = (0.22803, 0.22145, 0.216989)
 MOTION_FLOOR = 0.01  # keeps the noise of a clip in which nothing moves from being blown up
@@ -26,7 +28,10 @@ Window = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True)
 class Change:
-    """What augmentation does to one clip. jitter: (K, 4) factors of brightness, contrast, saturation and turn of hue."""
+    """What augmentation does to one clip: a window, resized to the crop if it has another size, flip and colours.
+
+    jitter: (K, 4) factors of brightness, contrast, saturation and turn of hue.
+    """
 
     window: Window
     flip: bool
@@ -44,19 +49,41 @@ def unchanged(video: VideoSettings) -> Change:
 
 def draw_change(video: VideoSettings, augmentation: AugmentationSettings, rng: np.random.Generator) -> Change:
     """A random crop, flip and colour jitter for one clip."""
-    top = int(rng.integers(video.height - video.crop + 1))
-    left = int(rng.integers(video.width - video.crop + 1))
+    height, width = (
+        (video.crop, video.crop) if augmentation.crop_area is None else _draw_size(video, augmentation.crop_area, rng)
+    )
+    top = int(rng.integers(video.height - height + 1))
+    left = int(rng.integers(video.width - width + 1))
     flip = bool(rng.random() < augmentation.flip_probability)
     jitter = _neutral(video.clip_frames)
     if rng.random() < augmentation.jitter_probability:
         draws = video.clip_frames if augmentation.jitter_per == "frame" else 1
         strengths = np.array([augmentation.brightness, augmentation.contrast, augmentation.saturation, augmentation.hue])
         jitter = jitter + rng.uniform(-1, 1, (draws, 4)).astype(np.float32) * strengths.astype(np.float32)
-    return Change((top, left, video.crop, video.crop), flip, jitter)
+    if augmentation.grey_probability > 0 and rng.random() < augmentation.grey_probability:
+        jitter[:, 2] = 0
+    return Change((top, left, height, width), flip, jitter)
+
+
+def _draw_size(video: VideoSettings, area: tuple[float, float], rng: np.random.Generator) -> tuple[int, int]:
+    """Height and width of a window: its share of the frame uniform in `area`, its ratio log-uniform, cut to the frame."""
+    pixels = rng.uniform(*area) * video.height * video.width
+    ratio = np.exp(rng.uniform(*np.log(CROP_RATIOS)))
+    height, width = round(np.sqrt(pixels / ratio)), round(np.sqrt(pixels * ratio))
+    return max(1, min(height, video.height)), max(1, min(width, video.width))
 
 
 def _neutral(frames: int) -> np.ndarray:
     return np.tile(np.array([1, 1, 1, 0], dtype=np.float32), (frames, 1))
+
+
+def resized(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A clip (K, H, W, 3) uint8 as (K, side, side, 3), bilinear with antialiasing; one of that size as it is."""
+    if pixels.shape[1:3] == (side, side):
+        return pixels
+    frames = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
+    scaled = F.interpolate(frames, (side, side), mode="bilinear", antialias=True)
+    return scaled.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
@@ -70,6 +97,8 @@ def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSetting
         clips = _jittered(clips, jitter)
     if video.pixels == "bgr_255":
         return clips.flip(-1).mul_(255).permute(0, 4, 1, 2, 3).contiguous()
+    if video.pixels == "rgb_unit":
+        return clips.permute(0, 4, 1, 2, 3).contiguous()
     if video.pixels == "rgb_motion":
         clips = clips - clips.mean(1, keepdim=True)
         clips = clips / (clips.std((1, 2, 3, 4), keepdim=True) + MOTION_FLOOR)

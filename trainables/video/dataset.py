@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from trainables.settings import AugmentationSettings, VideoSettings
-from trainables.video.augmentation import draw_change, to_network, unchanged
+from trainables.video.augmentation import Change, draw_change, resized, to_network, unchanged
 from trainables.video.cache import FrameCache
 from trainables.video.layouts import DataError, Video
 from trainables.video.sampling import SampledClips
@@ -68,11 +68,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
         rng = generator(self.seed, self.stream, epoch, index)
         source = self.videos[index % len(self.videos)]
         sampled = self.sampler(source.frames, rng)
+        numbers = sampled.changes or tuple(range(len(sampled.indices)))
+        changes = [self._change(rng) for _ in range(max(numbers) + 1)]
         pixels, flips, jitters, replaced = [], [], [], 0
-        for indices in sampled.indices:
-            change = draw_change(self.video, self.augmentation, rng) if self.augmentation else unchanged(self.video)
+        for indices, number in zip(sampled.indices, numbers, strict=True):
+            change = changes[number]
             read = self.cache.read(source, indices, (self.video.height, self.video.width), change.window)
-            pixels.append(read.pixels)
+            pixels.append(resized(read.pixels, self.video.crop))
             flips.append(change.flip)
             jitters.append(change.jitter)
             replaced += read.replaced
@@ -85,6 +87,9 @@ class ClipDataset(Dataset[dict[str, Any]]):
             "replaced": replaced,
             **sampled.labels,
         }
+
+    def _change(self, rng: np.random.Generator) -> Change:
+        return draw_change(self.video, self.augmentation, rng) if self.augmentation else unchanged(self.video)
 
 
 class EpochOrder(Sampler[tuple[int, int]]):

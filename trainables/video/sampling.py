@@ -14,11 +14,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SampledClips:
-    """Clips of one video. indices: (clips, K) int64. labels: what a pretext task asks about them, by name."""
+    """Clips of one video. indices: (clips, K) int64. labels: what a pretext task asks about them, by name.
+
+    changes: per clip the number of its random crop, flip and colours; those of one number are changed alike. None: each its own
+    """
 
     indices: np.ndarray
     labels: Mapping[str, int] = field(default_factory=dict)
     wrapped: int = 0
+    changes: tuple[int, ...] | None = None
 
 
 def place(offsets: np.ndarray, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, bool]:

@@ -1,0 +1,91 @@
+"""Video clip order prediction (VCOP, Xu et al. 2019; xudejing/video-clip-order-prediction): in which order clips were shuffled.
+
+A tuple is V clips of K consecutive frames with `interval` frames between neighbours, from a random start at which it fits. The
+clips are shown in one of V! orders, each with a crop of its own; the label is the place of that order in
+itertools.permutations. The head sees every pair of clips (Sec. 3.3): a shared linear layer with ReLU on the two features of a
+pair, then dropout and a linear layer on all pairs.
+
+A video that is too short for the tuple is left out of the task, as VCOP's own lists do, or takes part with `short_videos:
+shrink` by the rule of microsoft/CtP: the interval shrinks as far as it must, to 0; below V * K frames the clips overlap, evenly
+spaced; below K frames every clip is the whole video, wrapped. auxSKD's views come from every video by this rule.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.models import Backbone
+from trainables.pretext.classifier import cross_entropies
+from trainables.pretext.task import PretextTask
+from trainables.settings import VCOPSettings
+from trainables.video.sampling import SampledClips
+
+
+def tuple_starts(frames: int, length: int, clips: int, interval: int, rng: np.random.Generator) -> np.ndarray:
+    """First frames (V,) of the clips of a tuple, in temporal order."""
+    interval = min(interval, (frames - clips * length) // (clips - 1))
+    if interval >= 0:
+        room = frames - clips * length - (clips - 1) * interval
+        return int(rng.integers(room + 1)) + np.arange(clips) * (length + interval)
+    places = max(frames - length + 1, 1)
+    return (2 * np.arange(clips) + 1) * places // (2 * clips)
+
+
+class OrderNetwork(nn.Module):
+    """The backbone, shared by all clips, and the head on pairs of clips. Clips (B, V, 3, K, H, W) to logits `order` (B, V!)."""
+
+    def __init__(self, backbone: Backbone, settings: VCOPSettings) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pairs = list(itertools.combinations(range(settings.clips), 2))
+        self.pair = nn.Linear(2 * backbone.features, settings.head_width)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.order = nn.Linear(len(self.pairs) * settings.head_width, math.factorial(settings.clips))
+
+    def forward(self, clips: Tensor) -> dict[str, Tensor]:
+        features = self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        pairs = torch.stack([features[:, list(pair)].flatten(1) for pair in self.pairs], dim=1)
+        return {"order": self.order(self.dropout(self.pair(pairs).relu().flatten(1)))}
+
+
+class VCOP(PretextTask):
+    """The task; its settings are the group `vcop`."""
+
+    reads = ("vcop",)
+    reads_for_views = ("vcop.clips", "vcop.interval")
+
+    @property
+    def minimum_frames(self) -> int:
+        vcop = self.settings.vcop
+        if vcop.short_videos == "shrink":
+            return 0
+        return vcop.clips * self.settings.video.clip_frames + (vcop.clips - 1) * vcop.interval
+
+    def sample(self, frames: int, rng: np.random.Generator) -> SampledClips:
+        orders = list(itertools.permutations(range(self.settings.vcop.clips)))
+        label = int(rng.integers(len(orders)))
+        indices, wrapped = self._tuple(frames, rng)
+        return SampledClips(indices[list(orders[label])], {"order": label}, wrapped * len(indices))
+
+    def views(self, frames: int, rng: np.random.Generator) -> SampledClips:
+        indices, wrapped = self._tuple(frames, rng)
+        return SampledClips(indices[rng.choice(len(indices), 2, replace=False)], wrapped=wrapped * 2)
+
+    def _tuple(self, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+        vcop, length = self.settings.vcop, self.settings.video.clip_frames
+        starts = tuple_starts(frames, length, vcop.clips, vcop.interval, rng)
+        return (starts[:, None] + np.arange(length)) % frames, frames < length
+
+    def network(self, backbone: Backbone, pretrained: bool) -> nn.Module:
+        return OrderNetwork(backbone, self.settings.vcop)
+
+    def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross entropy of the order."""
+        losses, metrics = cross_entropies(network(clips), labels)
+        return losses["order"].mean(), metrics

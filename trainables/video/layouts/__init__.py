@@ -1,0 +1,38 @@
+"""What videos a dataset has: the layouts in which datasets lie on disk, read into one form.
+
+`read_videos("ucf101", source, split=1, validation_fraction=0.1)` gives the train, validation and test videos with dense
+labels; `recognise_layout(root)` says which layout lies at a directory. Each layout is one file: `ucf101`, `hmdb51`,
+`kinetics400`, `kinetics100`, `folder`; `reading.LAYOUTS` registers them.
+
+The validation part is carved out of the official training part by *group* (the film or scene that a video was cut
+from), so that near-identical videos never lie on both sides. A copy of a dataset may be partial: what the lists name
+and the disk lacks is counted, and classes without any video are dropped.
+"""
+
+from trainables.video.layouts.groups import carve_validation
+from trainables.video.layouts.reading import LAYOUTS, read_videos, recognise_layout
+from trainables.video.layouts.videos import (
+    EXTENSIONS,
+    PARTS,
+    DataError,
+    DataSource,
+    Skipped,
+    Video,
+    VideoSet,
+    join_videos,
+)
+
+__all__ = [
+    "EXTENSIONS",
+    "LAYOUTS",
+    "PARTS",
+    "DataError",
+    "DataSource",
+    "Skipped",
+    "Video",
+    "VideoSet",
+    "carve_validation",
+    "join_videos",
+    "read_videos",
+    "recognise_layout",
+]

@@ -1,0 +1,122 @@
+"""What a layout gives: the videos that it lists. And what layouts share to read lists and directories."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trainables.video.layouts.groups import hold_out
+from trainables.video.layouts.videos import EXTENSIONS, DataError, Skipped
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A video as a layout lists it. `where` is the file and line that names it, for error messages."""
+
+    name: str
+    label: str
+    group: str
+    part: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The listed videos that are on disk below `root`, and those that are not. `classes` are in the order of labels."""
+
+    root: Path
+    classes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    missing: tuple[Entry, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    labelled: bool = True
+
+
+def sort_out_missing(root: Path, entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """The entries of which the file is there, and the others. Each directory is read once, however many it holds."""
+    files: dict[str, set[str]] = {}
+    present: list[Entry] = []
+    missing: list[Entry] = []
+    for entry in entries:
+        folder, _, file = entry.name.rpartition("/")
+        if folder not in files:
+            files[folder] = _files_in(root / folder)
+        (present if file in files[folder] else missing).append(entry)
+    return tuple(present), tuple(missing)
+
+
+def _files_in(directory: Path) -> set[str]:
+    try:
+        with os.scandir(directory) as found:
+            return {item.name for item in found if item.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def with_test_part(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries with a fifth of each class's groups as test part, chosen by hash so that the choice never moves."""
+    entries = tuple(entries)
+    test = hold_out([(entry.label, entry.group) for entry in entries], 0.2, salt="test ")
+    return tuple(replace(entry, part="test") if entry.group in test else entry for entry in entries)
+
+
+def lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a list that are not blank, stripped, each with its `file:line`. Raises DataError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file in UTF-8 ({error.reason})") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield f"{path}:{number}", line.strip()
+
+
+def places(root: Path, splits: Path | None, *archives: str) -> list[Path]:
+    """Where the lists of a dataset may lie: at `splits` or else at `root`, or in a directory there that is named so.
+
+    `archives` are the names of the directories into which the official archives of lists unpack.
+    """
+    if splits is not None:
+        return [splits, *(splits / name for name in archives)]
+    return [root, *(root / name for name in (*archives, "splits", "annotations"))]
+
+
+def video_files(root: Path) -> tuple[list[str], list[Skipped]]:
+    """The videos below `root` in order of name, and those that cannot be used because their name is not UTF-8.
+
+    Links to directories are followed, except back to a directory that holds the link.
+    """
+    names, skipped = [], []
+    for name in _walk(root, "", ()):
+        try:
+            name.encode()
+            names.append(name)
+        except UnicodeEncodeError:
+            shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+            skipped.append(Skipped(shown, "its name is not in UTF-8; rename it"))
+    return sorted(names), skipped
+
+
+def first_video(root: Path) -> str | None:
+    """One of the videos below `root`, found without reading all of it; None if there is none."""
+    return next(_walk(root, "", ()), None)
+
+
+def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    status = directory.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(directory) as found:
+        items = sorted(found, key=lambda item: item.name)
+    for item in items:
+        if item.is_dir():
+            yield from _walk(directory / item.name, f"{prefix}{item.name}/", (*above, here))
+        elif item.name.lower().endswith(EXTENSIONS) and item.is_file():
+            yield prefix + item.name
+
+
+def youtube_id(stem: str) -> str:
+    """The YouTube video of which a clip named `<youtube_id>[_<start>_<end>]` is a part; times have six digits."""
+    return re.sub(r"_\d{6}_\d{6}$", "", stem)

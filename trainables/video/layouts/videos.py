@@ -1,0 +1,116 @@
+"""A dataset as the rest of the program sees it: videos with labels and groups, in three parts."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+EXTENSIONS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg")
+PARTS = ("train", "validation", "test")
+
+
+class DataError(ValueError):
+    """A dataset that cannot be used as it lies on disk: says what is wrong, where, and what is expected."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video file of a dataset.
+
+    `name` is its posix path below the dataset's root and its identity. `frames` is the number of frames that can be
+    decoded and `decoder` the decoder that reads them exactly (0 and "" until the inventory was taken).
+    """
+
+    name: str
+    path: Path
+    label: int
+    group: str
+    frames: int = 0
+    decoder: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A video that is on disk and not used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where a dataset lies: what `--data NAME=DIR` and `--splits NAME=PATH` gave."""
+
+    root: Path | None
+    splits: Path | None
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """The videos of a dataset in three parts. `missing` counts what the split lists name and the disk lacks.
+
+    Videos without labels (`labelled` False) have the one class "unlabelled".
+    """
+
+    dataset: str
+    classes: tuple[str, ...]
+    train: tuple[Video, ...]
+    validation: tuple[Video, ...]
+    test: tuple[Video, ...]
+    missing: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    labelled: bool = True
+
+    def part(self, name: str) -> tuple[Video, ...]:
+        """The videos of "train", "validation" or "test"."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        if name not in parts:
+            raise ValueError(f"unknown part {name!r}; valid: {', '.join(PARTS)}")
+        return parts[name]
+
+    def fingerprint(self, *parts: str) -> str:
+        """16 hex digits that identify the content of `parts` (all three by default).
+
+        Hashes the classes and, for each video, (part, name, size in bytes, label); no path, host or time goes in, so
+        the same data has the same fingerprint wherever it lies.
+        """
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for part in sorted(set(parts or PARTS)):
+            for video in sorted(self.part(part), key=lambda video: video.name):
+                digest.update(json.dumps([part, video.name, video.path.stat().st_size, video.label]).encode())
+        return digest.hexdigest()[:16]
+
+
+def join_videos(sets: Sequence[VideoSet]) -> VideoSet:
+    """The union of several datasets, as "a+b": for pretraining on all of them.
+
+    Classes, videos, groups and skipped videos are prefixed by `<dataset>/`, so that what has the same name in two of
+    them stays apart; labels follow the order of `sets`, and so do the videos in each part. One set is returned as it
+    is. Raises ValueError for none, and for two sets of the same dataset.
+    """
+    names = [videos.dataset for videos in sets]
+    if not sets or len(set(names)) < len(names):
+        raise ValueError(f"datasets to join: {', '.join(names) or 'none'}; expected different ones")
+    if len(sets) == 1:
+        return sets[0]
+    parts: dict[str, list[Video]] = {part: [] for part in PARTS}
+    classes: list[str] = []
+    for videos in sets:
+        for part in PARTS:
+            parts[part] += [_in_union(video, videos.dataset, len(classes)) for video in videos.part(part)]
+        classes += [f"{videos.dataset}/{name}" for name in videos.classes]
+    return VideoSet(
+        dataset="+".join(names),
+        classes=tuple(classes),
+        **{part: tuple(joined) for part, joined in parts.items()},
+        missing=sum(videos.missing for videos in sets),
+        skipped=tuple(replace(item, name=f"{videos.dataset}/{item.name}") for videos in sets for item in videos.skipped),
+        labelled=all(videos.labelled for videos in sets),
+    )
+
+
+def _in_union(video: Video, dataset: str, first_label: int) -> Video:
+    """The video under the name, label and group that it has beside other datasets."""
+    name, group = f"{dataset}/{video.name}", f"{dataset}/{video.group}"
+    return replace(video, name=name, group=group, label=first_label + video.label)
