@@ -7,36 +7,44 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.ledger import Record
-from reports.comparable_groups import Group, comparable_groups
-from reports.paper_table import PaperTable, Row
+from reports.comparable_groups import CHECKPOINTS, Group, comparable_groups, explicit
+from reports.paper_table import Measure, PaperTable, Row
 from reports.seed_statistics import Estimate, PairedTest, Verdict, estimate, paired_test, verdict
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What the seeds of one row reached, in percent; `asked` is how many seeds the group's fullest row has."""
+class Effect:
+    """A row minus its reference in percentage points: published, and ours paired by seed.
 
-    by_seed: Mapping[int, float]
-    asked: int
-    estimate: Estimate | None
+    Without published numbers there is nothing to agree with: `published` and `verdict` are None.
+    """
+
+    published: float | None
+    ours: Estimate | None
+    test: PairedTest | None
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True)
-class Effect:
-    """A row minus the reference row in percentage points: published, and ours paired by seed."""
+class Cell:
+    """What the seeds of one row reached by one measure, in percent; `asked`: how many seeds the group's fullest cell has.
 
-    published: float
-    ours: Estimate | None
-    test: PairedTest | None
-    verdict: Verdict
+    effect: None for a reference row and for one without a reference.
+    """
+
+    published: float | None
+    by_seed: Mapping[int, float]
+    asked: int
+    estimate: Estimate | None
+    effect: Effect | None
 
 
 @dataclass(frozen=True)
 class ComparedRow:
+    """A row with a cell for each of the table's measures; those of a quoted row are empty."""
+
     row: Row
-    cell: Cell
-    effect: Effect | None
-    """None for the reference row."""
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -46,47 +54,106 @@ class Comparison:
     group: Group | None
     rows: tuple[ComparedRow, ...]
 
+    @property
+    def rows_with_numbers(self) -> int:
+        return sum(any(cell.by_seed for cell in compared.cells) for compared in self.rows)
+
+
+@dataclass(frozen=True)
+class FilledTable:
+    """A paper's table and what it is filled with. `narrow`: groups left out, as only one row of theirs has numbers."""
+
+    table: PaperTable
+    comparisons: Sequence[Comparison]
+    narrow: int = 0
+
+
+def fill(table: PaperTable, trials: Iterable[Record]) -> FilledTable:
+    """The comparisons from which the table can be read.
+
+    Trials of other sweeps often are one row of a table (its defaults) under other settings: groups with numbers in a single
+    row are left out where any other has more.
+    """
+    comparisons = compare(table, trials)
+    wide = [comparison for comparison in comparisons if comparison.rows_with_numbers > 1]
+    return FilledTable(table, wide, len(comparisons) - len(wide)) if wide else FilledTable(table, comparisons)
+
 
 def compare(table: PaperTable, trials: Iterable[Record]) -> list[Comparison]:
-    """One comparison per group of comparable trials that has any trial of a row; a single empty one where none has."""
-    of_table = [trial for trial in trials if any(row.holds(trial.settings) for row in table.rows)]
-    groups = comparable_groups(of_table, varied=set(table.parameters.values()))
+    """One comparison per group of comparable trials that has any trial of a cell; a single empty one where none has."""
+    groups = groups_of(table, [trial for trial in trials if any(measure.counts(trial.settings) for measure in table.measures)])
     if not groups:
         return [Comparison(None, _compared_rows(table, ()))]
     return [Comparison(group, _compared_rows(table, group.records)) for group in groups]
 
 
+def groups_of(table: PaperTable, trials: Iterable[Record]) -> list[Group]:
+    """The trials of the table's rows, in groups of comparable ones.
+
+    Rows that do not speak of checkpoints have trials from the last one only, and then it does not matter how many there are.
+    """
+
+    def free(record: Record) -> set[str]:
+        row = table.row_of(record.settings)
+        if row is None:
+            return set()
+        as_printed = {name for name, value in row.at_paper_size.items() if record.settings.get(name) == value}
+        return (as_printed if record.preset == "paper" else set()) | _unspoken_checkpoints(row)
+
+    of_rows = [trial for trial in map(explicit, trials) if _is_of_row(table, trial)]
+    return comparable_groups(of_rows, table.varied, free)
+
+
+def _is_of_row(table: PaperTable, trial: Record) -> bool:
+    row = table.row_of(trial.settings)
+    if row is None:
+        return False
+    chosen = _unspoken_checkpoints(row) & CHECKPOINTS.keys()
+    return all(trial.settings.get(name) == trial.settings.get(CHECKPOINTS[name]) for name in chosen)
+
+
+def _unspoken_checkpoints(row: Row) -> set[str]:
+    return {name for pair in CHECKPOINTS.items() if not row.settings.keys() & set(pair) for name in pair}
+
+
 def _compared_rows(table: PaperTable, records: Sequence[Record]) -> tuple[ComparedRow, ...]:
-    of_row = {row.label: [record for record in records if row.holds(record.settings)] for row in table.rows}
-    asked = max(1, *(len({record.seed for record in found}) for found in of_row.values()))
-    cells = {label: _cell(found, table.metric, asked) for label, found in of_row.items()}
-    reference = table.reference
-    return tuple(
-        ComparedRow(
-            row,
-            cells[row.label],
-            None if row is reference else _effect(row, cells[row.label], reference, cells[reference.label]),
-        )
+    trials = {
+        (row.label, measure.column): [
+            record for record in records if row.holds(record.settings) and measure.counts(record.settings)
+        ]
         for row in table.rows
-    )
+        for measure in table.measures
+    }
+    asked = max(1, *(len({record.seed for record in found}) for found in trials.values()))
+    reached = {
+        (row.label, measure.column): _by_seed(trials[row.label, measure.column], measure)
+        for row in table.rows
+        for measure in table.measures
+    }
+
+    def cell(row: Row, measure: Measure) -> Cell:
+        own = reached[row.label, measure.column]
+        reference = table.reference(row, measure)
+        effect = None if reference is None else _effect(row, own, reference, reached[reference.label, measure.column], measure)
+        return Cell(row.published[measure.column], own, asked, estimate(list(own.values())) if own else None, effect)
+
+    return tuple(ComparedRow(row, tuple(cell(row, measure) for measure in table.measures)) for row in table.rows)
 
 
-def _cell(records: Sequence[Record], metric: str, asked: int) -> Cell:
+def _by_seed(records: Sequence[Record], measure: Measure) -> dict[int, float]:
     by_seed: dict[int, float] = {}
     for record in records:
-        value = record.metrics.get(metric, math.nan)
+        value = measure.value(record)
         if record.outcome == "complete" and math.isfinite(value):
             by_seed.setdefault(record.seed, 100 * value)
-    ordered = {seed: by_seed[seed] for seed in sorted(by_seed)}
-    return Cell(ordered, asked, estimate(list(ordered.values())) if ordered else None)
+    return {seed: by_seed[seed] for seed in sorted(by_seed)}
 
 
-def _effect(row: Row, cell: Cell, reference: Row, reference_cell: Cell) -> Effect:
-    published = row.published - reference.published
-    differences = [
-        value - reference_cell.by_seed[seed] for seed, value in cell.by_seed.items() if seed in reference_cell.by_seed
-    ]
+def _effect(row: Row, own: Mapping[int, float], reference: Row, other: Mapping[int, float], measure: Measure) -> Effect:
+    here, there = row.published[measure.column], reference.published[measure.column]
+    published = None if here is None or there is None else here - there
+    differences = [value - other[seed] for seed, value in own.items() if seed in other]
     if not differences:
-        return Effect(published, None, None, "undecided")
+        return Effect(published, None, None, None if published is None else "undecided")
     ours, test = estimate(differences), paired_test(differences)
-    return Effect(published, ours, test, verdict(published, ours.mean, test))
+    return Effect(published, ours, test, None if published is None else verdict(published, ours.mean, test))

@@ -1,26 +1,45 @@
-"""A table of a paper as a declaration: its published rows, and the settings that each row stands for."""
+"""Tables and figures of the papers as declared in reports/published/*.yaml: their rows, and the settings of each row.
+
+The format is described at the top of reports/published/auxskd.yaml. Only what has `settings` there can be filled.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.ledger import Record
 
 PUBLISHED_DIRECTORY = Path(__file__).parent / "published"
+PRETRAINING, DOWNSTREAM = "data.pretraining", "data.downstream"
+
+
+class PublishedError(ValueError):
+    """A declaration that cannot be read; the message names the table and what is wrong."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a paper: what it varies (as printed, and as settings) and the published number in percent."""
+    """A row of a paper as printed (`entry`, by column) and as settings. `published`: percent, by measure.
 
-    values: tuple[str, ...]
+    `quoted` rows come from other papers and cannot be run. `at_paper_size` are settings of the row at preset `paper`.
+    """
+
+    entry: Mapping[str, Any]
+    published: Mapping[str, float | None]
     settings: Mapping[str, Any]
-    published: float
+    at_paper_size: Mapping[str, Any]
+    quoted: bool = False
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(map(printed, self.entry.values()))
 
     @property
     def label(self) -> str:
@@ -28,73 +47,217 @@ class Row:
 
     def holds(self, settings: Mapping[str, Any]) -> bool:
         """Whether `settings` (by dotted name) have this row's values."""
-        return all(name in settings and _same(settings[name], value) for name, value in self.settings.items())
+        return not self.quoted and has_values(settings, self.settings)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A published column of numbers, and settings of the trials that it measures."""
+
+    column: str
+    settings: Mapping[str, Any]
+
+    @property
+    def heading(self) -> str:
+        return f"{self.column.upper()} top-1"
+
+    @property
+    def data_set(self) -> str:
+        return str(self.settings.get(DOWNSTREAM, self.column))
+
+    def counts(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a trial with these settings has a number for this measure; it may have joined several data sets."""
+        joined = str(settings.get(DOWNSTREAM, "")).split("+")
+        if len(joined) > 1:
+            settings = {**settings, DOWNSTREAM: self.data_set}
+        return (len(joined) == 1 or self.data_set in joined) and has_values(settings, self.settings)
+
+    def value(self, record: Record) -> float:
+        """Test top-1 of a trial, a fraction; not a number where it has none."""
+        joined = "+" in str(record.settings.get(DOWNSTREAM, ""))
+        return record.metrics.get(f"test/top1/{self.data_set}" if joined else "test/top1", math.nan)
+
+
+class Contrast(BaseModel):
+    """The column whose change from one value to another is the effect that a table shows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    from_: Any = Field(alias="from")
+    to: Any
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One published table. `id` is `<paper>/<table>` and names the file and the entry below reports/published/.
+    """One published table or figure. `id` is `<paper>/<name>` and names the file and the entry in reports/published/.
 
-    `parameters` maps a column of the published table to the setting it stands for, `fixed` are settings that all rows
-    share, `published_column` holds the published numbers, `metric` is ours (a fraction). `paper_settings` are the
-    circumstances of the published numbers: a difference makes ours incomparable in absolute terms, and is printed.
+    columns: what rows print before their numbers. distinguishing: those of them that stand for settings. varied: settings
+    in which rows and measures differ. fixed: settings that all rows share. effect: what effects are, or None: a row minus the
+    paper's best one. paper_settings: circumstances of the published numbers. histories: panel -> curve -> metric per epoch.
     """
 
     id: str
-    parameters: Mapping[str, str]
-    published_column: str
-    measure: str
-    metric: str
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    paper_settings: Mapping[str, Any] = field(default_factory=dict)
+    paper: str
+    title: str
+    is_figure: bool
+    columns: tuple[str, ...]
+    distinguishing: tuple[str, ...]
+    rows: tuple[Row, ...]
+    measures: tuple[Measure, ...]
+    varied: frozenset[str]
+    fixed: Mapping[str, Any]
+    effect: Contrast | None
+    paper_settings: Mapping[str, Any]
+    histories: Mapping[str, Mapping[str, str]]
 
     @property
     def file_stem(self) -> str:
         return self.id.replace("/", "_")
 
     @property
-    def title(self) -> str:
-        return str(self._published["title"])
+    def headings(self) -> tuple[str, ...]:
+        return tuple(column.replace("_", " ") for column in self.columns)
 
-    @property
-    def paper(self) -> str:
-        return str(self._document["paper"])
+    def row_of(self, settings: Mapping[str, Any]) -> Row | None:
+        """The row that a trial with these settings belongs to."""
+        return next((row for row in self.rows if row.holds(settings)), None)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Headings of the varied columns."""
-        return tuple(name.replace("_", " ") for name in self.parameters)
+    def best_row(self, measure: Measure) -> Row:
+        return max(self.rows, key=lambda row: row.published[measure.column] or 0.0)
 
-    @cached_property
-    def rows(self) -> tuple[Row, ...]:
-        """The paper's rows in the paper's order."""
-        published = [dict(zip(self._published["columns"], row, strict=True)) for row in self._published["rows"]]
-        return tuple(self._row(entry) for entry in published)
+    def reference(self, row: Row, measure: Measure) -> Row | None:
+        """The row that `row` is compared with; None for rows that are themselves references or have no counterpart."""
+        if self.effect is None:
+            best = self.best_row(measure)
+            return None if row is best else best
+        column = self.effect.column
+        if row.quoted or row.entry[column] != self.effect.to:
+            return None
+        wanted = {name: row.entry[name] for name in self.distinguishing} | {column: self.effect.from_}
+        counterparts = (other for other in self.rows if not other.quoted and wanted.items() <= other.entry.items())
+        return next(counterparts, None)
 
-    @property
-    def reference(self) -> Row:
-        """The paper's best row, against which effects are measured."""
-        return max(self.rows, key=lambda row: row.published)
+    def is_reference(self, row: Row) -> bool:
+        """Whether effects are measured against rows such as this one, which has none itself."""
+        return self.effect is None or row.entry[self.effect.column] == self.effect.from_
 
-    def _row(self, entry: Mapping[str, Any]) -> Row:
-        varied = {setting: entry[column] for column, setting in self.parameters.items()}
-        values = tuple(_printed(value) for value in varied.values())
-        return Row(values, {**self.fixed, **varied}, float(entry[self.published_column]))
-
-    @cached_property
-    def _document(self) -> dict[str, Any]:
-        paper = self.id.partition("/")[0]
-        document: dict[str, Any] = yaml.safe_load((PUBLISHED_DIRECTORY / f"{paper}.yaml").read_text(encoding="utf-8"))
-        return document
-
-    @property
-    def _published(self) -> dict[str, Any]:
-        table: dict[str, Any] = self._document["tables"][self.id.partition("/")[2]]
-        return table
+    def effect_label(self, row: Row) -> str:
+        """What tells the row from those with other references."""
+        if self.effect is None:
+            return row.label
+        return " / ".join(printed(row.entry[name]) for name in self.distinguishing if name != self.effect.column)
 
 
-def _printed(value: Any) -> str:
+def paper_tables(directory: Path = PUBLISHED_DIRECTORY) -> dict[str, PaperTable]:
+    """Everything declared in a directory that can be filled, by id; tables before figures of each paper.
+
+    Raises PublishedError for a declaration that breaks the format.
+    """
+    found = {}
+    for path in sorted(directory.glob("*.yaml")):
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for section in ("tables", "figures"):
+            for name, content in document.get(section, {}).items():
+                if isinstance(content, dict) and "settings" in content:
+                    identity = f"{path.stem}/{name}"
+                    found[identity] = _table(identity, document["paper"], section == "figures", content)
+    return found
+
+
+def printed(value: Any) -> str:
+    """A value of a table as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def has_values(settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether `settings` have all the wanted values; numbers are equal within rounding."""
+    return all(name in settings and _same(settings[name], value) for name, value in wanted.items())
+
+
+class _Declaration(BaseModel):
+    """An entry of `tables` or `figures` with settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    columns: list[str]
+    rows: list[list[Any]]
+    settings: dict[str, str | dict[Any, dict[str, Any]]]
+    fixed: dict[str, Any] = {}
+    measures: dict[str, dict[str, Any]] = {}
+    quoted: list[int] = []
+    effect: Contrast | None = None
+    at_paper_size: dict[str, Any] = {}
+    paper_settings: dict[str, Any] = {}
+    histories: dict[str, dict[str, str]] = {}
+
+
+def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any]) -> PaperTable:
+    try:
+        declared = _Declaration.model_validate(content)
+        rows = tuple(_row(declared, number, row) for number, row in enumerate(declared.rows, start=1))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise PublishedError(f"{identity}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    except PublishedError as error:
+        raise PublishedError(f"{identity}, {error}") from None
+    columns = [column for column in declared.columns if column not in declared.measures]
+    unknown = {*declared.settings, *([declared.effect.column] if declared.effect else [])} - set(columns)
+    if unknown:
+        raise PublishedError(f"{identity}: no such column: {', '.join(sorted(unknown))}; columns: {', '.join(columns)}")
+    return PaperTable(
+        id=identity,
+        paper=paper,
+        title=declared.title,
+        is_figure=is_figure,
+        columns=tuple(columns),
+        distinguishing=tuple(column for column in columns if column in declared.settings),
+        rows=rows,
+        measures=tuple(Measure(column, settings) for column, settings in declared.measures.items()),
+        varied=frozenset(_varied(declared)),
+        fixed=declared.fixed,
+        effect=declared.effect,
+        paper_settings=declared.paper_settings,
+        histories=declared.histories,
+    )
+
+
+def _row(declared: _Declaration, number: int, values: Sequence[Any]) -> Row:
+    if len(values) != len(declared.columns):
+        raise PublishedError(f"row {number}: {len(values)} values for {len(declared.columns)} columns")
+    cells = dict(zip(declared.columns, values, strict=True))
+    published = {column: None if cells[column] is None else float(cells[column]) for column in declared.measures}
+    entry = {column: value for column, value in cells.items() if column not in published}
+    if number in declared.quoted:
+        return Row(entry, published, {}, {}, quoted=True)
+    settings = dict(declared.fixed)
+    at_paper_size: dict[str, Any] = {}
+    for column, meaning in declared.settings.items():
+        if column in entry:
+            settings |= _meant(f"row {number}", column, entry[column], meaning)
+    for name, value in declared.at_paper_size.items():
+        at_paper_size |= {value: entry[name]} if name in entry else {name: value}
+    return Row(entry, published, settings, at_paper_size)
+
+
+def _meant(row: str, column: str, value: Any, meaning: str | Mapping[Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+    if isinstance(meaning, str):
+        return {meaning: value}
+    if value not in meaning:
+        raise PublishedError(f"{row}: no settings for {column} = {value}; valid values: {', '.join(map(str, meaning))}")
+    return meaning[value]
+
+
+def _varied(declared: _Declaration) -> set[str]:
+    names = {name for settings in declared.measures.values() for name in settings}
+    for meaning in declared.settings.values():
+        names |= {meaning} if isinstance(meaning, str) else {name for settings in meaning.values() for name in settings}
+    return names
 
 
 def _same(left: Any, right: Any) -> bool:

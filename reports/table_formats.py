@@ -9,7 +9,6 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from rich import box
@@ -17,27 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.paper_comparison import ComparedRow, Comparison
-from reports.paper_table import PaperTable
+from reports.paper_comparison import Cell, Comparison, FilledTable
+from reports.paper_table import PaperTable, Row
 from reports.seed_statistics import Estimate
 from reports.table_sheet import Grid, Section, Sheet, backbone, is_comparable, sheet
 
 
-@dataclass(frozen=True)
-class FilledTable:
-    """A paper's table and what it is filled with."""
-
-    table: PaperTable
-    comparisons: Sequence[Comparison]
-
-    @property
-    def sheet(self) -> Sheet:
-        return sheet(self.table, self.comparisons)
-
-
 def show(filled: Sequence[FilledTable], console: Console) -> None:
     """Print tables on a terminal."""
-    for page in (table.sheet for table in filled):
+    for page in map(sheet, filled):
         console.print(Text(page.title, style="bold"))
         console.print(Text(page.subtitle, style="dim"))
         for section in page.sections:
@@ -58,7 +45,7 @@ _VERDICT_STYLES = {"agrees": "green", "disagrees": "red"}
 def _rich_grid(grid: Grid) -> Table:
     table = Table(title=Text(grid.caption), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in grid.columns:
-        table.add_column(Text(column.replace(" ", "\n")), vertical="top")
+        table.add_column(Text(column.replace(" ", "\n")), vertical="top", overflow="fold")
     for row in grid.rows:
         table.add_row(*(Text(cell, style=_VERDICT_STYLES.get(cell, "")) for cell in row))
     return table
@@ -66,7 +53,7 @@ def _rich_grid(grid: Grid) -> Table:
 
 def markdown(filled: Sequence[FilledTable]) -> str:
     blocks: list[str] = []
-    for page in (table.sheet for table in filled):
+    for page in map(sheet, filled):
         blocks += [f"# {_md(page.title)}", _md(page.subtitle)]
         for section in page.sections:
             blocks.append(f"## {_md(section.heading)}")
@@ -94,7 +81,7 @@ def latex(filled: Sequence[FilledTable]) -> str:
     """Floats for a document that loads booktabs: one per group of each table."""
     floats = [
         _latex_float(table.table, page, section)
-        for table, page in ((table, table.sheet) for table in filled)
+        for table, page in ((table, sheet(table)) for table in filled)
         for section in page.sections
     ]
     return "% Needs \\usepackage{booktabs}.\n" + "\n".join(floats)
@@ -147,7 +134,7 @@ def _tex(text: str) -> str:
 
 def html(filled: Sequence[FilledTable]) -> str:
     """One self-contained page."""
-    pages = [table.sheet for table in filled]
+    pages = [sheet(table) for table in filled]
     body = "\n".join(_html_page(page) for page in pages)
     title = escape(pages[0].title) if len(pages) == 1 else "Tables"
     return (
@@ -191,47 +178,52 @@ def _html_grid(grid: Grid) -> list[str]:
 
 
 CSV_COLUMNS = (
-    "table", "group", "comparable", "preset", "data", "missing_videos", "recipe", "backbone", "protocol",
-    "row", "published", "mean", "low", "high", "seeds", "seeds_asked",
+    "table", "group", "comparable", "preset", "protocol", "protocol_version", "data", "missing_videos", "recipe", "backbone",
+    "row", "measure", "published", "mean", "low", "high", "seeds", "seeds_asked",
     "effect_published", "effect_mean", "effect_low", "effect_high", "effect_seeds", "test", "statistic", "p", "verdict",
 )  # fmt: skip
 
 
 def comma_separated(filled: Sequence[FilledTable]) -> str:
-    """One line per row of every group; percent and percentage points, an empty field where there is no number.
+    """One line per cell of every group; percent and percentage points, an empty field where there is no number.
 
-    `comparable` is `no` where the paper's circumstances were other ones; `data` lists name:fingerprint.
+    `comparable` is `no` where the paper's circumstances were other ones; `data` lists name=data set:fingerprint. `verdict` is
+    `reference` for rows that effects are measured against, and `quoted` for rows that the paper took from another one.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for table in filled:
-        for number, comparison in enumerate(table.comparisons, start=1):
-            group = _csv_group(table.table, number, comparison)
-            writer.writerows([table.table.id, *group, *_csv_row(compared)] for compared in comparison.rows)
+    for one in filled:
+        for number, comparison in enumerate(one.comparisons, start=1):
+            group = _csv_group(one.table, number, comparison)
+            for compared in comparison.rows:
+                for measure, cell in zip(one.table.measures, compared.cells, strict=True):
+                    fields = [compared.row.label, measure.column, *_csv_cell(one.table, compared.row, cell)]
+                    writer.writerow([one.table.id, *group, *fields])
     return text.getvalue()
 
 
 def _csv_group(table: PaperTable, number: int, comparison: Comparison) -> list[object]:
     group = comparison.group
     if group is None:
-        return [""] * 8
-    data = " ".join(f"{data.dataset}:{data.fingerprint}" for data, _ in group.roles_of_data)
+        return [""] * 9
+    data = " ".join(f"{used.name}={used.data.dataset}:{used.data.fingerprint}" for used, _ in group.roles_of_sets)
     comparable = "yes" if is_comparable(table, group) else "no"
-    recipe = group.settings.get("recipe", "")
-    return [number, comparable, group.preset, data, group.missing_videos, recipe, backbone(group), group.protocol]
+    made = [group.settings.get("recipe", ""), backbone(group)]
+    return [number, comparable, group.preset, group.protocol, group.version, data, group.missing_videos, *made]
 
 
-def _csv_row(compared: ComparedRow) -> list[object]:
-    cell, effect = compared.cell, compared.effect
-    fields: list[object] = [compared.row.label, f"{compared.row.published:.4f}"]
-    fields += [*_csv_estimate(cell.estimate), cell.asked]
+def _csv_cell(table: PaperTable, row: Row, cell: Cell) -> list[object]:
+    effect = cell.effect
+    if row.quoted:
+        return [_csv_number(cell.published), *[""] * 13, "quoted"]
+    fields: list[object] = [_csv_number(cell.published), *_csv_estimate(cell.estimate), cell.asked]
     if effect is None:
-        return [*fields, *[""] * 8, "reference"]
-    fields += [f"{effect.published:.4f}", *_csv_estimate(effect.ours)]
+        return [*fields, *[""] * 8, "reference" if table.is_reference(row) else ""]
+    fields += [_csv_number(effect.published), *_csv_estimate(effect.ours)]
     test = effect.test
     fields += ["", "", ""] if test is None else [test.kind, _csv_number(test.statistic), f"{test.p:.6f}"]
-    return [*fields, effect.verdict]
+    return [*fields, effect.verdict or ""]
 
 
 def _csv_estimate(value: Estimate | None) -> list[object]:

@@ -9,18 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparable_groups import DataSet, Group
-from reports.paper_comparison import Cell, Comparison, Effect
-from reports.paper_table import PaperTable
+from reports.comparable_groups import LIKE_FOR_LIKE, Group, UsedSet
+from reports.paper_comparison import Cell, ComparedRow, Comparison, Effect, FilledTable
+from reports.paper_table import DOWNSTREAM, PRETRAINING, Measure, PaperTable, printed
 from reports.seed_statistics import CONFIDENCE, RESAMPLES, SIGNIFICANCE, Estimate, PairedTest
 
-RULES = (
-    f"Ours: mean [{CONFIDENCE:.0%} percentile bootstrap interval over seeds, {RESAMPLES} resamples] (seeds); (2/3): 2 "
-    "of 3 seeds complete. Effect: row minus the paper's best row, ours paired by seed, in percentage points. Verdict: "
-    f"two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, not corrected for several rows (exact sign test where "
-    "all differences are equal); agrees: significant with the paper's sign; disagrees: significant against it; "
-    "else undecided."
-)
+_PROTOCOLS = {LIKE_FOR_LIKE: "like-for-like protocol", "published": "each method's published protocol"}
 
 
 @dataclass(frozen=True)
@@ -49,54 +43,98 @@ class Sheet:
     title: str
     subtitle: str
     sections: tuple[Section, ...]
-    rules: str = RULES
+    rules: str
 
 
-def sheet(table: PaperTable, comparisons: Sequence[Comparison]) -> Sheet:
+def sheet(filled: FilledTable) -> Sheet:
     """The text of a table: one section per comparison."""
-    groups = [comparison.group for comparison in comparisons if comparison.group is not None]
+    table = filled.table
+    groups = [comparison.group for comparison in filled.comparisons if comparison.group is not None]
     sections = []
-    for number, comparison in enumerate(comparisons, start=1):
-        grids = (_row_grid(table, comparison), _effect_grid(table, comparison))
+    for number, comparison in enumerate(filled.comparisons, start=1):
+        grids = (_row_grid(table, comparison), *_effect_grids(table, comparison))
         group = comparison.group
         if group is None:
             sections.append(Section("No trials recorded", (), grids))
         else:
             place = f"Group {number} of {len(groups)}, preset" if len(groups) > 1 else "Preset"
-            sections.append(Section(f"{place} {_heading(table, group)}", _notes(table, group, groups), grids))
-    return Sheet(f"{table.id}: {table.title}", f"Paper: {table.paper}", tuple(sections))
+            sections.append(Section(f"{place} {heading(table, group)}", _notes(table, group, groups), grids))
+    subtitle = f"Paper: {table.paper}"
+    if filled.narrow:
+        subtitle += (
+            f". Left out: {_counted(filled.narrow, 'group')} with numbers in a single row (--sweep NAME shows those of a sweep)"
+        )
+    return Sheet(f"{table.id}: {table.title}", subtitle, tuple(sections), _rules(table))
+
+
+def _rules(table: PaperTable) -> str:
+    effect, reference = table.effect, "the paper's best row"
+    if effect is not None:
+        reference = f"the same row with {_words(effect.column)} = {printed(effect.from_)}"
+    quoted = "; quoted: a number that the paper took from another one" if any(row.quoted for row in table.rows) else ""
+    return (
+        f"Ours: mean [{CONFIDENCE:.0%} percentile bootstrap interval over seeds, {RESAMPLES} resamples] (seeds); (2/3): 2 "
+        f"of 3 seeds complete{quoted}. Effect: row minus {reference}, ours paired by seed, in percentage points. Verdict: "
+        f"two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, not corrected for several rows (exact sign test where "
+        "all differences are equal); agrees: significant with the paper's sign; disagrees: significant against it; "
+        "else undecided."
+    )
 
 
 def is_comparable(table: PaperTable, group: Group) -> bool:
-    """Whether nothing that the table declares sets the group apart from the circumstances of the published numbers."""
-    return group.preset == "paper" and not group.missing_videos and not _departures(table, group)
+    """Whether nothing on record sets the group apart from the circumstances of the published numbers."""
+    apart = group.missing_videos or any(used.stands_in for used in group.sets)
+    return group.preset == "paper" and not apart and not _from_paper(table, group) and not _from_preset(table, group)
 
 
 def backbone(group: Group) -> str:
-    shown = [("", "family"), ("depth ", "depth"), ("width ", "width")]
-    return " ".join(f"{word}{group.settings.get(f'backbone.{name}', 'unknown')}" for word, name in shown)
+    """What the group's backbones have in common."""
+    shown = {"backbone.family": "", "backbone.depth": "depth ", "backbone.width": "width "}
+    return (
+        " ".join(f"{word}{group.settings[name]}" for name, word in shown.items() if name in group.settings)
+        or "of several kinds"
+    )
 
 
-def _heading(table: PaperTable, group: Group) -> str:
-    names = dict.fromkeys(data.dataset for data, _ in group.roles_of_data)
-    on = " and ".join("embedded clips" if name == "embedded" else name for name in names)
-    lacking = f" with {group.missing_videos} listed videos missing" if group.missing_videos else ""
+def heading(table: PaperTable, group: Group) -> str:
+    """What a group is, in a line: preset, protocol, data, and whether the paper's numbers may be set against it."""
+    lacking = f" with {_counted(group.missing_videos, 'listed video')} missing" if group.missing_videos else ""
     mark = "" if is_comparable(table, group) else ": not comparable to the paper's numbers in absolute terms"
-    return f"{group.preset} on {on}{lacking}{mark}"
+    return f"{group.preset}, {_PROTOCOLS[group.protocol]}, on {_data(group)}{lacking}{mark}"
+
+
+def _data(group: Group) -> str:
+    replaced: dict[str, list[str]] = {}
+    names = []
+    for used, _ in group.roles_of_sets:
+        if used.stands_in:
+            replaced.setdefault(_shown(used.data.dataset), []).append(used.name)
+        else:
+            names.append(_shown(used.name))
+    names += [f"{dataset} in place of {_listed(sorted(set(others)))}" for dataset, others in sorted(replaced.items())]
+    return _listed(list(dict.fromkeys(names)))
+
+
+def _shown(dataset: str) -> str:
+    return "embedded clips" if dataset == "embedded" else dataset
 
 
 def _notes(table: PaperTable, group: Group, groups: Sequence[Group]) -> tuple[str, ...]:
-    notes = [f"recipe {group.settings.get('recipe', 'unknown')}, backbone {backbone(group)}, protocol {group.protocol}"]
-    notes += [_data_note(data, roles) for data, roles in group.roles_of_data]
-    if departures := _departures(table, group):
-        notes.append("differs from the paper in " + ", ".join(departures))
-    if differing := _differing_settings([other for other in groups if other.preset == group.preset]):
+    made = [f"recipe {group.settings['recipe']}"] if "recipe" in group.settings else []
+    made += [f"backbone {backbone(group)}", f"evaluated by protocol version {group.version}"]
+    notes = [", ".join(made)]
+    notes += [_data_note(used, roles) for used, roles in group.roles_of_sets]
+    if differences := _from_paper(table, group):
+        notes.append("differs from the paper in " + ", ".join(differences))
+    if departures := _from_preset(table, group):
+        notes.append(f"differs from preset {group.preset} in " + ", ".join(departures))
+    if differing := _differing_settings([other for other in groups if _kind(other) == _kind(group)]):
         values = [f"{name} = {_value(group, name)}" for name in differing]
-        notes.append("differs from other groups of this preset in " + ", ".join(values))
+        notes.append("differs from other groups of this preset and protocol in " + ", ".join(values))
     return tuple(notes)
 
 
-def _departures(table: PaperTable, group: Group) -> list[str]:
+def _from_paper(table: PaperTable, group: Group) -> list[str]:
     return [
         f"{name} = {_value(group, name)} (paper: {value})"
         for name, value in table.paper_settings.items()
@@ -104,13 +142,21 @@ def _departures(table: PaperTable, group: Group) -> list[str]:
     ]
 
 
-def _data_note(data: DataSet, roles: Sequence[str]) -> str:
+def _from_preset(table: PaperTable, group: Group) -> list[str]:
+    """Settings that somebody chose beyond what the table is about."""
+    declared = {*table.fixed, *table.paper_settings, PRETRAINING, DOWNSTREAM, "protocol"}
+    return [f"{name} = {value}" for name, value in group.departures.items() if name not in declared]
+
+
+def _data_note(used: UsedSet, roles: Sequence[str]) -> str:
+    data = used.data
     facts = [f"{data.classes} classes", f"videos train {data.train} / validation {data.validation} / test {data.test}"]
     if data.missing:
         facts.append(f"partial copy, listed videos missing: {data.missing}")
     if data.skipped:
         facts.append(f"unreadable videos skipped: {len(data.skipped)}")
-    return f"{' and '.join(roles)} on {data.dataset}: {', '.join(facts)}, fingerprint {data.fingerprint}"
+    source = f"{used.name} (in its place: {_shown(data.dataset)})" if used.stands_in else used.name
+    return f"{' and '.join(roles)} on {source}: {', '.join(facts)}, fingerprint {data.fingerprint}"
 
 
 def _differing_settings(groups: Sequence[Group]) -> list[str]:
@@ -118,19 +164,55 @@ def _differing_settings(groups: Sequence[Group]) -> list[str]:
     return [name for name in names if len({repr(_value(group, name)) for group in groups}) > 1]
 
 
+def _kind(group: Group) -> tuple[str, str]:
+    return group.preset, group.protocol
+
+
 def _value(group: Group, name: str) -> Any:
-    return group.settings.get(name, "unset")
+    several = any(name in record.settings for record in group.records)
+    return group.settings.get(name, "of several values" if several else "unset")
 
 
 def _row_grid(table: PaperTable, comparison: Comparison) -> Grid:
-    rows = tuple((*compared.row.values, f"{compared.row.published:.1f}", _cell(compared.cell)) for compared in comparison.rows)
-    return Grid(f"{table.measure} in percent", (*table.columns, "paper", "ours"), rows, labels=len(table.columns))
+    sole = len(table.measures) == 1
+    caption = f"{table.measures[0].heading} in percent" if sole else "Top-1 in percent"
+    columns = [
+        f"{'' if sole else f'{measure.column.upper()} '}{whose}" for measure in table.measures for whose in ("paper", "ours")
+    ]
+    rows = tuple((*compared.row.values, *_numbers(compared)) for compared in comparison.rows)
+    return Grid(caption, (*table.headings, *columns), rows, labels=len(table.columns))
 
 
-def _effect_grid(table: PaperTable, comparison: Comparison) -> Grid:
-    rows = tuple((compared.row.label, *_effect(compared.effect)) for compared in comparison.rows if compared.effect is not None)
-    caption = f"Effect against the paper's best row, {table.reference.label}, in percentage points"
-    return Grid(caption, ("row", "paper", "ours", "test", "verdict"), rows, labels=1)
+def _numbers(compared: ComparedRow) -> list[str]:
+    return [
+        text
+        for cell in compared.cells
+        for text in (_number(cell.published, signed=False), "quoted" if compared.row.quoted else _cell(cell))
+    ]
+
+
+def _effect_grids(table: PaperTable, comparison: Comparison) -> list[Grid]:
+    grids = []
+    for place, measure in enumerate(table.measures):
+        rows = tuple(
+            (table.effect_label(compared.row), *_effect(effect))
+            for compared in comparison.rows
+            if (effect := compared.cells[place].effect) is not None
+        )
+        caption = f"Effect {_of_what(table, measure)}, in percentage points"
+        grids.append(Grid(caption, ("row", "paper", "ours", "test", "verdict"), rows, labels=1))
+    return grids
+
+
+def _of_what(table: PaperTable, measure: Measure) -> str:
+    effect = table.effect
+    if effect is None:
+        return f"against the paper's best row, {table.best_row(measure).label}"
+    return f"of {_words(effect.column)} ({printed(effect.to)} against {printed(effect.from_)}) on {measure.heading}"
+
+
+def _words(column: str) -> str:
+    return column.replace("_", " ")
 
 
 def _cell(cell: Cell) -> str:
@@ -143,10 +225,10 @@ def _cell(cell: Cell) -> str:
 
 
 def _effect(effect: Effect) -> tuple[str, str, str, str]:
-    published = _number(effect.published, signed=True)
+    published, judged = _number(effect.published, signed=True), effect.verdict or "-"
     if effect.ours is None:
-        return published, "-", "no paired seeds", effect.verdict
-    return published, _estimate(effect.ours, signed=True), _test(effect.test), effect.verdict
+        return published, "-", "no paired seeds", judged
+    return published, _estimate(effect.ours, signed=True), _test(effect.test), judged
 
 
 def _test(test: PairedTest | None) -> str:
@@ -164,6 +246,16 @@ def _estimate(value: Estimate, *, signed: bool) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def _number(value: float, *, signed: bool) -> str:
+def _number(value: float | None, *, signed: bool) -> str:
+    if value is None:
+        return "-"
     rounded = round(value, 1) + 0.0
     return f"{rounded:+.1f}" if signed and rounded else f"{rounded:.1f}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

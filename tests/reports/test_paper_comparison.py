@@ -9,23 +9,28 @@ import pytest
 from scipy import stats
 
 from harness.ledger import Ledger, Record
-from reports.auxskd_tables import TABLE3
 from reports.comparable_groups import read_trials
-from reports.paper_comparison import ComparedRow, Comparison, compare
-from reports.table_sheet import is_comparable, sheet
+from reports.paper_comparison import Cell, Comparison, FilledTable, compare
+from reports.paper_table import paper_tables
+from reports.table_sheet import Sheet, is_comparable, sheet
 
 Make = Callable[..., Record]
+TABLE3 = paper_tables()["auxskd/table3"]
 
 
-def row(comparison: Comparison, label: str) -> ComparedRow:
-    return next(compared for compared in comparison.rows if compared.row.label == label)
+def cell_of(comparison: Comparison, label: str) -> Cell:
+    return next(compared.cells[0] for compared in comparison.rows if compared.row.label == label)
+
+
+def sheet_of(comparisons: list[Comparison]) -> Sheet:
+    return sheet(FilledTable(TABLE3, comparisons))
 
 
 def test_no_trials_leave_every_cell_missing() -> None:
     (comparison,) = compare(TABLE3, [])
     assert comparison.group is None
-    assert all(compared.cell.estimate is None and compared.cell.asked == 1 for compared in comparison.rows)
-    grid = sheet(TABLE3, [comparison]).sections[0].grids[0]
+    assert all(compared.cells[0].estimate is None and compared.cells[0].asked == 1 for compared in comparison.rows)
+    grid = sheet_of([comparison]).sections[0].grids[0]
     assert [line[-1] for line in grid.rows] == ["- (0/1)"] * 7
 
 
@@ -34,7 +39,7 @@ def test_only_complete_seeds_count_and_the_fullest_row_says_how_many_were_asked_
     trials += [make_trial(0.1, 0.1, 0, 61.0), make_trial(0.1, 0.1, 1, None)]
     trials += [make_trial(0.07, 0.07, 0, 60.0, outcome="pruned")]
     (comparison,) = compare(TABLE3, trials)
-    cells = {line[0] + " / " + line[1]: line[-1] for line in sheet(TABLE3, [comparison]).sections[0].grids[0].rows}
+    cells = {line[0] + " / " + line[1]: line[-1] for line in sheet_of([comparison]).sections[0].grids[0].rows}
     assert cells["0.02 / 0.02"] == "64.0 [63.0, 65.0] (3)"
     assert cells["0.1 / 0.1"] == "61.0 (1/3)"
     assert cells["0.07 / 0.07"] == "- (0/3)"
@@ -44,7 +49,7 @@ def test_only_complete_seeds_count_and_the_fullest_row_says_how_many_were_asked_
 def test_complete_trial_without_a_finite_metric_is_missing(make_trial: Make) -> None:
     trials = [make_trial(0.02, 0.02, 0, None, outcome="complete"), make_trial(0.02, 0.02, 1, float("nan"))]
     (comparison,) = compare(TABLE3, trials)
-    assert row(comparison, "0.02 / 0.02").cell.estimate is None
+    assert cell_of(comparison, "0.02 / 0.02").estimate is None
 
 
 def test_effect_is_paired_by_seed(make_trial: Make) -> None:
@@ -52,7 +57,7 @@ def test_effect_is_paired_by_seed(make_trial: Make) -> None:
     trials = [make_trial(0.02, 0.02, seed, top1) for seed, top1 in reference.items()]
     trials += [make_trial(0.1, 0.1, seed, top1) for seed, top1 in other.items()]
     (comparison,) = compare(TABLE3, trials)
-    effect = row(comparison, "0.1 / 0.1").effect
+    effect = cell_of(comparison, "0.1 / 0.1").effect
     assert effect is not None
     assert effect.ours is not None
     assert effect.test is not None
@@ -64,7 +69,7 @@ def test_effect_is_paired_by_seed(make_trial: Make) -> None:
 
 def test_one_seed_decides_nothing(make_trial: Make) -> None:
     (comparison,) = compare(TABLE3, [make_trial(0.02, 0.02, 0, 80.0), make_trial(0.1, 0.1, 0, 20.0)])
-    line = sheet(TABLE3, [comparison]).sections[0].grids[1].rows[3]
+    line = sheet_of([comparison]).sections[0].grids[1].rows[3]
     assert line == ("0.1 / 0.1", "-1.4", "-60.0", "one seed", "undecided")
 
 
@@ -81,7 +86,7 @@ def test_one_seed_decides_nothing(make_trial: Make) -> None:
 def test_what_is_not_comparable_is_never_mixed(make_trial: Make, changes: dict[str, object]) -> None:
     trials = [make_trial(0.02, 0.02, 0, 60.0), make_trial(0.02, 0.02, 1, 90.0, **changes)]
     comparisons = compare(TABLE3, trials)
-    values = sorted(tuple(row(comparison, "0.02 / 0.02").cell.by_seed.values()) for comparison in comparisons)
+    values = sorted(tuple(cell_of(comparison, "0.02 / 0.02").by_seed.values()) for comparison in comparisons)
     assert [pytest.approx(value) for value in values] == [(60.0,), (90.0,)]
 
 
@@ -91,7 +96,7 @@ def test_package_versions_command_and_order_make_no_group(make_trial: Make) -> N
         make_trial(0.1, 0.1, 0, 61.0, versions={"protocol": "1", "torch": "2.12"}, command="b", index=9),
     ]
     assert len(compare(TABLE3, trials)) == 1
-    assert sheet(TABLE3, compare(TABLE3, trials)) == sheet(TABLE3, compare(TABLE3, trials[::-1]))
+    assert sheet_of(compare(TABLE3, trials)) == sheet_of(compare(TABLE3, trials[::-1]))
 
 
 def test_trials_of_other_recipes_and_temperatures_are_left_out(make_trial: Make) -> None:
@@ -105,7 +110,7 @@ def test_a_trial_in_two_sweeps_counts_once_and_the_complete_one_counts(make_tria
         (tmp_path / sweep).mkdir()
         Ledger(tmp_path / sweep).append(make_trial(0.02, 0.02, 0, top1))
     (comparison,) = compare(TABLE3, read_trials(tmp_path))
-    cell = row(comparison, "0.02 / 0.02").cell
+    cell = cell_of(comparison, "0.02 / 0.02")
     assert cell.by_seed == {0: pytest.approx(60.0)}
     assert cell.asked == 1
 
@@ -125,8 +130,10 @@ def test_reading_a_running_sweep_changes_nothing_and_takes_the_last_record(make_
 
 def test_section_says_which_data_in_which_role_and_what_is_missing(make_trial: Make) -> None:
     trial = make_trial(0.02, 0.02, 0, 60.0, downstream={"missing": 12, "skipped": {"a.avi": "empty", "b.avi": "empty"}})
-    section = sheet(TABLE3, compare(TABLE3, [trial])).sections[0]
-    assert section.heading.startswith("Preset paper on ucf101 and kinetics100 with 12 listed videos missing: not comp")
+    section = sheet_of(compare(TABLE3, [trial])).sections[0]
+    assert section.heading.startswith(
+        "Preset paper, like-for-like protocol, on ucf101 and kinetics100 with 12 listed videos missing: not comp"
+    )
     assert any(
         note.startswith("downstream on ucf101: 101 classes, videos train 7600 / validation 1900 / test 3700, partial copy")
         and "listed videos missing: 12, unreadable videos skipped: 2" in note
@@ -158,5 +165,5 @@ def test_only_the_paper_setting_on_whole_data_is_comparable(
     (comparison,) = compare(TABLE3, [make_trial(0.02, 0.02, 0, 60.0, **changes)])
     assert comparison.group is not None
     assert is_comparable(TABLE3, comparison.group) is comparable
-    heading = sheet(TABLE3, [comparison]).sections[0].heading
+    heading = sheet_of([comparison]).sections[0].heading
     assert ("not comparable to the paper's numbers" in heading) is not comparable

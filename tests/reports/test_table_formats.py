@@ -12,11 +12,13 @@ import pytest
 from rich.console import Console
 
 from harness.ledger import Record
-from reports.auxskd_tables import TABLE3
 from reports.comparable_groups import read_trials
-from reports.paper_comparison import compare
-from reports.table_formats import FilledTable, comma_separated, html, latex, markdown, show
+from reports.paper_comparison import FilledTable, compare, fill
+from reports.paper_table import paper_tables
+from reports.table_formats import comma_separated, html, latex, markdown, show
 
+TABLES = paper_tables()
+TABLE3 = TABLES["auxskd/table3"]
 AWKWARD = r"a|b <script> & 50% #1 $x_y^z {~} \end{document}"
 
 
@@ -28,7 +30,7 @@ def awkward(make_trial: Callable[..., Record]) -> list[FilledTable]:
 
 @pytest.fixture
 def filled(samples: Path) -> list[FilledTable]:
-    return [FilledTable(TABLE3, compare(TABLE3, read_trials(samples)))]
+    return [fill(TABLE3, read_trials(samples))]
 
 
 class _Tags(HTMLParser):
@@ -93,13 +95,14 @@ def test_csv_holds_the_numbers_of_the_comparison(filled: list[FilledTable]) -> N
     for number, comparison in enumerate(filled[0].comparisons, start=1):
         for compared in comparison.rows:
             line = by_cell[number, compared.row.label]
-            assert float(line["published"]) == compared.row.published
-            assert int(line["seeds"]) == len(compared.cell.by_seed)
-            if compared.cell.estimate is None:
+            assert float(line["published"]) == compared.row.published["ucf101"]
+            (cell,) = compared.cells
+            assert int(line["seeds"]) == len(cell.by_seed)
+            if cell.estimate is None:
                 assert line["mean"] == line["low"] == line["high"] == ""
             else:
-                assert float(line["mean"]) == pytest.approx(compared.cell.estimate.mean, abs=1e-4)
-            assert line["verdict"] == ("reference" if compared.effect is None else compared.effect.verdict)
+                assert float(line["mean"]) == pytest.approx(cell.estimate.mean, abs=1e-4)
+            assert line["verdict"] == ("reference" if cell.effect is None else cell.effect.verdict)
 
 
 def test_csv_of_no_trials_has_a_row_per_row_of_the_paper() -> None:
@@ -118,3 +121,24 @@ def test_terminal_shows_every_row_and_verdict(filled: list[FilledTable], width: 
     if width == 80:
         assert any(line.split()[:4] == ["0.02", "0.02", "76.3", "62.8"] for line in lines)
         assert any(line.startswith(" 0.05 / 0.05") and line.rstrip().endswith("disagrees") for line in lines)
+
+
+def test_csv_has_a_line_per_cell_and_says_which_rows_are_quoted_or_references(samples: Path) -> None:
+    table1 = TABLES["auxskd/table1"]
+    lines = list(csv.DictReader(io.StringIO(comma_separated([fill(table1, read_trials(samples, "sample-table1"))]))))
+    assert len(lines) == 29 * 2
+    verdicts = {(line["row"].split(" / ")[0], line["measure"]): line["verdict"] for line in lines}
+    assert verdicts["14", "hmdb51"] == "quoted"
+    assert verdicts["16", "ucf101"] == "reference"
+    assert verdicts["22", "ucf101"] == ""
+    assert verdicts["17", "ucf101"] in ("agrees", "disagrees", "undecided")
+    assert all(line["mean"] == "" and line["published"] for line in lines if line["verdict"] == "quoted")
+    assert {line["protocol"] for line in lines} == {"published"}
+
+
+def test_every_table_is_written_with_as_many_cells_as_columns_in_every_row(samples: Path) -> None:
+    for table in (table for table in TABLES.values() if table.measures):
+        for page in latex([fill(table, read_trials(samples))]).split("\\begin{tabular}")[1:]:
+            columns = page[: page.index("\n")].count("l")
+            body = page[: page.index("\\end{tabular}")]
+            assert {line.count(" & ") + 1 for line in body.splitlines() if " & " in line} == {columns}

@@ -25,13 +25,18 @@ def tables(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_sample_ledger_gives_the_golden_file_twice(name: str, samples: Path, golden: Path, tmp_path: Path) -> None:
-    expected = (golden / f"auxskd_table3.{name}").read_bytes()
+GOLDEN = [f"auxskd/table{number}.{name}" for number in (1, 2, 3, 4) for name in FORMATS] + ["auxskd/figure4-left.md"]
+
+
+@pytest.mark.parametrize("wanted", GOLDEN)
+def test_sample_ledger_gives_the_golden_file_twice(wanted: str, samples: Path, golden: Path, tmp_path: Path) -> None:
+    identity, _, name = wanted.rpartition(".")
+    file = f"{identity.replace('/', '_')}.{name}"
+    expected = (golden / file).read_bytes()
     for directory in ("once", "twice"):
-        code, _, _ = tables("auxskd/table3", "--runs-dir", samples, "--format", name, "--out", tmp_path / directory)
+        code, _, _ = tables(identity, "--runs-dir", samples, "--format", name, "--out", tmp_path / directory)
         assert code == 0
-        assert (tmp_path / directory / f"auxskd_table3.{name}").read_bytes() == expected
+        assert (tmp_path / directory / file).read_bytes() == expected
         assert len(list((tmp_path / directory).iterdir())) == 1
 
 
@@ -67,15 +72,42 @@ def test_one_sweep_only(samples: Path) -> None:
 def test_list_names_every_table() -> None:
     code, printed, _ = tables("--list")
     assert code == 0
-    assert printed.startswith("auxskd/table3  ")
+    listed = [line.split("  ")[0] for line in printed.splitlines()]
+    assert listed == [*(f"auxskd/table{number}" for number in (1, 2, 3, 4)), "auxskd/figure4-left", "auxskd/figure4-right"]
+
+
+def test_settings_of_rows_are_printed_and_quoted_rows_have_none() -> None:
+    code, printed, _ = tables("auxskd/table1", "auxskd/figure4-right", "--settings")
+    assert code == 0
+    lines = printed.splitlines()
+    place = lines.index("16 / VCOP / no / R(2+1)D / 112 / K-100 / 200")
+    assert lines[place + 2] == (
+        "  hmdb51: pretext.task=vcop recipe=pretext backbone.family=r2plus1d"
+        " data.pretraining=kinetics100 data.downstream=hmdb51"
+    )
+    assert lines[place + 3] == "  at preset paper: pretext.epochs=200"
+    assert printed.count("cannot be run") == 13
+    assert "  pretext.task=vspp pretext.checkpoints=4 pretext.checkpoint=4 recipe=auxskd_pretext" in lines
+
+
+def test_all_tables_are_written_by_default_and_figures_where_named(samples: Path, tmp_path: Path) -> None:
+    assert tables("--runs-dir", samples, "--out", tmp_path)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"auxskd_table{number}.md" for number in (1, 2, 3, 4)]
+
+
+def test_figure_without_numbers_is_no_table() -> None:
+    code, _, message = tables("auxskd/figure4-right")
+    assert code == 2
+    assert message.startswith("unknown table 'auxskd/figure4-right'; valid tables: auxskd/table1, ")
 
 
 def test_unknown_table_and_sweep_exit_2_and_list_the_valid_ones(samples: Path) -> None:
     code, _, message = tables("auxskd/table33")
-    assert (code, message) == (2, "unknown table 'auxskd/table33'; valid tables: auxskd/table3\n")
+    assert code == 2
+    assert message.startswith("unknown table 'auxskd/table33'; valid tables: auxskd/table1, auxskd/table2, auxskd/table3, ")
     code, _, message = tables("--runs-dir", samples, "--sweep", "none")
     assert code == 2
-    assert "valid sweeps: sample-demo, sample-short, sample-small" in message
+    assert "valid sweeps: sample-demo, sample-figure4, sample-short, sample-small, sample-table1" in message
 
 
 def test_unknown_format_exits_2() -> None:

@@ -1,0 +1,69 @@
+"""Draws the papers' figures from the ledgers of sweeps.
+
+    python reports/figures.py
+    python reports/figures.py auxskd/figure4-left --format svg --out paper/figures
+
+Reads `<runs-dir>/*/ledger.jsonl`, offline; writes one file per figure into the directory that `--out` names.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from harness.ledger import LedgerError, Record
+from reports.command_line import FAILED, chosen, fail, trials_of, write
+from reports.figure_drawing import FORMATS, draw_checkpoints, draw_losses
+from reports.loss_curves import loss_curves
+from reports.paper_comparison import fill
+from reports.paper_table import PaperTable, paper_tables
+
+Draw = Callable[[PaperTable, Sequence[Record], str], bytes]
+
+DRAWINGS: dict[str, Draw] = {
+    "auxskd/figure4-left": lambda figure, trials, name: draw_checkpoints(fill(figure, trials), name),
+    "auxskd/figure4-right": lambda figure, trials, name: draw_losses(figure, loss_curves(figure, trials), name),
+}
+FIGURES = {name: figure for name, figure in paper_tables().items() if name in DRAWINGS}
+
+Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Figures; default: all.")] = None,
+    list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
+    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = Path("runs"),
+    sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
+    file_format: Annotated[Format | None, typer.Option("--format", help="Default: png.")] = None,
+    out: Annotated[Path, typer.Option(help="Directory of the figures.")] = Path("figures"),
+) -> None:
+    """Draw the papers' figures with our numbers from the ledgers of sweeps."""
+    if list_figures:
+        for figure in FIGURES.values():
+            print(f"{figure.id}  {figure.title}")
+        return
+    wanted = chosen(ids or [], FIGURES, "figure") or list(FIGURES.values())
+    name = file_format or FORMATS[0]
+    trials = trials_of(runs_dir, sweep)
+    for figure in wanted:
+        try:
+            content = DRAWINGS[figure.id](figure, trials, name)
+        except LedgerError as error:
+            fail(FAILED, str(error))
+        write(out / f"{figure.file_stem}.{name}", content)
+
+
+if __name__ == "__main__":
+    app()
