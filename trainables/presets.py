@@ -116,7 +116,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "backbone.depth": 10,
         "pretext.epochs": 200,
         "pretext.batch_size": 32,
-        "pretext.learning_rate": 0.05,
+        "pretext.learning_rate": 0.025,
         "pretext.weight_decay": 1e-4,
         "pretext.schedule": "cosine",
         "pretext.clips_per_video": 1,

@@ -24,8 +24,8 @@ DEFAULT_CACHE_BYTES = 8 * 2**30
 class Runtime:
     """store: artifacts. cache: decoded frames (at most `cache_bytes`), frame counts and the embedded clips.
 
-    sources: where each named data set lies. stand_ins: (name, other): another set, or the embedded clips, is read in its place.
-    device: a torch device or "auto". workers: processes that load clips.
+    sources: where each named data set lies. stand_ins: (name, other): other sets joined by +, or the embedded clips, are read
+    in its place. device: a torch device or "auto". workers: processes that load clips.
     """
 
     store: Path
@@ -108,6 +108,8 @@ def _open(
     stand_ins: tuple[tuple[str, str], ...],
 ) -> VideoSet:
     name = dict(stand_ins).get(dataset, dataset)
+    if "+" in name:
+        return join_videos([_open(part, data, cache, sources, ()) for part in name.split("+")])
     if name == "embedded":
         videos = embedded_videos(stand_in(data.embedded, dataset), cache)
     else:

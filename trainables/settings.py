@@ -143,8 +143,12 @@ class VSPPSettings(Settings):
 
     @model_validator(mode="after")
     def _some_loss(self) -> Self:
-        if self.speed_weight == 0 and (self.segment_weight == 0 or self.segments == 1):
-            raise ValueError("speed_weight is 0 and there is no segment loss: there is nothing to learn")
+        speed = self.speed_weight > 0 and self.speeds > 1
+        segment = self.segment_weight > 0 and self.segments > 1
+        if not speed and not segment:
+            raise ValueError("neither speed nor segment has a weight above 0 and more than one class: nothing to learn")
+        if not speed and self.speeds == 1 and self.unaltered_segment == "exclude":
+            raise ValueError("with speeds = 1 no segment is ever altered, and unaltered_segment = exclude leaves no loss")
         return self
 
 
@@ -286,6 +290,9 @@ class EvaluationSettings(Settings):
         return self
 
 
+C3D_FRAMES, C3D_SIDE = 8, 16
+"""What is left of smaller clips does not survive C3D's pooling."""
+
 Recipe = Literal["scratch", "pretext", "auxskd_pretext"]
 
 
@@ -322,6 +329,8 @@ class ExperimentSettings(Settings):
             raise ValueError(
                 f"vspp.segments = {self.vspp.segments} is larger than the clip, video.clip_frames = {self.video.clip_frames}"
             )
+        if self.backbone.family == "c3d" and (self.video.clip_frames < C3D_FRAMES or self.video.crop < C3D_SIDE):
+            raise ValueError(f"backbone.family = c3d needs clips of {C3D_FRAMES} frames and {C3D_SIDE} pixels or more")
         if self.auxskd.views == "distinct":
             if self.pretext.task not in ("vspp", "video_pace"):
                 raise ValueError(f"auxskd.views = distinct: {self.pretext.task} has no speeds in which two views could differ")

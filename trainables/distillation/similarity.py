@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.distillation.momentum import momentum_update
 from trainables.models import Backbone
 from trainables.settings import AuxSKDSettings
 
@@ -86,18 +87,9 @@ class SimilarityDistillation(nn.Module):
         assert isinstance(network, Backbone)
         return network
 
-    def compile_encoders(self) -> None:
-        """Compile both networks; what lies between them stays as it is."""
-        self.student.compile()
-        self.teacher.compile()
-
-    @torch.no_grad()
     def update_teacher(self) -> None:
         """theta_T <- m theta_T + (1 - m) theta_S."""
-        own: list[Tensor] = list(self.teacher.parameters())
-        other: list[Tensor] = list(self.student.parameters())
-        torch._foreach_mul_(own, self.settings.teacher_momentum)
-        torch._foreach_add_(own, other, alpha=1 - self.settings.teacher_momentum)
+        momentum_update(self.teacher, self.student, self.settings.teacher_momentum)
 
     def forward(self, student_view: Tensor, teacher_view: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (scalar) and metrics for two views (B, 3, K, H, W); order of operations as in Algorithm 1."""

@@ -36,8 +36,6 @@ def run(work: Work) -> Artifact:
     with work.seeded("auxskd/heads"):
         network = SimilarityDistillation(backbone, auxskd)
     place(network, work.device, settings.compute)
-    if settings.compute.compile:
-        network.compile_encoders()
 
     def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         views = network_clips(batch, settings.video, work.device)

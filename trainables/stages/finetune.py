@@ -55,8 +55,6 @@ def run(work: Work) -> Artifact:
     start = work.pretrained("pretext") if "pretext" in work.inputs else convolution_weights(backbone)
     load_convolutions(classifier.network, start)
     place(classifier, work.device, settings.compute)
-    if settings.compute.compile:
-        classifier.compile()
 
     def forward(batch: Batch) -> tuple[Tensor, Tensor]:
         clips = network_clips(batch, settings.video, work.device)

@@ -29,8 +29,6 @@ def run(work: Work) -> Artifact:
     with work.seeded("pretext/heads"):
         network = task.network(backbone, "auxskd" in work.inputs)
     place(network, work.device, settings.compute)
-    if settings.compute.compile:
-        backbone.compile()
 
     def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         clips = network_clips(batch, settings.video, work.device)

@@ -43,12 +43,15 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
     expect_split(split)
     wanted = _class_list(root, splits)
     tables = find_tables([*_beside(root, splits), *places(root, None)])
-    clips = [clip for clip in read_tables(tables) if clip.label in wanted.classes]
+    listed = read_tables(tables)
+    clips = [clip for clip in listed if clip.label in wanted.classes]
     if wanted.clips:
         clips = [*wanted.clips, *(clip for clip in clips if clip.part != "train")]
-    if tables and not clips:
-        raise DataError(f"{wanted.path}: none of its classes is in {' or '.join(map(str, tables))}")
-    listing = find_clips(root, clips) if clips else read_folders(root, only=wanted.classes)
+    if tables or clips:
+        labels = {clip.label for clip in (*listed, *clips)}
+        listing = find_clips(root, clips, labels, [wanted.path, *tables])
+    else:
+        listing = read_folders(root, only=wanted.classes)
     named = {entry.label for entry in (*listing.entries, *listing.missing)}
     absent = tuple(Entry(label, label, label, "train", where) for label, where in wanted.classes.items() if label not in named)
     return replace(listing, missing=(*listing.missing, *absent))
@@ -95,7 +98,7 @@ def _class_lists(root: Path, splits: Path | None) -> Sequence[Path]:
     if splits is not None and splits.is_file():
         return [splits]
     for place in places(root, splits):
-        found = [path for path in place.glob("*") if re.fullmatch(r"[^.].*class.*\.txt|[^.].*\.list", path.name.lower())]
+        found = [path for path in place.glob("*") if re.fullmatch(r"(?!\.)(.*class.*\.txt|.*\.list)", path.name.lower())]
         if found:
             return sorted(found)
     return []

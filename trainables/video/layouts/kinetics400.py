@@ -38,10 +38,10 @@ class Clip:
 def read(root: Path, splits: Path | None, split: int) -> Listing:
     """The videos of the one official split. Raises DataError."""
     expect_split(split)
-    searched = places(root, splits)
-    tables = find_tables(searched)
+    tables = find_tables(places(root, splits))
     if tables:
-        return find_clips(root, read_tables(tables))
+        clips = read_tables(tables)
+        return find_clips(root, clips, {clip.label for clip in clips}, tables)
     if splits is not None:
         raise DataError(
             f"no *train*.csv or *val*.csv in {splits}; expected the csvs of Kinetics, with the columns {','.join(_COLUMNS)}"
@@ -51,7 +51,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether csvs of Kinetics are there, or the video `sample` is named as a clip with its times."""
-    if sample is not None and re.search(r"_\d{6}_\d{6}\.\w+$", sample):
+    if sample is not None and re.search(r"(^|/)[\w-]{11}_\d{6}_\d{6}\.\w+$", sample):
         return True
     return any(_is_of_kinetics(table) for table in find_tables(places(root, splits)))
 
@@ -132,18 +132,19 @@ def class_name(text: str) -> str:
     return " ".join(text.replace("_", " ").split()).casefold()
 
 
-def find_clips(root: Path, clips: Sequence[Clip]) -> Listing:
-    """The listed clips, with the file of each below the root. Raises DataError if none is for training."""
+def find_clips(root: Path, clips: Sequence[Clip], labels: Collection[str], lists: Sequence[Path]) -> Listing:
+    """The clips, with the file of each below the root. `labels` are all classes that may have a folder there.
+
+    Raises DataError if none of the clips, which are from `lists`, is for training.
+    """
     held_out = "val" if any(clip.part == "val" for clip in clips) else "test"
     parts = {"train": "train", held_out: "test"}
     if not any(clip.part == "train" for clip in clips):
-        lists = sorted({clip.where.rpartition(":")[0] for clip in clips})
-        raise DataError(f"no clip for training in {' or '.join(lists)}; expected a *train*.csv beside it")
+        raise DataError(f"no clip for training in {' or '.join(map(str, lists))}; expected a *train*.csv beside it")
     names, skipped = video_files(root)
     files: dict[str, list[str]] = {}
     for name in names:
         files.setdefault(_stem(name), []).append(name)
-    labels = {clip.label for clip in clips}
     present: dict[str, Entry] = {}
     missing: dict[str, Entry] = {}
     for clip in clips:
@@ -155,7 +156,8 @@ def find_clips(root: Path, clips: Sequence[Clip]) -> Listing:
         before = (present if file else missing).setdefault(name, entry)
         if file and before is not entry:
             skipped.append(Skipped(name, f"listed twice ({clip.where})"))
-    return Listing(root, tuple(sorted(labels)), tuple(present.values()), tuple(missing.values()), tuple(skipped))
+    classes = tuple(sorted({clip.label for clip in clips}))
+    return Listing(root, classes, tuple(present.values()), tuple(missing.values()), tuple(skipped))
 
 
 def _file(clip: Clip, files: dict[str, list[str]], labels: Collection[str]) -> str | None:
