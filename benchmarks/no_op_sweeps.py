@@ -26,7 +26,8 @@ from harness.tracking import Tracker
 from search_spaces.space import find_space
 from trainables.pipeline import Experiment, resolve
 from trainables.runtime import Runtime, open_data
-from trainables.settings import preset, validated, with_values
+from trainables.presets import preset
+from trainables.settings import validated, with_values
 from trainables.store import Workplace
 
 AT_ONCE = 2

@@ -33,7 +33,8 @@ from torch import Tensor, nn
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from trainables.runtime import Runtime, open_data
-from trainables.settings import ExperimentSettings, Optimisation, preset, with_values
+from trainables.presets import preset
+from trainables.settings import ExperimentSettings, Optimisation, with_values
 from trainables.stages import finetune
 from trainables.stages.work import Work, train_step
 from trainables.store import Workplace

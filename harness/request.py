@@ -95,10 +95,10 @@ class Request:
     def _stand_ins(self, named: Sequence[str], given: Sequence[str]) -> tuple[tuple[str, str], ...]:
         chosen = dict(self.stand_ins)
         for name, other in chosen.items():
-            if name not in LAYOUTS or other not in (EMBEDDED, *given):
+            if name not in LAYOUTS or not set(other.split("+")) <= {EMBEDDED, *given}:
                 raise SweepError(
                     f"--stand-in {name}={other}: expected NAME=OTHER, NAME one of {', '.join(LAYOUTS)}, "
-                    f"OTHER one of {', '.join([EMBEDDED, *given])}"
+                    f"OTHER one of {', '.join([EMBEDDED, *given])}, or several joined by +"
                 )
         missing = [name for name in named if name not in (EMBEDDED, *given, *chosen)]
         if missing and not given and self.preset in STANDING_IN:

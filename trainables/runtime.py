@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,12 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
     def opened(dataset: str) -> VideoSet:
         return _open(dataset, data, runtime.cache, runtime.sources, runtime.stand_ins)
 
-    sets = {"pretraining": join_videos([opened(name) for name in data.pretraining_sets])}
+    def beside_others(dataset: str) -> VideoSet:
+        videos = opened(dataset)
+        return videos if videos.dataset == dataset else replace(videos, dataset=f"{videos.dataset} for {dataset}")
+
+    names = data.pretraining_sets
+    sets = {"pretraining": opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])}
     for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
         sets[role] = opened(name)
         if not sets[role].labelled:
@@ -114,7 +119,8 @@ def _open(
         videos = embedded_videos(stand_in(data.embedded, dataset), cache)
     else:
         source = dict(sources).get(name, DataSource(None, None))
-        videos = read_videos(name, source, split=data.split, validation_fraction=data.validation_fraction)
+        split = 1 if name.startswith("kinetics") else data.split  # Kinetics has one split, whichever the others are read in
+        videos = read_videos(name, source, split=split, validation_fraction=data.validation_fraction)
     return take_inventory(videos, cache)
 
 

@@ -1,6 +1,6 @@
 """Decoded frames on disk, up to a bound: a video is decoded once and then read at the speed of the page cache.
 
-One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the video's name,
+One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the file's path,
 its size in bytes, the frame size and the decoder with its rules, so it holds for as long as the video is the same file.
 Files are mapped into memory, so that all processes share the pages. Beyond the bound only the frames asked for are
 decoded. What the cache holds stays: clips are drawn uniformly at random, and evicting for the next one would only
@@ -209,7 +209,7 @@ def _probed(video: Video) -> Video:
 
 
 def _key(video: Video, size: tuple[int, int]) -> str:
-    identity = [video.name, video.path.stat().st_size, video.frames, *size, video.decoder, RULES]
+    identity = [str(video.path), video.path.stat().st_size, video.frames, *size, video.decoder, RULES]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 

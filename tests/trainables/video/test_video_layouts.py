@@ -1,13 +1,25 @@
-"""Layouts against directories and lists written here, and against the real clips with the official lists."""
+"""UCF101 and what all layouts share, against directories and lists written here, and against the real clips."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.video.layouts import DataError, DataSource, Video, VideoSet, carve_validation, read_videos
+from trainables.video.layouts import (
+    LAYOUTS,
+    DataError,
+    DataSource,
+    Skipped,
+    Video,
+    VideoSet,
+    carve_validation,
+    join_videos,
+    read_videos,
+    recognise_layout,
+)
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 with_clips = pytest.mark.skipif(CLIPS is None, reason="AUXGRAPH_CLIPS is not set")
@@ -90,7 +102,9 @@ def test_what_is_not_there_is_said_with_what_is_expected(ucf101: DataSource, tmp
         read(tmp_path / "nowhere", ucf101.splits)
     with pytest.raises(DataError, match="give --data ucf101=DIR"):
         read(None, None)
-    with pytest.raises(DataError, match="unknown dataset 'ucf'; valid: embedded, folder, ucf101"):
+    with pytest.raises(
+        DataError, match="unknown dataset 'ucf'; valid: embedded, folder, hmdb51, kinetics100, kinetics400, ucf101"
+    ):
         read(ucf101.root, None, dataset="ucf")
     with pytest.raises(DataError, match="expected one sub-folder per class"):
         read(empty, None, dataset="folder")
@@ -101,75 +115,6 @@ def test_the_split_lists_may_lie_inside_the_root(ucf101: DataSource) -> None:
     outside = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
     ucf101.splits.rename(ucf101.root / "ucfTrainTestlist")
     assert read_videos("ucf101", DataSource(ucf101.root, None), split=1, validation_fraction=0.2) == outside
-
-
-def folder(tmp_path: Path, table: str, **options: float) -> VideoSet:
-    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
-    source = DataSource(tmp_path / "videos", tmp_path / "table.csv")
-    return read_videos("folder", source, split=int(options.get("split", 1)), validation_fraction=0.25)
-
-
-def test_folder_with_folds_and_groups_that_classes_share(tmp_path: Path) -> None:
-    rows = [(f"{c}/{f}_{i}.mp4", c, f"scene{f}{i}", f) for c in ("kick", "hug") for f in (1, 2, 3) for i in (1, 2)]
-    put(tmp_path / "videos", *(row[0] for row in rows))
-    table = "path,label,group,fold\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
-    videos = folder(tmp_path, table, split=2)
-    assert videos.classes == ("hug", "kick")
-    assert sorted(names(videos.test)) == ["hug/2_1.mp4", "hug/2_2.mp4", "kick/2_1.mp4", "kick/2_2.mp4"]
-    assert len({video.group for video in videos.validation}) == 1 and len(videos.validation) == 2
-    with pytest.raises(DataError, match="no video is in fold 4; folds in it: 1, 2, 3"):
-        folder(tmp_path, table, split=4)
-
-
-def test_folder_with_an_explicit_validation_split_and_difficult_names(tmp_path: Path) -> None:
-    listed = ["a/été 1.MP4", "b/été 1.MP4", "c d/видео.mkv", "x.avi", "a/w.webm"]
-    put(tmp_path / "videos", *listed)
-    table = (
-        '\ufeffpath, label ,split\n a/été 1.MP4,Ü,train\n"b/été 1.MP4",Ü,val\nc d/видео.mkv,лес,TRAIN\n'
-        "x.avi,Ü,test\na/w.webm,лес,validation\ngone.avi,Ü,test\nx.avi,Ü,test\n"
-    )
-    videos = folder(tmp_path, table)
-    assert videos.classes == ("Ü", "лес") and videos.missing == 1
-    assert names(videos.train) == ["a/été 1.MP4", "c d/видео.mkv"]
-    assert names(videos.validation) == ["b/été 1.MP4", "a/w.webm"] and names(videos.test) == ["x.avi"]
-    assert [item.reason.split(" (")[0] for item in videos.skipped] == ["listed twice"]
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ("file,label\na.avi,x\n", r"table.csv:1: columns file,label; expected the columns path,label"),
-        ("path,label,split,fold\na.avi,x,train,1\n", r"table.csv:1: .*split .* or fold"),
-        ("path,label\na.avi,x\nb.avi\n", r"table.csv:3: not 2 values"),
-        ("path,label\na.avi,\n", r"table.csv:2: an empty path or label"),
-        ("path,label,split\na.avi,x,dev\n", r"table.csv:2: split 'dev'; valid: train, val, validation, test"),
-        ("path,label,fold\na.avi,x,one\n", r"table.csv:2: fold 'one'; valid: a whole number"),
-        ("path,label\n../a.avi,x\n", r"table.csv:2: '../a.avi' is not below"),
-        (
-            "path,label\na.avi,x\na.avi,y\n",
-            r"table.csv:3: 'a.avi' is listed before with other values, at .*table.csv:2",
-        ),
-        ("path,label,group,split\na.avi,x,g,train\nb.avi,x,g,val\n", r"group 'g' is in train and in validation"),
-        ("path,label\n", r"table.csv: no rows"),
-        ("", r"table.csv:1: columns none"),
-        ("path,label\ngone.avi,x\n", r"none of the 1 listed videos is there"),
-    ],
-)
-def test_a_bad_table_is_named_with_its_line(tmp_path: Path, table: str, message: str) -> None:
-    put(tmp_path / "videos", "a.avi", "b.avi")
-    with pytest.raises(DataError, match=message):
-        folder(tmp_path, table)
-
-
-def test_folder_without_a_table_takes_a_fifth_of_each_class_for_testing(tmp_path: Path) -> None:
-    put(tmp_path, *(f"{c}/{i}.avi" for c in "ab" for i in range(10)), "stray.mp4", "a/notes.txt", "a/3.mp4", "one/1.mov")
-    source = DataSource(tmp_path, None)
-    videos = read_videos("folder", source, split=1, validation_fraction=0.25)
-    assert videos.classes == ("a", "b", "one")
-    assert [len({v.group for v in videos.test if v.label == label}) for label in range(3)] == [2, 2, 0]
-    assert [len({v.group for v in videos.validation if v.label == label}) for label in range(3)] == [2, 2, 0]
-    assert [item.name for item in videos.skipped] == ["stray.mp4"]
-    assert read_videos("folder", source, split=1, validation_fraction=0.25) == videos
 
 
 groups = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60)
@@ -222,11 +167,101 @@ def test_the_official_lists_of_ucf101_on_the_three_classes_of_the_real_clips() -
         assert sum(map(len, everything)) == len(set.union(*everything)) == 75
 
 
+def one_set(dataset: str, *classes: str, labelled: bool = True) -> VideoSet:
+    """Of each class a video for each part, all with the same names in every set."""
+    parts = {
+        part: tuple(
+            Video(f"{c}/{part}.avi", Path(dataset, c), label, f"film {part}", 9, "av") for label, c in enumerate(classes)
+        )
+        for part in ("train", "validation", "test")
+    }
+    return VideoSet(dataset, classes, **parts, missing=2, skipped=(Skipped("a/x.avi", "empty"),), labelled=labelled)
+
+
+def test_a_union_keeps_what_has_the_same_name_in_two_sets_apart() -> None:
+    first, second = one_set("ucf101", "a", "b"), one_set("folder", "unlabelled", labelled=False)
+    union = join_videos([first, second])
+    assert union.dataset == "ucf101+folder" and not union.labelled and union.missing == 4
+    assert union.classes == ("ucf101/a", "ucf101/b", "folder/unlabelled")
+    assert [(v.name, v.label, v.group) for v in union.test] == [
+        ("ucf101/a/test.avi", 0, "ucf101/film test"),
+        ("ucf101/b/test.avi", 1, "ucf101/film test"),
+        ("folder/unlabelled/test.avi", 2, "folder/film test"),
+    ]
+    assert [item.name for item in union.skipped] == ["ucf101/a/x.avi", "folder/a/x.avi"]
+    assert [(v.path, v.frames, v.decoder) for v in union.train] == [
+        (v.path, v.frames, v.decoder) for v in (*first.train, *second.train)
+    ]
+    assert join_videos([first, one_set("folder", "x")]).labelled
+    assert join_videos([second]) is second
+    for sets in ([], [first, second, first]):
+        with pytest.raises(DataError, match=r"datasets to join: .*; expected different ones"):
+            join_videos(sets)
+
+
+def test_the_fingerprint_of_a_union_tells_which_set_a_video_is_from(ucf101: DataSource) -> None:
+    videos = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
+    other = replace(videos, dataset="other")
+    union = join_videos([videos, other]).fingerprint()
+    assert union == join_videos([videos, other]).fingerprint()
+    assert len({union, videos.fingerprint(), join_videos([other, videos]).fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "layout"),
+    [
+        (["classInd.txt", "Punch/a.avi"], "ucf101"),
+        (["ucfTrainTestlist/classInd.txt", "Punch/a.avi"], "ucf101"),
+        (["Punch/v_Punch_g08_c01.avi"], "ucf101"),
+        (["clap_test_split1.txt"], "hmdb51"),
+        (["testTrainMulti_7030_splits/clap_test_split3.txt", "clap/a.avi"], "hmdb51"),
+        (["clap/April_09_clap_u_nm_np1_ba_goo_0.avi"], "hmdb51"),
+        (["annotations/train.csv", "train/clap/a.mp4"], "kinetics400"),
+        (["kinetics-400_val.csv", "list_of_classes_400.txt", "clap/a.mp4"], "kinetics400"),
+        (["kinetics-400_train.csv", "classes.txt", "clap/a.mp4"], "kinetics100"),
+        (["train/clapping/--6bJUbfpnQ_000017_000027.mp4"], "kinetics400"),
+        (["clap/camera_120304_101112.mp4"], "folder"),
+        (["clap/a.webm"], "folder"),
+        (["a.mov"], "folder"),
+        (["train.csv", "classes.txt", "notes.txt"], "kinetics100"),
+        (["notes.txt"], None),
+    ],
+)
+def test_a_layout_is_recognised_by_its_lists_or_by_the_names_of_its_videos(
+    tmp_path: Path, files: list[str], layout: str | None
+) -> None:
+    put(tmp_path, *files)
+    for table in tmp_path.rglob("*.csv"):
+        table.write_text("label,youtube_id,time_start,time_end,split\n")
+    for path in tmp_path.glob("classes.txt"):
+        path.write_text("clapping\n")
+    for path in tmp_path.glob("list_of_classes_400.txt"):
+        path.write_text("".join(f"class {'x' * number}\n" for number in range(1, 401)))
+    assert recognise_layout(tmp_path) == layout
+    assert recognise_layout(tmp_path / "nowhere") is None
+
+
+def test_lists_that_lie_elsewhere_say_what_a_directory_of_videos_is(tmp_path: Path) -> None:
+    videos, lists = tmp_path / "videos", tmp_path / "lists"
+    put(videos, "clap/a.avi")
+    put(lists, "u/classInd.txt", "h/clap_test_split1.txt", "k/classes.txt")
+    (lists / "k" / "val.csv").write_text("label,youtube_id,time_start,time_end,split\n")
+    (lists / "folds.csv").write_text("path,label\n")
+    expected = {
+        "u": "ucf101",
+        "h": "hmdb51",
+        "k": "kinetics100",
+        "k/classes.txt": "kinetics100",
+        "k/val.csv": "kinetics400",
+        "folds.csv": "folder",
+    }
+    assert {splits: recognise_layout(videos, lists / splits) for splits in expected} == expected
+    assert set(LAYOUTS) == {*expected.values(), "folder"}
+
+
 @with_clips
-def test_the_folds_of_the_real_folder() -> None:
+def test_the_real_clips_are_recognised() -> None:
     clips = Path(CLIPS or "")
-    source = DataSource(clips / "ut-interaction", clips / "splits" / "ut-interaction")
-    videos = read_videos("folder", source, split=2, validation_fraction=0.2)
-    assert len(videos.classes) == 6 and videos.missing == 0
-    assert len(videos.train) + len(videos.validation) + len(videos.test) == 120
-    assert {v.group for v in videos.train}.isdisjoint(v.group for v in videos.validation)
+    assert recognise_layout(clips / "UCF-101") == "ucf101"
+    assert recognise_layout(clips / "UCF-101", clips / "splits" / "ucf101") == "ucf101"
+    assert recognise_layout(clips / "ut-interaction", clips / "splits" / "ut-interaction") == "folder"

@@ -87,11 +87,11 @@ def join_videos(sets: Sequence[VideoSet]) -> VideoSet:
 
     Classes, videos, groups and skipped videos are prefixed by `<dataset>/`, so that what has the same name in two of
     them stays apart; labels follow the order of `sets`, and so do the videos in each part. One set is returned as it
-    is. Raises ValueError for none, and for two sets of the same dataset.
+    is. Raises DataError for none, and for two sets of the same dataset.
     """
     names = [videos.dataset for videos in sets]
     if not sets or len(set(names)) < len(names):
-        raise ValueError(f"datasets to join: {', '.join(names) or 'none'}; expected different ones")
+        raise DataError(f"datasets to join: {', '.join(names) or 'none'}; expected different ones")
     if len(sets) == 1:
         return sets[0]
     parts: dict[str, list[Video]] = {part: [] for part in PARTS}
