@@ -28,13 +28,18 @@ def chosen(ids: Sequence[str], valid: Mapping[str, PaperTable], kind: str) -> li
 
 def trials_of(runs_dir: Path, sweep: str | None) -> list[Record]:
     """The trials on record. Ends the command for an unknown sweep and for a ledger that cannot be read."""
-    if sweep is not None and not (runs_dir / sweep).is_dir():
-        valid = ", ".join(sweep_names(runs_dir)) or "none yet"
-        fail(WRONG_USAGE, f"unknown sweep '{sweep}' below {runs_dir}; valid sweeps: {valid}")
+    check_sweep(runs_dir, sweep)
     try:
         return read_trials(runs_dir, sweep)
     except (LedgerError, OSError) as error:
         fail(FAILED, str(error))
+
+
+def check_sweep(runs_dir: Path, sweep: str | None) -> None:
+    """Ends the command for an unknown sweep."""
+    if sweep is not None and not (runs_dir / sweep).is_dir():
+        valid = ", ".join(sweep_names(runs_dir)) or "none yet"
+        fail(WRONG_USAGE, f"unknown sweep '{sweep}' below {runs_dir}; valid sweeps: {valid}")
 
 
 def write(path: Path, content: bytes) -> None:

@@ -160,7 +160,7 @@ def _consistent(records: list[Record]) -> list[list[Record]]:
 
 def _versions(record: Record) -> dict[str, _Version]:
     versions: dict[str, set[tuple[str, str]]] = {}
-    for used in _used_sets(record):
+    for used in used_sets(record):
         versions.setdefault(used.name, set()).add((used.data.dataset, used.data.fingerprint))
     return {name: tuple(sorted(version)) for name, version in versions.items()}
 
@@ -171,7 +171,7 @@ def _stand_ins(versions: Mapping[str, _Version]) -> int:
 
 def _group(records: list[Record], varied: Collection[str], free: Free) -> Group:
     first = records[0]
-    sets = {(used.role, used.name): used for record in records for used in _used_sets(record)}
+    sets = {(used.role, used.name): used for record in records for used in used_sets(record)}
     ignored = set(varied).union(*map(free, records))
     shared = {
         name: value
@@ -190,8 +190,11 @@ def _group(records: list[Record], varied: Collection[str], free: Free) -> Group:
     )
 
 
-def _used_sets(record: Record) -> list[UsedSet]:
-    """The data sets of a record; `downstream/<set>` is one of several that finetuning and evaluation go through."""
+def used_sets(record: Record) -> list[UsedSet]:
+    """The data sets of a record; `downstream/<set>` is one of several that finetuning and evaluation go through.
+
+    Raises LedgerError for a record whose data sets are not described.
+    """
     used = []
     for key, entry in sorted(record.data.items()):
         role, _, name = key.partition("/")

@@ -5,7 +5,7 @@ Percent and percentage points have one decimal. `-` is a missing number; `(2/3)`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A whole table. `rules` say how numbers and verdicts come about and stand under every section."""
+    """A whole table. `rules` say how numbers and verdicts come about and stand under every section. `id`: for references."""
 
+    id: str
     title: str
     subtitle: str
     sections: tuple[Section, ...]
@@ -64,7 +65,7 @@ def sheet(filled: FilledTable) -> Sheet:
         subtitle += (
             f". Left out: {_counted(filled.narrow, 'group')} with numbers in a single row (--sweep NAME shows those of a sweep)"
         )
-    return Sheet(f"{table.id}: {table.title}", subtitle, tuple(sections), _rules(table))
+    return Sheet(table.id, f"{table.id}: {table.title}", subtitle, tuple(sections), _rules(table))
 
 
 def _rules(table: PaperTable) -> str:
@@ -84,7 +85,7 @@ def _rules(table: PaperTable) -> str:
 def is_comparable(table: PaperTable, group: Group) -> bool:
     """Whether nothing on record sets the group apart from the circumstances of the published numbers."""
     apart = group.missing_videos or any(used.stands_in for used in group.sets)
-    return group.preset == "paper" and not apart and not _from_paper(table, group) and not _from_preset(table, group)
+    return group.preset == "paper" and not apart and not _from_paper(table, group) and not _from_preset(group, _declared(table))
 
 
 def backbone(group: Group) -> str:
@@ -98,9 +99,14 @@ def backbone(group: Group) -> str:
 
 def heading(table: PaperTable, group: Group) -> str:
     """What a group is, in a line: preset, protocol, data, and whether the paper's numbers may be set against it."""
-    lacking = f" with {_counted(group.missing_videos, 'listed video')} missing" if group.missing_videos else ""
     mark = "" if is_comparable(table, group) else ": not comparable to the paper's numbers in absolute terms"
-    return f"{group.preset}, {_PROTOCOLS[group.protocol]}, on {_data(group)}{lacking}{mark}"
+    return circumstances(group) + mark
+
+
+def circumstances(group: Group) -> str:
+    """Preset, protocol and data of a group, in a line."""
+    lacking = f" with {_counted(group.missing_videos, 'listed video')} missing" if group.missing_videos else ""
+    return f"{group.preset}, {_PROTOCOLS[group.protocol]}, on {_data(group)}{lacking}"
 
 
 def _data(group: Group) -> str:
@@ -108,30 +114,42 @@ def _data(group: Group) -> str:
     names = []
     for used, _ in group.roles_of_sets:
         if used.stands_in:
-            replaced.setdefault(_shown(used.data.dataset), []).append(used.name)
+            replaced.setdefault(shown(used.data.dataset), []).append(used.name)
         else:
-            names.append(_shown(used.name))
+            names.append(shown(used.name))
     names += [f"{dataset} in place of {_listed(sorted(set(others)))}" for dataset, others in sorted(replaced.items())]
     return _listed(list(dict.fromkeys(names)))
 
 
-def _shown(dataset: str) -> str:
+def shown(dataset: str) -> str:
+    """A data set's name for people."""
     return "embedded clips" if dataset == "embedded" else dataset
 
 
 def _notes(table: PaperTable, group: Group, groups: Sequence[Group]) -> tuple[str, ...]:
-    made = [f"recipe {group.settings['recipe']}"] if "recipe" in group.settings else []
-    made += [f"backbone {backbone(group)}", f"evaluated by protocol version {group.version}"]
-    notes = [", ".join(made)]
-    notes += [_data_note(used, roles) for used, roles in group.roles_of_sets]
+    notes = description(group)
     if differences := _from_paper(table, group):
         notes.append("differs from the paper in " + ", ".join(differences))
-    if departures := _from_preset(table, group):
+    notes += differences_of_settings(group, groups, _declared(table))
+    return tuple(notes)
+
+
+def description(group: Group) -> list[str]:
+    """Notes on how a group's numbers were made, and on each of its data sets."""
+    made = [f"recipe {group.settings['recipe']}"] if "recipe" in group.settings else []
+    made += [f"backbone {backbone(group)}", f"evaluated by protocol version {group.version}"]
+    return [", ".join(made), *(_data_note(used, roles) for used, roles in group.roles_of_sets)]
+
+
+def differences_of_settings(group: Group, groups: Sequence[Group], declared: Collection[str]) -> list[str]:
+    """Notes on the settings that set a group apart from its preset, but for `declared` ones, and from others of its kind."""
+    notes = []
+    if departures := _from_preset(group, declared):
         notes.append(f"differs from preset {group.preset} in " + ", ".join(departures))
     if differing := _differing_settings([other for other in groups if _kind(other) == _kind(group)]):
         values = [f"{name} = {_value(group, name)}" for name in differing]
         notes.append("differs from other groups of this preset and protocol in " + ", ".join(values))
-    return tuple(notes)
+    return notes
 
 
 def _from_paper(table: PaperTable, group: Group) -> list[str]:
@@ -142,10 +160,15 @@ def _from_paper(table: PaperTable, group: Group) -> list[str]:
     ]
 
 
-def _from_preset(table: PaperTable, group: Group) -> list[str]:
-    """Settings that somebody chose beyond what the table is about."""
-    declared = {*table.fixed, *table.paper_settings, PRETRAINING, DOWNSTREAM, "protocol"}
-    return [f"{name} = {value}" for name, value in group.departures.items() if name not in declared]
+def _declared(table: PaperTable) -> set[str]:
+    """What a table is about: settings that nobody had to choose for it."""
+    return {*table.fixed, *table.paper_settings}
+
+
+def _from_preset(group: Group, declared: Collection[str]) -> list[str]:
+    """Settings that somebody chose beyond what is `declared`, and beyond what headings say."""
+    said = {*declared, PRETRAINING, DOWNSTREAM, "protocol"}
+    return [f"{name} = {value}" for name, value in group.departures.items() if name not in said]
 
 
 def _data_note(used: UsedSet, roles: Sequence[str]) -> str:
@@ -155,7 +178,7 @@ def _data_note(used: UsedSet, roles: Sequence[str]) -> str:
         facts.append(f"partial copy, listed videos missing: {data.missing}")
     if data.skipped:
         facts.append(f"unreadable videos skipped: {len(data.skipped)}")
-    source = f"{used.name} (in its place: {_shown(data.dataset)})" if used.stands_in else used.name
+    source = f"{used.name} (in its place: {shown(data.dataset)})" if used.stands_in else used.name
     return f"{' and '.join(roles)} on {source}: {', '.join(facts)}, fingerprint {data.fingerprint}"
 
 
@@ -220,15 +243,15 @@ def _cell(cell: Cell) -> str:
     if cell.estimate is None:
         return f"- (0/{cell.asked})"
     if done < cell.asked:
-        return f"{_estimate(cell.estimate, signed=False)} ({done}/{cell.asked})"
-    return f"{_estimate(cell.estimate, signed=False)} ({'n=1' if done == 1 else done})"
+        return f"{estimate_text(cell.estimate, signed=False)} ({done}/{cell.asked})"
+    return f"{estimate_text(cell.estimate, signed=False)} ({'n=1' if done == 1 else done})"
 
 
 def _effect(effect: Effect) -> tuple[str, str, str, str]:
     published, judged = _number(effect.published, signed=True), effect.verdict or "-"
     if effect.ours is None:
         return published, "-", "no paired seeds", judged
-    return published, _estimate(effect.ours, signed=True), _test(effect.test), judged
+    return published, estimate_text(effect.ours, signed=True), _test(effect.test), judged
 
 
 def _test(test: PairedTest | None) -> str:
@@ -238,7 +261,8 @@ def _test(test: PairedTest | None) -> str:
     return f"sign test, {p}" if test.statistic is None else f"t({test.n - 1}) = {test.statistic:.1f}, {p}"
 
 
-def _estimate(value: Estimate, *, signed: bool) -> str:
+def estimate_text(value: Estimate, *, signed: bool) -> str:
+    """Mean and interval, with one decimal."""
     mean = _number(value.mean, signed=signed)
     if value.interval is None:
         return mean

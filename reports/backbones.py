@@ -1,0 +1,69 @@
+"""Says what every pretrained backbone is worth: pretext accuracy, finetuned, linear probe, nearest-neighbour retrieval.
+
+    python reports/backbones.py
+    python reports/backbones.py --sweep recipes-demo --out backbones.tex
+
+A table per sweep and downstream set, a row per configuration, with intervals over seeds. Reads `<runs-dir>/*/ledger.jsonl`,
+offline; writes nothing but what `--out` names.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.ledger import LedgerError
+from reports.backbone_sheet import FORMATS, Worths, backbone_sheets
+from reports.backbone_worth import sweep_worth
+from reports.command_line import FAILED, check_sweep, fail, trials_of, write
+from reports.comparable_groups import sweep_names
+from reports.sheet_formats import show_sheets
+
+Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = Path("runs"),
+    sweep: Annotated[str | None, typer.Option(help="Show this sweep only.")] = None,
+    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A file (md, tex, csv, html).")] = None,
+) -> None:
+    """Print what the backbones of sweeps are worth, frozen and finetuned."""
+    worths = _worths(runs_dir, sweep)
+    suffix = out.suffix.removeprefix(".") if out is not None else ""
+    if out is not None:
+        write(out, FORMATS[file_format or (suffix if suffix in FORMATS else "md")](worths).encode())
+    elif file_format is None and sys.stdout.isatty():
+        show_sheets(backbone_sheets(worths), Console())
+    else:
+        sys.stdout.write(FORMATS[file_format or "md"](worths))
+
+
+def _worths(runs_dir: Path, sweep: str | None) -> Worths:
+    check_sweep(runs_dir, sweep)
+    trials = {name: trials_of(runs_dir, name) for name in sweep_names(runs_dir)}
+    worths = {}
+    for name, own in trials.items():
+        if own and sweep in (None, name):
+            others = [record for other in trials if other != name for record in trials[other]]
+            try:
+                worths[name] = sweep_worth(own, others)
+            except LedgerError as error:
+                fail(FAILED, str(error))
+    return worths
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,172 @@
+"""Writes sheets as Markdown, LaTeX (booktabs) or HTML, or shows them on a terminal. The same sheets give the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.table_sheet import Grid, Section, Sheet
+
+
+def show_sheets(pages: Iterable[Sheet], console: Console) -> None:
+    """Print sheets on a terminal."""
+    for page in pages:
+        console.print(Text(page.title, style="bold"))
+        console.print(Text(page.subtitle, style="dim"))
+        for section in page.sections:
+            console.print()
+            console.print(Text(section.heading, style="bold"))
+            for note in section.notes:
+                console.print(Text(note))
+            for grid in section.grids:
+                console.print()
+                console.print(_fitting(grid, console))
+        console.print()
+        console.print(Text(page.rules, style="dim"))
+
+
+_VERDICT_STYLES = {"agrees": "green", "disagrees": "red"}
+
+
+def _fitting(grid: Grid, console: Console) -> Table:
+    """The grid with intervals beside their means, or below them where that would be wider than the terminal."""
+    table = _rich_grid(grid, " [")
+    unlimited = console.options.update(width=100_000)
+    return table if console.measure(table, options=unlimited).maximum <= console.width else _rich_grid(grid, "\n[")
+
+
+def _rich_grid(grid: Grid, before_interval: str) -> Table:
+    table = Table(title=Text(grid.caption), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in grid.columns:
+        table.add_column(Text(column.replace(" ", "\n")), vertical="top", overflow="fold")
+    for row in grid.rows:
+        cells = (cell.replace(" [", before_interval) for cell in row)
+        table.add_row(*(Text(cell, style=_VERDICT_STYLES.get(cell, "")) for cell in cells))
+    return table
+
+
+def markdown_of(pages: Iterable[Sheet]) -> str:
+    blocks: list[str] = []
+    for page in pages:
+        blocks += [f"# {_md(page.title)}", _md(page.subtitle)]
+        for section in page.sections:
+            blocks.append(f"## {_md(section.heading)}")
+            if section.notes:
+                blocks.append("\n".join(f"- {_md(note)}" for note in section.notes))
+            for grid in section.grids:
+                blocks += [f"**{_md(grid.caption)}**", _md_grid(grid)]
+            blocks.append(f"*{_md(page.rules)}*")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _md_grid(grid: Grid) -> str:
+    lines = [[_md(cell) for cell in line] for line in (grid.columns, *grid.rows)]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(grid.columns))]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    padded.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def _md(text: str) -> str:
+    return re.sub(r"([\\|<>*`])", r"\\\1", " ".join(text.split()))
+
+
+def latex_of(pages: Iterable[Sheet]) -> str:
+    """Floats for a document that loads booktabs: one per section of each sheet."""
+    floats = [_latex_float(page, section) for page in pages for section in page.sections]
+    return "% Needs \\usepackage{booktabs}.\n" + "\n".join(floats)
+
+
+def _latex_float(page: Sheet, section: Section) -> str:
+    caption = ". ".join([page.title, page.subtitle, section.heading, *section.notes])
+    number = page.sections.index(section) + 1
+    lines = ["\\begin{table}", "  \\centering\\small", f"  \\caption{{{_tex(caption)}.}}"]
+    lines.append(f"  \\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', page.id)}-{number}}}")
+    for grid in section.grids:
+        alignment = "l" * len(grid.columns)
+        lines += ["", f"  {_tex(grid.caption)}\\\\[2pt]", f"  \\begin{{tabular}}{{{alignment}}}", "    \\toprule"]
+        lines += [
+            _tex_line(map(_tex_heading, grid.columns)),
+            "    \\midrule",
+            *(_tex_line(map(_tex, row)) for row in grid.rows),
+        ]
+        lines += ["    \\bottomrule", "  \\end{tabular}", "  \\par\\medskip"]
+    lines += ["", "  \\begin{minipage}{\\linewidth}\\footnotesize", f"    {_tex(page.rules)}", "  \\end{minipage}"]
+    return "\n".join([*lines, "\\end{table}", ""])
+
+
+def _tex_line(cells: Iterable[str]) -> str:
+    return f"    {' & '.join(cells)} \\\\"
+
+
+def _tex_heading(text: str) -> str:
+    words = [_tex(word) for word in text.split()]
+    return words[0] if len(words) == 1 else "\\shortstack[l]{" + "\\\\".join(words) + "}"
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "]": "{]}",
+    **{character: f"\\{character}" for character in "{}$&#_%"},
+}
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(_TEX.get(character, character) for character in " ".join(text.split()))
+    return re.sub(r"(?<![\w.])([+-])(?=\d)", r"$\1$", escaped)
+
+
+def html_of(pages: Sequence[Sheet]) -> str:
+    """One self-contained page."""
+    body = "\n".join(_html_page(page) for page in pages)
+    title = escape(pages[0].title) if len(pages) == 1 else "Tables"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f"<style>\n{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+_STYLE = """\
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; font-weight: normal; }
+thead th { border-block: 1px solid; font-weight: 600; }
+tbody tr:last-child > * { border-bottom: 1px solid; }
+.rules { font-size: .85rem; opacity: .8; }
+"""
+
+
+def _html_page(page: Sheet) -> str:
+    lines = [f"<h1>{escape(page.title)}</h1>", f"<p>{escape(page.subtitle)}</p>"]
+    for section in page.sections:
+        lines.append(f"<h2>{escape(section.heading)}</h2>")
+        if section.notes:
+            lines += ["<ul>", *(f"<li>{escape(note)}</li>" for note in section.notes), "</ul>"]
+        for grid in section.grids:
+            lines += _html_grid(grid)
+        lines.append(f'<p class="rules">{escape(page.rules)}</p>')
+    return "\n".join(lines)
+
+
+def _html_grid(grid: Grid) -> list[str]:
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in grid.columns)
+    lines = ["<table>", f"<caption>{escape(grid.caption)}</caption>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    for row in grid.rows:
+        labels = "".join(f'<th scope="row">{escape(cell)}</th>' for cell in row[: grid.labels])
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[grid.labels :])
+        lines.append(f"<tr>{labels}{cells}</tr>")
+    return [*lines, "</tbody>", "</table>"]
