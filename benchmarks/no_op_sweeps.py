@@ -25,8 +25,8 @@ from harness.progress import Progress
 from harness.tracking import Tracker
 from search_spaces.space import find_space
 from trainables.pipeline import Experiment, resolve
-from trainables.runtime import Runtime, open_data
 from trainables.presets import preset
+from trainables.runtime import Runtime, open_data
 from trainables.settings import validated, with_values
 from trainables.store import Workplace
 

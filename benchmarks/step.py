@@ -32,8 +32,8 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
-from trainables.runtime import Runtime, open_data
 from trainables.presets import preset
+from trainables.runtime import Runtime, open_data
 from trainables.settings import ExperimentSettings, Optimisation, with_values
 from trainables.stages import finetune
 from trainables.stages.work import Work, train_step

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -95,7 +95,8 @@ class Bookkeeper:
     retry_failed: bool
 
     def __post_init__(self) -> None:
-        self.running: dict[str, Job] = {}
+        self.handed_out: dict[str, Job] = {}
+        self.running: set[str] = set()
         self.seeds: dict[int, list[Job]] = {}
         self.open: set[str] = set()
         self.versions = _versions()
@@ -113,7 +114,7 @@ class Bookkeeper:
             if job.trial in self.open:  # another configuration that is the same experiment runs it already
                 continue
             self.open.add(job.trial)
-            self.running[job.trial] = job
+            self.handed_out[job.trial] = job
             configs.append(
                 {
                     "trial": job.trial,
@@ -160,8 +161,23 @@ class Bookkeeper:
         ]
         return True, sum(values) / len(values) if values else None
 
+    def choose(self, queue: Sequence[dict[str, Any]], running: Collection[dict[str, Any]]) -> dict[str, Any] | None:
+        """The first config in the queue that would not wait for a stage that a running trial is to compute."""
+        store = self.sweep.runtime.open_store()
+        computing = {
+            stage.key
+            for config in running
+            for stage in self.handed_out[config["trial"]].stages
+            if store.find(stage.kind, stage.key) is None
+        }
+        for config in queue:
+            if not any(stage.key in computing for stage in self.handed_out[config["trial"]].stages):
+                return config
+        return None
+
     def started(self, trial: str) -> None:
-        job = self.running[trial]
+        self.running.add(trial)
+        job = self.handed_out[trial]
         configuration, seed = job.configuration, job.experiment.seed
         self.progress.trial_started(trial, f"#{configuration.index}", configuration.parameters, seed, configuration.row)
         config = flat(job.experiment.settings) | {
@@ -173,13 +189,14 @@ class Bookkeeper:
 
     def epoch(self, trial: str, metrics: dict[str, Any]) -> None:
         self.progress.epoch(trial, metrics)
-        job = self.running[trial]
+        job = self.handed_out[trial]
         numbers = {name: value for name, value in metrics.items() if "/" in name}
         self.tracker.log(trial, _global_epoch(job, metrics["stage"], metrics["epoch"]), numbers)
 
     def ended(self, config: dict[str, Any], result: dict[str, Any] | None) -> None:
         """A trial ended: with the result it reported last, or None when its worker died too often."""
-        job = self.running.pop(config["trial"])
+        job = self.handed_out.pop(config["trial"])
+        self.running.discard(job.trial)
         reported = result or {}
         outcome: Outcome = "complete" if reported.get("outcome") == "complete" else "failed"
         reason = None if outcome == "complete" else reported.get("reason") or f"its worker died {WORKER_LIVES} times"
@@ -188,8 +205,9 @@ class Bookkeeper:
 
     def interrupt(self) -> None:
         """The sweep stops now: record what was running."""
-        for trial in sorted(self.open & self.running.keys()):
-            self._write(self.running.pop(trial), "interrupted", "the sweep was interrupted", {})
+        for trial in sorted(self.running):
+            self._write(self.handed_out.pop(trial), "interrupted", "the sweep was interrupted", {})
+        self.running.clear()
 
     def _write(self, job: Job, outcome: Outcome, reason: str | None, seconds: dict[str, list[float]]) -> None:
         stages: dict[str, str] = {}
@@ -289,7 +307,7 @@ def run_trials(
     sweep = books.sweep
     if books.report_if_complete():
         return
-    searcher = StudySearcher(sweep.proposals(books.ledger), books.jobs, books.settled, books.ended)
+    searcher = StudySearcher(sweep.proposals(books.ledger), books.jobs, books.settled, books.ended, books.choose)
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))

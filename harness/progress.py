@@ -303,7 +303,7 @@ def _compact(value: Any) -> str:
 
 def _value(name: str, value: float) -> str:
     """A metric for people: accuracies in percent with one decimal, all else with three significant digits."""
-    is_fraction = any(word in name.rsplit("/", 1)[-1] for word in ("accuracy", "top1", "top5", "map"))
+    is_fraction = any(word in (name.partition("/")[2] or name) for word in ("accuracy", "top1", "top5", "map"))
     return f"{100 * value:.1f}%" if is_fraction else f"{value:.3g}"
 
 

@@ -11,8 +11,7 @@ because it repeats an earlier configuration or is invalid; another is drawn in i
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -164,7 +163,8 @@ class StudySearcher(Searcher):
     """Ray Tune's view of a sweep: hands out jobs (one configuration with one seed) and passes on how they ended.
 
     jobs: gives the configs still to run of a configuration. ended: takes a config and its last result, or None. settled:
-    whether all seeds of the configuration at a position have ended, and their mean objective or None.
+    whether all seeds of the configuration at a position have ended, and their mean objective or None. choose: gives the one
+    of the waiting configs that starts next beside the running ones, or None to wait.
     """
 
     def __init__(
@@ -173,30 +173,39 @@ class StudySearcher(Searcher):
         jobs: Callable[[Configuration], list[dict[str, Any]]],
         settled: Callable[[int], tuple[bool, float | None]],
         ended: Callable[[dict[str, Any], dict[str, Any] | None], None],
+        choose: Callable[[Sequence[dict[str, Any]], Collection[dict[str, Any]]], dict[str, Any] | None],
     ) -> None:
         super().__init__()
         self.proposals = proposals
         self.jobs = jobs
         self.settled = settled
         self.ended = ended
-        self.queue: deque[dict[str, Any]] = deque()
+        self.choose = choose
+        self.queue: list[dict[str, Any]] = []
         self.running: dict[str, dict[str, Any]] = {}
         self.unsettled: set[int] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        while not self.queue:
+        exhausted = self._fill_queue()
+        config = self.choose(self.queue, self.running.values())
+        if config is None:
+            return Searcher.FINISHED if exhausted and not self.queue else None
+        self.queue.remove(config)
+        self.running[trial_id] = config
+        return dict(config)
+
+    def _fill_queue(self) -> bool:
+        """Queue every configuration that can be proposed by now; whether there will be no more."""
+        while True:
             try:
                 configuration = self.proposals.next()
             except Waiting:
-                return None
+                return False
             except Exhausted:
-                return Searcher.FINISHED
+                return True
             self.queue.extend(self.jobs(configuration))
             self.unsettled.add(configuration.index)
             self._close_settled()
-        config = self.queue.popleft()
-        self.running[trial_id] = config
-        return dict(config)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         config = self.running.pop(trial_id)

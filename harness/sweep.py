@@ -35,8 +35,8 @@ from harness.request import Request, data_sources, named_stand_ins
 from harness.tracking import Tracker
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import SpaceError, find_space, space_names
-from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime, cores
 from trainables.presets import PRESETS
+from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime, cores
 from trainables.settings import SettingsError, parse_assignment
 from trainables.store import StoreError
 from trainables.video.layouts import LAYOUTS, PARTS, DataError

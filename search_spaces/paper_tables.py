@@ -71,8 +71,9 @@ def table_space(table: str, preset_name: str) -> Space:
 
 
 def _word(column: str, value: Any) -> str:
+    words = column.replace("_", " ")
     if isinstance(value, bool):
-        return column if value else f"no {column}"
+        return words if value else f"no {words}"
     return str(value)
 
 

@@ -136,7 +136,7 @@ def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | Non
     def configured(parameters: Mapping[str, Any]) -> ExperimentSettings:
         return configure(preset_name, {**space.base, **(changes or {}), **parameters})
 
-    for parameters in [row.parameters for row in space.rows] + space.grid():
+    for parameters in [{}, *(row.parameters for row in space.rows), *space.grid()]:
         configured(parameters)
     try:
         configured(space.suggest(_Answers({})))

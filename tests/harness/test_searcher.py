@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -14,14 +14,15 @@ from ray.tune.search import Searcher
 
 from harness.searcher import Configuration, Exhausted, Proposals, Search, StudySearcher, Waiting
 from search_spaces.space import Parameters, Row, Space, find_space
-from trainables.settings import preset
+from trainables.presets import configure
+from trainables.settings import ExperimentSettings
 
 T, S = "auxskd.teacher_temperature", "auxskd.student_temperature"
 SPEEDS, SEGMENTS = "vspp.speeds", "vspp.segments"
 
 
 def finite_suggest(trial: Any) -> Parameters:
-    return {SPEEDS: trial.suggest_int(SPEEDS, 1, 3), SEGMENTS: trial.suggest_categorical(SEGMENTS, [1, 2, 4])}
+    return {SPEEDS: trial.suggest_int(SPEEDS, 2, 4), SEGMENTS: trial.suggest_categorical(SEGMENTS, [1, 2, 4])}
 
 
 def finite(**changes: Any) -> Space:
@@ -31,15 +32,19 @@ def finite(**changes: Any) -> Space:
         "summary": "",
         "rows": (Row("first", {SPEEDS: 2, SEGMENTS: 4}),),
         "suggest": finite_suggest,
-        "grid": lambda: [{SPEEDS: q, SEGMENTS: z} for q, z in itertools.product((1, 2, 3), (1, 2, 4))],
+        "grid": lambda: [{SPEEDS: q, SEGMENTS: z} for q, z in itertools.product((2, 3, 4), (1, 2, 4))],
     }
     return Space(**(values | changes))
+
+
+def configured(parameters: Parameters) -> ExperimentSettings:
+    return configure("demo", parameters)
 
 
 def proposals(
     space: Space | None = None, search: Search = "tpe", limit: int = 14, known: Mapping[int, Parameters] | None = None
 ) -> Proposals:
-    return Proposals(space or find_space("temperatures"), search, 7, limit, known or {}, preset("demo"))
+    return Proposals(space or find_space("temperatures"), search, 7, limit, known or {}, configured)
 
 
 def objective(parameters: Parameters) -> float:
@@ -220,6 +225,7 @@ class Books:
         self.there = there or set()
         self.open: dict[int, set[int]] = {}
         self.ends: list[tuple[int, int, Any]] = []
+        self.blocked: set[int] = set()
 
     def jobs(self, configuration: Configuration) -> list[dict[str, Any]]:
         seeds = [seed for seed in (0, 1) if (configuration.index, seed) not in self.there]
@@ -229,13 +235,17 @@ class Books:
     def settled(self, index: int) -> tuple[bool, float | None]:
         return (False, None) if self.open[index] else (True, 0.5)
 
+    def choose(self, queue: Sequence[dict[str, Any]], running: Collection[dict[str, Any]]) -> dict[str, Any] | None:
+        """The first of the queue but those of a configuration in `blocked` while anything runs."""
+        return next((config for config in queue if not running or config["index"] not in self.blocked), None)
+
     def ended(self, config: dict[str, Any], result: dict[str, Any] | None) -> None:
         self.open[config["index"]].discard(config["seed"])
         self.ends.append((config["index"], config["seed"], result))
 
 
 def searcher(books: Books, limit: int) -> StudySearcher:
-    return StudySearcher(proposals(limit=limit), books.jobs, books.settled, books.ended)
+    return StudySearcher(proposals(limit=limit), books.jobs, books.settled, books.ended, books.choose)
 
 
 def test_tune_gets_every_seed_of_every_configuration_and_then_the_end() -> None:
@@ -257,6 +267,21 @@ def test_tune_is_asked_to_wait_and_then_goes_on() -> None:
     for number in range(8):
         search.on_trial_complete(str(number), {})
     assert search.suggest("x") == {"index": 7, "seed": 0}
+
+
+def test_what_may_not_start_yet_is_passed_over_and_comes_when_it_may() -> None:
+    books = Books()
+    books.blocked = {1}
+    search = searcher(books, 3)
+    handed_out = [search.suggest(str(number)) for number in range(4)]
+    assert [config["index"] for config in handed_out] == [0, 0, 2, 2]
+    assert search.suggest("x") is None, "there is more, but not now"
+    for number in range(4):
+        search.on_trial_complete(str(number), {})
+    assert search.suggest("4") == {"index": 1, "seed": 0}
+    books.blocked = set()
+    assert search.suggest("5") == {"index": 1, "seed": 1}
+    assert search.suggest("6") == Searcher.FINISHED
 
 
 def test_what_the_ledger_holds_is_not_handed_out() -> None:

@@ -7,6 +7,7 @@ end; torchvision applies them in random order, turns hue in HSV, and clamps afte
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,8 +92,7 @@ def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSetting
 
     pixels: (B, K, H, W, 3) uint8 RGB, cropped; flip: (B,) bool; jitter: (B, K, 4). Returns (B, 3, K, H, W) float32.
     """
-    clips = pixels.to(torch.float32).div_(255)
-    clips = torch.where(flip[:, None, None, None, None], clips.flip(3), clips)
+    clips = torch.where(flip[:, None, None, None, None], pixels.flip(3), pixels).to(torch.float32).div_(255)
     if not bool(torch.all(jitter == jitter.new_tensor([1, 1, 1, 0]))):
         clips = _jittered(clips, jitter)
     if video.pixels == "bgr_255":
@@ -101,7 +101,8 @@ def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSetting
         return clips.permute(0, 4, 1, 2, 3).contiguous()
     if video.pixels == "rgb_motion":
         clips = clips - clips.mean(1, keepdim=True)
-        clips = clips / (clips.std((1, 2, 3, 4), keepdim=True) + MOTION_FLOOR)
+        deviation = torch.linalg.vector_norm(clips.flatten(1), dim=1) / math.sqrt(clips[0].numel() - 1)  # the mean is 0
+        clips = clips / (deviation[:, None, None, None, None] + MOTION_FLOOR)
     else:
         clips = (clips - clips.new_tensor(MEAN)) / clips.new_tensor(STD)
     return clips.permute(0, 4, 1, 2, 3).contiguous()

@@ -1,0 +1,239 @@
+"""Clips per second of the pretraining stages, over the bare forward and backward passes of their networks at the same batch.
+
+    python benchmarks/pretraining_throughput.py
+    python benchmarks/pretraining_throughput.py --device cuda --stage vspp --stage auxskd --workers 8 --batches 50
+
+Networks, loaders and steps are those that the stages hand to their training loop. A round is an epoch of `--batches` batches:
+
+- bare: the network with its heads, momentum encoder and bank, the loss and its gradients, on one batch that stays the same;
+- stage: the loop itself, `train`: sampling, cached frames, augmentation, loss, SGD, metrics, checks, and the training state
+  saved at the end of the epoch. Validation is left out, as it is no training and the bare passes have none;
+- input: batches brought to the device and made into what the network takes, and nothing else: the most that a stage can get.
+
+On the CPU with one thread at presets demo and small; about 20 minutes. On a GPU at preset paper (16x112x112), with bfloat16,
+channels-last and compile each on and off; this needs neither Ray, Optuna nor W&B. A machine without video decoders reads what
+another has prepared: run there, and here, with the same `--cache DIR`, `--preset` and `--set`, there with `--prepare`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+from unittest import mock
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+import typer
+from torch import Tensor, nn
+
+from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
+from trainables.presets import configure
+from trainables.pretext import TASKS
+from trainables.runtime import Runtime, open_data
+from trainables.settings import ExperimentSettings, Optimisation, parse_assignment, with_values
+from trainables.stages import auxskd, pretext
+from trainables.stages.work import Work, train
+from trainables.store import Workplace
+from trainables.video.dataset import Batch, ClipLoader, network_clips
+
+STAGES = ("auxskd", *TASKS)
+TARGET = 0.85
+"""Of the ratio stage / bare on a CPU."""
+ONLY_TRAINING = {"data.embedded.validation": 1, "data.embedded.test": 1}
+WARM_UP = 1
+
+
+def main(
+    presets: Annotated[
+        list[str] | None, typer.Option("--preset", help="repeatable; default: demo and small, on a GPU paper")
+    ] = None,
+    stages: Annotated[list[str] | None, typer.Option("--stage", help=f"repeatable; {', '.join(STAGES)}; default: all")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    vary_compute: Annotated[
+        bool | None,
+        typer.Option(help="measure bfloat16, compile and, on a GPU, channels-last each on and off; default: on a GPU"),
+    ] = None,
+    batches: Annotated[int, typer.Option(min=1, help="of an epoch, which is a round")] = 20,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    workers: Annotated[int, typer.Option(min=0, help="processes that load clips; 0: this one")] = 0,
+    set_values: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any setting; repeatable")] = None,
+    cache: Annotated[Path | None, typer.Option(help="keeps clips and decoded frames; default: a temporary directory")] = None,
+    prepare: Annotated[bool, typer.Option("--prepare", help="fill --cache and stop")] = False,
+) -> None:
+    """Compare the pretraining stages with their bare networks."""
+    chosen = stages or list(STAGES)
+    if unknown := sorted(set(chosen) - set(STAGES)):
+        raise typer.BadParameter(f"--stage {unknown[0]}: valid stages: {', '.join(STAGES)}")
+    if prepare and cache is None:
+        raise typer.BadParameter("--prepare fills a cache: say where with --cache DIR")
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu and not torch.cuda.is_available() and not prepare:
+        raise typer.BadParameter("--device cuda: torch sees no GPU here")
+    changes = ONLY_TRAINING | dict(map(parse_assignment, set_values or []))
+    vary = on_gpu if vary_compute is None else vary_compute
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="auxgraph-") as scratch:
+        runtime = Runtime(
+            Path(scratch) / "store", (cache or Path(scratch) / "cache").absolute(), device=device, workers=workers
+        )
+        for preset_name in presets or (["paper"] if on_gpu else ["demo", "small"]):
+            settings = configure(preset_name, changes)
+            videos = open_data(settings.data, runtime)["pretraining"]
+            runtime.open_cache().fill(videos.train, (settings.video.height, settings.video.width))
+            for stage, (name, compute) in itertools.product(() if prepare else chosen, _computes(vary, on_gpu).items()):
+                title = " ".join(filter(None, [preset_name, stage, name]))
+                figures += _figures(title, with_values(settings, compute), stage, runtime, batches, rounds)
+    if not prepare:
+        gpu = torch.cuda.get_device_name() if on_gpu else None
+        title = f"pretraining, {device}, {rounds} rounds of {batches} batches"
+        show("pretraining_throughput", title, figures, torch=torch.__version__, gpu=gpu, workers=workers)
+
+
+def _computes(vary: bool, on_gpu: bool) -> dict[str, dict[str, Any]]:
+    """Settings of arithmetic to measure, by name."""
+    if not vary:
+        return {"": {}}
+    layouts = {"": False, "channels-last": True} if on_gpu else {"": False}
+    precisions, compiles = {"float32": "float32", "bfloat16": "bfloat16"}, {"": False, "compiled": True}
+    return {
+        " ".join(filter(None, names)): {
+            "compute.precision": precisions[names[0]],
+            "compute.channels_last": layouts[names[1]],
+            "compute.compile": compiles[names[2]],
+        }
+        for names in itertools.product(precisions, layouts, compiles)
+    }
+
+
+def _figures(
+    title: str, settings: ExperimentSettings, stage: str, runtime: Runtime, batches: int, rounds: int
+) -> Iterator[Figure]:
+    torch.compiler.reset()  # else the networks compiled before count against the limit of recompilations
+    training = _training(settings, stage, runtime, batches)
+    seconds = training.measure(rounds)
+    target = TARGET if training.work.device.type == "cpu" else None
+    for side, values in seconds.items():
+        rate = training.count / statistics.median(values)
+        ratio = median_ratio(seconds["bare"], values)
+        yield Figure(f"{title}: {side}", rate, "clips/s", ratio, at_least=target if side == "stage" else None)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a pretraining stage (`module`) hands to `train`."""
+
+    module: Any
+    work: Work
+    network: nn.Module
+    loader: ClipLoader
+    optimisation: Optimisation
+    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+
+    @functools.cached_property
+    def batch(self) -> Batch:
+        """A batch of the loader, on the device."""
+        return {name: value.to(self.work.device) for name, value in next(self.loader.epoch(0)).items()}
+
+    @functools.cached_property
+    def clips(self) -> Tensor:
+        """The clips of that batch as the network takes them: (B, V, 3, K, H, W)."""
+        return network_clips(self.batch, self.work.settings.video, self.work.device)
+
+    @property
+    def count(self) -> int:
+        """Clips of an epoch."""
+        return len(self.loader.loader) * self.clips.shape[0] * self.clips.shape[1]
+
+    def measure(self, rounds: int) -> dict[str, list[float]]:
+        """Seconds of an epoch of each side, one per round."""
+        sides = {name: timed(getattr(self, name)) for name in ("bare", "stage", "input")}
+        alternate(sides, WARM_UP)
+        return alternate(sides, rounds)
+
+    def bare(self) -> None:
+        self.network.train()
+        with mock.patch.object(self.module, "network_clips", lambda *arguments: self.clips):
+            for _ in range(len(self.loader.loader)):
+                self.network.zero_grad(set_to_none=True)
+                with self.work.autocast():
+                    loss, _ = self.step(self.batch)
+                loss.backward()  # type: ignore[no-untyped-call]
+        self._wait()
+
+    def stage(self) -> None:
+        self.work.workplace.discard_state()
+        train(self.work, self.network, self.loader, self.optimisation, self.step)
+        self._wait()
+
+    def input(self) -> None:
+        for batch in self.loader.epoch(0):
+            network_clips(batch, self.work.settings.video, self.work.device)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.work.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+class _Started(Exception):
+    """The stage has begun to train."""
+
+
+def _training(settings: ExperimentSettings, stage: str, runtime: Runtime, batches: int) -> Training:
+    """Run the stage up to the point where it would begin to train: one epoch of so many batches.
+
+    auxSKD's views are those of `pretext.task`.
+    """
+    kind, module = ("auxskd", auxskd) if stage == "auxskd" else ("pretext", pretext)
+    changes: dict[str, Any] = {} if stage == "auxskd" else {"pretext.task": stage}
+    videos = open_data(settings.data, runtime)["pretraining"]
+    samples = batches * getattr(settings, kind).batch_size
+    per_video = -(-samples // len(videos.train))
+    videos = replace(videos, train=videos.train[: -(-samples // per_video)])
+    changes |= {f"{kind}.epochs": 1, f"{kind}.checkpoints": 1, f"{kind}.checkpoint": None, f"{kind}.clips_per_video": per_video}
+    work = Work(
+        kind,
+        with_values(settings, changes),
+        0,
+        videos,
+        {},
+        Workplace(runtime.open_store(), kind, "benchmark"),
+        runtime.open_cache(),
+        runtime.torch_device(),
+        runtime.workers,
+        lambda line: None,
+    )
+    with _noting_what_is_trained(module) as noted:
+        module.run(work)
+    return Training(module, *noted)
+
+
+@contextmanager
+def _noting_what_is_trained(module: Any) -> Iterator[Sequence[Any]]:
+    """Inside, the stage ends where it would begin to train; the first arguments of `train` are noted."""
+    noted: list[Any] = []
+
+    def begin(
+        work: Work, network: nn.Module, loader: ClipLoader, optimisation: Optimisation, step: Any, **options: Any
+    ) -> None:
+        noted.extend((work, network, loader, optimisation, step))
+        raise _Started
+
+    with mock.patch.object(module, "train", begin):
+        try:
+            yield noted
+        except _Started:
+            pass
+
+
+if __name__ == "__main__":
+    typer.run(main)
