@@ -25,9 +25,8 @@ from harness.progress import Progress
 from harness.tracking import Tracker
 from search_spaces.space import find_space
 from trainables.pipeline import Experiment, resolve
-from trainables.presets import preset
 from trainables.runtime import Runtime, open_data
-from trainables.settings import validated, with_values
+from trainables.settings import validated
 from trainables.store import Workplace
 
 AT_ONCE = 2
@@ -42,6 +41,7 @@ FEW_CLIPS = {
     "data.embedded.test": 1,
     "data.embedded.height": 16,
     "data.embedded.width": 16,
+    "evaluation.measures": ("finetune",),
 }
 
 
@@ -49,7 +49,7 @@ def no_op_trial(config: dict[str, Any]) -> None:
     """What `run_trial` does around an experiment, without the experiment: its last stage is claimed and left empty."""
     experiment = Experiment(validated(config["settings"]), config["seed"])
     runtime = Runtime.from_config(config["runtime"])
-    target = resolve(experiment, open_data(experiment.settings.data, runtime))
+    target = resolve(experiment, open_data(experiment.settings.data, runtime))[-1]
     with runtime.open_store().claim(target.kind, target.key) as workplace:
         assert isinstance(workplace, Workplace), "every trial of the sweep is another experiment"
         for epoch in range(1, EPOCHS + 1):
@@ -80,12 +80,11 @@ class NotingCallback(tune.Callback):
 
 def auxgraph_times(trials: int, directory: Path) -> list[float]:
     """A sweep of space `temperatures`, with TPE after the paper's rows. Ray's end counts, as it is part of `run_trials`."""
-    settings = with_values(preset("demo"), FEW_CLIPS)
     runtime = Runtime(store=directory / "store", cache=directory / "cache", device="cpu")
     space = find_space("temperatures")
-    data = open_data(settings.data, runtime)
+    values = {**space.base, **FEW_CLIPS}
     command = "python benchmarks/trial_overhead.py"
-    sweep = Sweep("no-op", directory / "no-op", space, "demo", settings, "tpe", trials, 1, runtime, data, command)
+    sweep = Sweep("no-op", directory / "no-op", space, "demo", values, "tpe", trials, 1, runtime, command)
     notes: list[str] = []
     begin = time.perf_counter()
     sweep.settle_identity()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trainables.pipeline import Result
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 
@@ -34,9 +36,11 @@ TINY: dict[str, Any] = {
     "pretext.batch_size": 5,
     "pretext.clips_per_video": 1,
     "pretext.validation_clips": 1,
+    "pretext.checkpoints": 1,
     "finetune.epochs": 2,
     "finetune.batch_size": 5,
     "finetune.dropout": 0.2,
+    "frozen.clips": 2,
     "evaluation.clips": 2,
 }
 
@@ -66,3 +70,19 @@ def runtime(tmp_path: Path, clips: Path) -> Callable[..., Runtime]:
         return Runtime(**{"store": tmp_path / store, "cache": clips, "device": "cpu", **changes})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path, Result], dict[str, bytes]]:
+    """Gives every file that the stages of an experiment left in a store, as `<stage>/<file>`; of their times nothing."""
+
+    def read(store: Path, result: Result) -> dict[str, bytes]:
+        found = {}
+        for name, key in result.stages.items():
+            for path in sorted((store / name.partition("/")[0] / key).iterdir()):
+                found[f"{name}/{path.name}"] = path.read_bytes()
+                if path.name == "done.json":
+                    found[f"{name}/{path.name}"] = json.dumps(json.loads(path.read_bytes())["metrics"]).encode()
+        return found
+
+    return read

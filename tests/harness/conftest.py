@@ -10,28 +10,25 @@ import pytest
 
 from harness.planner import Sweep
 from search_spaces.space import find_space
-from trainables.runtime import Runtime, open_data
-from trainables.settings import ExperimentSettings, with_values
+from trainables.runtime import Runtime
 
 
 @pytest.fixture
-def make_sweep(tiny: ExperimentSettings, runtime: Callable[..., Runtime], tmp_path: Path) -> Callable[..., Sweep]:
+def make_sweep(tiny_values: dict[str, Any], runtime: Callable[..., Runtime], tmp_path: Path) -> Callable[..., Sweep]:
     """A sweep of space `temperatures` with two trials; `values` change its settings, anything else its fields."""
 
     def make(values: dict[str, Any] | None = None, **changes: Any) -> Sweep:
-        settings = with_values(tiny, values or {})
-        place = runtime()
+        space = changes.get("space", find_space("temperatures"))
         fields: dict[str, Any] = {
             "name": "tiny",
             "directory": tmp_path / "tiny",
-            "space": find_space("temperatures"),
+            "space": space,
             "preset": "demo",
-            "settings": settings,
+            "values": {**space.base, **tiny_values, **(values or {})},
             "search": "tpe",
             "trials": 2,
             "seeds": 1,
-            "runtime": place,
-            "data": open_data(settings.data, place),
+            "runtime": runtime(),
             "command": "python harness/sweep.py",
         }
         return Sweep(**(fields | changes))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.executor import Bookkeeper
 from harness.ledger import Ledger, Record
-from harness.planner import Sweep
+from harness.planner import Sweep, make_plan
 from harness.searcher import Configuration, StudySearcher
 from search_spaces.space import Row, find_space
 from trainables.pipeline import run_experiment
+from trainables.runtime import Runtime
 from trainables.store import Workplace
 
 MakeSweep = Callable[..., Sweep]
@@ -48,13 +51,16 @@ def configuration(sweep: Sweep, index: int = 0) -> Configuration:
 def fill_store(sweep: Sweep, index: int = 0, *, top1: float | None = None, **metrics: float) -> None:
     """Artifacts of all stages of a configuration's seeds, as if they had been trained."""
     for job in sweep.jobs(configuration(sweep, index)):
-        for stage in job.target.upstream():
-            values = {f"{stage.kind}/loss": 1.0}
-            if stage.kind == "evaluate":
+        for stage in job.stages:
+            values, history = {}, []
+            if stage.kind in ("auxskd", "pretext", "finetune"):
+                values = {f"{stage.kind}/loss": 1.0}
+                history = [{"epoch": epoch, f"{stage.kind}/loss": loss} for epoch, loss in ((1, 3.0), (2, 1.0))]
+            elif stage.kind == "evaluate":
                 values = {"validation/top1": 0.5 if top1 is None else top1, "test/top1": 0.4, **metrics}
-            Workplace(sweep.runtime.open_store(), stage.kind, stage.key).publish(
-                settings={}, metrics=values, seconds=1.0, history=[]
-            )
+            store = sweep.runtime.open_store()
+            if store.find(stage.kind, stage.key) is None:
+                Workplace(store, stage.kind, stage.key).publish(settings={}, metrics=values, seconds=1.0, history=history)
 
 
 COMPLETE = {"outcome": "complete", "seconds/auxskd": [1.5, 0.0], "seconds/pretext": [0.0, 2.5]}
@@ -73,10 +79,14 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
     assert books.settled(3) == (False, None)
     books.ended(configs[1], COMPLETE)
     (record,) = Ledger(sweep.directory).records()
-    assert (record.index, record.row, record.seed, record.outcome, record.reason) == (3, "0.07/0.07", 1, "complete", None)
+    assert (record.index, record.row, record.seed, record.outcome, record.reason) == (3, "0.07 / 0.07", 1, "complete", None)
     assert record.parameters == {"auxskd.teacher_temperature": 0.07, "auxskd.student_temperature": 0.07}
     assert record.settings["auxskd.teacher_temperature"] == 0.07
-    assert set(record.stages) == {"auxskd", "pretext", "finetune", "evaluate"}
+    assert set(record.stages) == {"auxskd", "pretext", "finetune", "evaluate", "features", "linear_probe", "retrieval"}
+    assert record.history == {f"{kind}/loss": [3.0, 1.0] for kind in ("auxskd", "pretext", "finetune")}
+    assert record.departures["auxskd.teacher_temperature"] == 0.07
+    assert record.departures["pretext.epochs"] == 2
+    assert not {"recipe", "vspp.segments", "pretext.learning_rate"} & record.departures.keys(), "those are the preset's"
     assert record.metrics == {
         "auxskd/loss": 1.0,
         "pretext/loss": 1.0,
@@ -92,10 +102,65 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
         (configs[1]["trial"], 2 + 2 + 1, {"finetune/loss": 2.0}),
     ]
     assert [arguments[:2] for arguments in tracker.of("finish")] == [(configs[1]["trial"], "complete")]
-    assert progress.of("trial_ended") == [(record, 0.5)]
+    ((shown, objective),) = progress.of("trial_ended")
+    assert (json.loads(shown.model_dump_json()), objective) == (json.loads(record.model_dump_json()), 0.5)
     assert books.settled(3) == (False, None), "the other seed has not ended"
     books.ended(configs[0], COMPLETE)
     assert books.settled(3) == (True, 0.5)
+
+
+def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep, runtime: Callable[..., Runtime]) -> None:
+    """The epochs of all stages are counted through, so that W&B's steps only grow."""
+    place = runtime(stand_ins=(("hmdb51", "embedded"), ("ucf101", "embedded")))
+    sweep = make_sweep({"data.downstream": "ucf101+hmdb51"}, runtime=place)
+    books, tracker, progress = bookkeeper(sweep)
+    (config,) = books.jobs(configuration(sweep))
+    fill_store(sweep)
+    books.started(config["trial"])
+    for dataset in ("ucf101", "hmdb51"):
+        books.epoch(config["trial"], {"stage": f"finetune/{dataset}", "epoch": 1, "epochs": 2, f"finetune/loss/{dataset}": 2.0})
+    (stage,) = (s for s in sweep.jobs(configuration(sweep))[0].stages if s.name == "evaluate/hmdb51")
+    shutil.rmtree(place.store / "evaluate" / stage.key)
+    Workplace(place.open_store(), "evaluate", stage.key).publish(
+        settings={}, metrics={"validation/top1": 0.9, "test/top1": 0.2}, seconds=1.0, history=[]
+    )
+    books.ended(config, COMPLETE)
+    (record,) = Ledger(sweep.directory).records()
+    assert record.metrics["test/top1/ucf101"] == 0.4
+    assert record.metrics["test/top1/hmdb51"] == 0.2
+    assert record.metrics["test/top1"] == pytest.approx(0.3)
+    assert record.history["finetune/loss/hmdb51"] == [3.0, 1.0]
+    assert "finetune/loss" not in record.history
+    assert record.data.keys() == {"pretraining", "downstream/ucf101", "downstream/hmdb51"}
+    assert [record.data[role]["dataset"] for role in record.data] == ["embedded"] * 3
+    assert [arguments[1] for arguments in tracker.of("log")] == [2 + 2 + 1, 2 + 2 + 2 + 1]
+    ((shown, objective),) = progress.of("trial_ended")
+    assert (shown.trial, objective) == (record.trial, pytest.approx(0.7))
+
+
+def test_a_table_does_not_run_what_another_sweep_has_completed(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    """Exactly the missing cells: a complete trial of another sweep is shown, not run, and not written down again; other seeds
+    and rows are run."""
+    other = make_sweep(name="other", directory=tmp_path / "other")
+    books, _, _ = bookkeeper(other)
+    fill_store(other)
+    (config,) = books.jobs(configuration(other))
+    books.ended(config, COMPLETE)
+    elsewhere = {record.trial: record for record in Ledger(other.directory).records()}
+
+    sweep = make_sweep(seeds=2, elsewhere=elsewhere)
+    books, tracker, progress = bookkeeper(sweep)
+    (missing,) = books.jobs(configuration(sweep))
+    assert (missing["index"], missing["seed"]) == (0, 1)
+    assert [arguments[0] for arguments in progress.of("trial_ended")] == list(elsewhere.values())
+    assert [config["seed"] for config in books.jobs(configuration(sweep, 1))] == [0, 1]
+    assert books.settled(0) == (False, None)
+    fill_store(sweep)
+    books.ended(missing, COMPLETE)
+    assert books.settled(0) == (True, 0.5), "the mean over both seeds"
+    assert {record.seed for record in Ledger(sweep.directory).records()} == {1}
+    assert tracker.of("start") == []
+    assert make_plan(sweep, Ledger(sweep.directory), 1).trials_complete == 2
 
 
 def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSweep) -> None:
@@ -103,7 +168,8 @@ def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSw
     books, _, _ = bookkeeper(sweep)
     configs = books.jobs(configuration(sweep))
     for config, top1 in zip(configs, (0.2, 0.6), strict=False):
-        stage = sweep.jobs(configuration(sweep))[config["seed"]].target
+        stages = sweep.jobs(configuration(sweep))[config["seed"]].stages
+        stage = next(stage for stage in stages if stage.kind == "evaluate")
         Workplace(sweep.runtime.open_store(), "evaluate", stage.key).publish(
             settings={}, metrics={"validation/top1": top1, "test/top1": 0.9}, seconds=1.0, history=[]
         )
@@ -162,29 +228,71 @@ def test_a_complete_sweep_writes_nothing_again(make_sweep: MakeSweep) -> None:
         books.ended(config, COMPLETE)
     before = (sweep.directory / "ledger.jsonl").read_bytes()
     again, tracker, progress = bookkeeper(sweep)
-    searcher = StudySearcher(sweep.proposals(again.ledger), again.jobs, again.settled, again.ended)
+    searcher = StudySearcher(sweep.proposals(again.ledger), again.jobs, again.settled, again.ended, again.choose)
     assert searcher.suggest("x") == searcher.FINISHED
     assert (sweep.directory / "ledger.jsonl").read_bytes() == before
     assert tracker.calls == []
     assert len(progress.of("trial_ended")) == 2
 
 
-def test_two_configurations_that_are_one_experiment(make_sweep: MakeSweep) -> None:
-    """Without auxSKD its temperatures do not matter: all rows are the same experiment, and none may be lost or crash."""
-    sweep = make_sweep({"recipe": "pretext"}, trials=3)
+def run_out(sweep: Sweep) -> tuple[Bookkeeper, int]:
+    """Hands out all trials and then ends them; gives how many there were."""
     books, _, _ = bookkeeper(sweep)
-    searcher = StudySearcher(sweep.proposals(books.ledger), books.jobs, books.settled, books.ended)
-    fill_store(sweep)
+    searcher = StudySearcher(sweep.proposals(books.ledger), books.jobs, books.settled, books.ended, books.choose)
+    for index in range(sweep.trials):
+        fill_store(sweep, index)
     for number in itertools.count():
-        config = searcher.suggest(str(number))
-        if config == searcher.FINISHED:
+        if searcher.suggest(str(number)) == searcher.FINISHED:
             break
-        assert number < 3
+        assert number < sweep.trials
     for ended in range(number):
         searcher.on_trial_complete(str(ended), COMPLETE)
+    return books, number
+
+
+def test_two_configurations_that_are_one_experiment(make_sweep: MakeSweep) -> None:
+    """1 and 1.0 are one temperature: none of the two rows may be lost or crash."""
+    temperature = "auxskd.teacher_temperature"
+    rows = tuple(Row(str(value), {temperature: value}) for value in (1, 1.0, 2))
+    sweep = make_sweep(space=replace(find_space("temperatures"), rows=rows), trials=3)
+    books, number = run_out(sweep)
+    assert number == 2
     records: list[Record] = Ledger(sweep.directory).records()
-    assert {record.trial for record in records} == {job.trial for job in sweep.jobs(configuration(sweep, 2))}
+    assert [record.settings[temperature] for record in records] == [1.0, 2.0]
     assert all(books.settled(index) == (True, 0.5) for index in range(3))
+
+
+def test_configurations_that_differ_in_nothing_that_runs_share_every_stage(make_sweep: MakeSweep) -> None:
+    """Without auxSKD its temperatures do not matter: three trials, each with its own settings, and the stages of one."""
+    sweep = make_sweep({"recipe": "pretext"}, trials=3)
+    _, number = run_out(sweep)
+    records = Ledger(sweep.directory).records()
+    assert number == len(records) == len({record.trial for record in records}) == 3
+    assert len({json.dumps(record.stages) for record in records}) == 1
+
+
+def test_a_trial_waits_in_the_queue_while_another_computes_its_stages(make_sweep: MakeSweep) -> None:
+    """Two dropouts share their pretraining: with the first one running, the second dropout of that seed is passed over for the
+    other seed, and goes on once the pretraining is in the store, although the first trial still finetunes."""
+    rows = tuple(Row(str(value), {"finetune.dropout": value}) for value in (0.0, 0.5))
+    sweep = make_sweep(space=replace(find_space("temperatures"), rows=rows), seeds=2)
+    books, _, _ = bookkeeper(sweep)
+    first, other_seed, second, last = (config for index in (0, 1) for config in books.jobs(configuration(sweep, index)))
+    assert [(config["index"], config["seed"]) for config in (first, other_seed, second, last)] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
+    assert books.choose([first, other_seed, second, last], []) == first
+    assert books.choose([second, other_seed, last], [first]) == other_seed
+    assert books.choose([second, last], [first, other_seed]) is None
+    store = sweep.runtime.open_store()
+    for stage in sweep.jobs(configuration(sweep))[0].stages:
+        if stage.kind not in ("finetune", "evaluate"):
+            Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, seconds=1.0, history=[])
+    assert books.choose([last, second], [first, other_seed]) == second
+    assert books.choose([], [first]) is None
 
 
 def test_a_stage_found_half_way_is_recorded_with_a_failure(make_sweep: MakeSweep) -> None:

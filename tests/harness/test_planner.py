@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from harness.ledger import Ledger
 from harness.planner import Plan, Sweep, SweepError, make_plan
+from search_spaces.paper_tables import table_space
 from search_spaces.space import Row, find_space
 from trainables.pipeline import run_experiment
+from trainables.runtime import Runtime
 
 MakeSweep = Callable[..., Sweep]
 DROPOUTS = replace(
@@ -34,26 +37,64 @@ def counts(found: Plan) -> tuple[int, int, int, int]:
 
 @pytest.mark.parametrize(("trials", "seeds"), [(1, 1), (7, 1), (3, 2), (10, 1)])
 def test_temperatures_share_nothing(make_sweep: MakeSweep, trials: int, seeds: int) -> None:
-    """auxSKD differs in every configuration and comes first: four stages per trial."""
+    """auxSKD differs in every configuration and comes first: seven stages per trial."""
     n = trials * seeds
-    assert counts(plan(make_sweep(trials=trials, seeds=seeds))) == (n, 4 * n, 4 * n, 0)
+    assert counts(plan(make_sweep(trials=trials, seeds=seeds))) == (n, 7 * n, 7 * n, 0)
 
 
 def test_dropouts_share_their_pretraining(make_sweep: MakeSweep) -> None:
-    """Per seed: one auxSKD, one pretext, and per dropout one finetuning and one evaluation."""
-    assert counts(plan(make_sweep(space=DROPOUTS, trials=3))) == (3, 12, 2 + 3 * 2, 0)
-    assert counts(plan(make_sweep(space=DROPOUTS, trials=3, seeds=2))) == (6, 24, 2 * (2 + 3 * 2), 0)
-    assert counts(plan(make_sweep(space=DROPOUTS, trials=99, search="grid"))) == (4, 16, 2 + 4 * 2, 0)
-    assert counts(plan(make_sweep({"recipe": "scratch"}, space=DROPOUTS, trials=3))) == (3, 6, 6, 0)
+    """Per seed: one auxSKD, one pretext, three stages of the frozen backbone; per dropout one finetuning and one evaluation."""
+    assert counts(plan(make_sweep(space=DROPOUTS, trials=3))) == (3, 21, 5 + 3 * 2, 0)
+    assert counts(plan(make_sweep(space=DROPOUTS, trials=3, seeds=2))) == (6, 42, 2 * (5 + 3 * 2), 0)
+    assert counts(plan(make_sweep(space=DROPOUTS, trials=99, search="grid"))) == (4, 28, 5 + 4 * 2, 0)
+    assert counts(plan(make_sweep({"recipe": "scratch"}, space=DROPOUTS, trials=3))) == (3, 15, 3 + 3 * 2, 0)
+    finetuned = {"evaluation.measures": ("finetune",)}
+    assert counts(plan(make_sweep(finetuned, space=DROPOUTS, trials=3))) == (3, 12, 2 + 3 * 2, 0)
+
+
+def kinds(sweep: Sweep) -> dict[str, int]:
+    """How many different stages of each kind all jobs of a sweep need."""
+    proposals = sweep.proposals(Ledger(sweep.directory))
+    keys: dict[str, str] = {}
+    for _ in range(sweep.trials):
+        for job in sweep.jobs(proposals.next()):
+            keys |= {stage.key: stage.kind for stage in job.stages}
+    return dict(Counter(keys.values()))
+
+
+def test_eight_points_of_figure_4_need_two_pretrainings_per_seed(make_sweep: MakeSweep) -> None:
+    """With and without auxSKD; four checkpoints of each, which are what is finetuned."""
+    values = {"pretext.epochs": 4, "pretext.checkpoints": 4, "data.pretraining": "embedded", "data.downstream": "embedded"}
+    for space in (find_space("epochs"), table_space("auxskd/figure4-left", "demo")):
+        sweep = make_sweep(values, space=space, trials=8, seeds=2)
+        assert kinds(sweep) == {
+            "auxskd": 2,
+            "pretext": 2 * 2,
+            **dict.fromkeys(("finetune", "evaluate", "features", "linear_probe", "retrieval"), 2 * 8),
+        }
+        naive = 4 * (1 + 5) + 4 * (2 + 5)
+        assert counts(plan(sweep)) == (16, 2 * naive, 2 * (1 + 2 + 8 * 5), 0)
+
+
+def test_each_pretraining_of_table_2_feeds_two_finetunings(make_sweep: MakeSweep, runtime: Callable[..., Runtime]) -> None:
+    """Eight rows, of which four begin with auxSKD; both downstream sets from one pretraining. As a space, whose trials finetune
+    on both sets, and as a table, whose trials are single cells."""
+    stand_ins = tuple((name, "embedded") for name in ("hmdb51", "kinetics100", "kinetics400", "ucf101"))
+    expected = {"auxskd": 4, "pretext": 8}
+    expected |= dict.fromkeys(("finetune", "evaluate", "features", "linear_probe", "retrieval"), 16)
+    for space, trials in ((find_space("auxskd"), 8), (table_space("auxskd/table2", "demo"), 16)):
+        sweep = make_sweep(space=space, trials=trials, runtime=runtime(stand_ins=stand_ins))
+        assert kinds(sweep) == expected
+        assert counts(plan(sweep))[2] == 4 + 8 + 5 * 16
 
 
 def test_what_the_store_holds_is_done(make_sweep: MakeSweep) -> None:
-    """After one of three dropouts: its four stages are there, the others need finetuning and evaluation."""
+    """After one of three dropouts: its seven stages are there, the others need finetuning and evaluation."""
     sweep = make_sweep(space=DROPOUTS, trials=3)
     job = sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())[0]
     run_experiment(job.experiment, sweep.runtime, lambda line: None)
     found = plan(sweep)
-    assert counts(found) == (3, 12, 4, 4)
+    assert counts(found) == (3, 21, 4, 7)
     assert found.trials_complete == 0, "the ledger decides on that"
     assert 0 < found.hours_low < found.hours_expected < 0.1
 
@@ -87,7 +128,8 @@ def test_a_sweep_may_grow(make_sweep: MakeSweep) -> None:
         ({}, {"preset": "small"}, "preset: demo then, small now"),
         ({}, {"search": "random"}, "search: tpe then, random now"),
         ({}, {"space": DROPOUTS}, "space: temperatures then, dropouts now"),
-        ({"data.embedded.test": 2}, {}, "data.downstream: [0-9a-f]{16} then"),
+        ({"data.embedded.test": 2}, {}, r"data\.embedded: [0-9a-f]{16} then"),
+        ({"protocol": "published"}, {}, "settings.protocol: like_for_like then, published now"),
     ],
 )
 def test_a_name_is_not_reused_for_another_sweep(

@@ -190,6 +190,19 @@ def test_the_view_fits_the_terminal(clock: Clock, width: int, height: int, at_on
         assert ("more" in text) == (at_once == 12 and height < 30)
 
 
+def test_a_stage_of_one_of_several_data_sets_shows_its_own_loss_and_accuracy(clock: Clock) -> None:
+    console = terminal(160, 30)
+    shown = Progress("sweep", 2, "validation/top1", "here", console)
+    start(shown, 0)
+    metrics = {"finetune/loss/hmdb51": 1.25, "finetune/accuracy/hmdb51": 0.75, "finetune/val_top1/hmdb51": 0.375}
+    shown.epoch("trial0000", {"stage": "finetune/hmdb51", "epoch": 2, "epochs": 5, **metrics})
+    (line,) = (line for line in view(shown, console) if "finetune/hmdb51" in line)
+    assert "2/5" in line
+    assert "1.25" in line
+    assert "37.5%" in line
+    assert "75.0%" not in line, "on validation clips where there are any"
+
+
 def test_brackets_are_shown_as_they_are(clock: Clock) -> None:
     console = terminal(100, 30)
     shown = Progress("[red]sweep", 2, "validation/top1", "[bold]here", console)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LONGER = {"auxskd.epochs": 4, "pretext.epochs": 6, "finetune.epochs": 6}
+TEMPERATURES = ("--space", "temperatures")
+LONGER = {"auxskd.epochs": 4, "pretext.epochs": 6, "finetune.epochs": 6, "evaluation.measures": "[finetune, retrieval]"}
 
 
 @dataclass
@@ -35,11 +36,11 @@ class Runner:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
-    def start(self, runs: Path, *options: str) -> subprocess.Popen[str]:
+    def start(self, runs: Path, *options: str, what: Sequence[str] = TEMPERATURES) -> subprocess.Popen[str]:
         runs.mkdir(parents=True, exist_ok=True)
         if not (runs / "cache").exists():
             (runs / "cache").symlink_to(self.clips)
-        command = [sys.executable, "harness/sweep.py", "--space", "temperatures", "--name", "tiny", "--runs-dir", str(runs)]
+        command = [sys.executable, "harness/sweep.py", *what, "--name", "tiny", "--runs-dir", str(runs)]
         command += [part for name, value in self.values.items() for part in ("--set", f"{name}={value}")]
         if "--wandb" not in options:
             command += ["--wandb", "disabled"]
@@ -57,8 +58,8 @@ class Runner:
         self.started.append(process)
         return process
 
-    def run(self, runs: Path, *options: str) -> tuple[int, str]:
-        process = self.start(runs, *options)
+    def run(self, runs: Path, *options: str, what: Sequence[str] = TEMPERATURES) -> tuple[int, str]:
+        process = self.start(runs, *options, what=what)
         output, _ = process.communicate(timeout=180)
         return process.returncode, output
 
@@ -138,7 +139,7 @@ def reference(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_sweep_leaves_what_it_promises(reference: Path) -> None:
     found = records(reference)
-    assert sorted(record["row"] for record in found) == ["0.01/0.01", "0.02/0.02"]
+    assert sorted(record["row"] for record in found) == ["0.01 / 0.01", "0.02 / 0.02"]
     for record in found:
         assert record["outcome"] == "complete"
         assert list(record["stages"].values()) == [
@@ -272,3 +273,60 @@ def test_ctrl_c_and_again(runner: Runner, reference: Path, tmp_path: Path) -> No
     code, output = runner.run(runs, "--trials", "2")
     assert code == 0, output
     assert final(runs) == final(reference)
+
+
+FIGURE = ("--table", "auxskd/figure4-left")
+FIGURE_VALUES = {
+    "auxskd.epochs": 1,
+    "pretext.epochs": 4,
+    "pretext.checkpoints": 4,
+    "finetune.epochs": 1,
+    "evaluation.measures": "[finetune]",
+}
+
+
+def test_figure_4_from_an_empty_store(runner: Runner, tmp_path: Path) -> None:
+    """Eight cells from two pretrainings, the table that is printed, and both figures; the same command again runs nothing, and
+    under another name neither, as all cells are complete in another sweep."""
+    runs = tmp_path / "runs"
+    options = [part for name, value in FIGURE_VALUES.items() for part in ("--set", f"{name}={value}")]
+    code, output = runner.run(runs, *options, what=FIGURE)
+    assert code == 0, output
+    stored = {path: path.stat().st_mtime_ns for path in (runs / "store").glob("*/*/done.json")}
+    kinds = [path.parent.parent.name for path in stored]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"auxskd": 1, "pretext": 2, "finetune": 8, "evaluate": 8}
+    found = records(runs)
+    assert len(found) == 8
+    for record in found:
+        assert record["outcome"] == "complete"
+        assert record["data"]["pretraining"]["dataset"] == "embedded"
+        assert record["settings"]["data.pretraining"] == "kinetics100"
+        assert len(record["history"]["pretext/val_speed_loss"]) == len(record["history"]["pretext/speed_loss"]) == 4
+        assert record["departures"]["auxskd.epochs"] == 1
+    assert "embedded clips in place of kinetics100" in output
+    printed = [[cell.strip() for cell in line.strip("|").split("|")] for line in output.splitlines() if line.startswith("|")]
+    cells = [
+        [str(10 * number), aux_skd, "-", f"{100 * record['metrics']['test/top1']:.1f} (n=1)"]
+        for number in (1, 2, 3, 4)
+        for aux_skd, recipe in (("no", "pretext"), ("yes", "auxskd_pretext"))
+        for record in found
+        if record["parameters"] == {"pretext.checkpoint": number, "recipe": recipe}
+    ]
+    assert len(cells) == 8
+    assert [cell for cell in cells if cell not in printed] == [], output
+
+    ledger = (runs / "tiny" / "ledger.jsonl").read_bytes()
+    for name in ((), ("--name", "again")):
+        code, output = runner.run(runs, *options, *name, what=FIGURE)
+        assert code == 0, output
+        assert {path: path.stat().st_mtime_ns for path in (runs / "store").glob("*/*/done.json")} == stored
+        assert (runs / "tiny" / "ledger.jsonl").read_bytes() == ledger
+        assert not (runs / "again" / "ledger.jsonl").exists()
+
+    drawn = tmp_path / "figures"
+    command = [sys.executable, "reports/figures.py", "--runs-dir", str(runs), "--format", "svg", "--out", str(drawn)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in drawn.iterdir()} == {"auxskd_figure4-left.svg", "auxskd_figure4-right.svg"}
+    for path in drawn.iterdir():
+        assert "no trials" not in path.read_text(encoding="utf-8").lower()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import optuna
 import pytest
 
 from search_spaces.space import Row, Space, SpaceError, check_space, find_space, space_names
-from trainables.settings import PRESETS, SettingsError, flat, preset, with_values
+from trainables.presets import PRESETS, configure
+from trainables.settings import SettingsError, flat
 
 T, S = "auxskd.teacher_temperature", "auxskd.student_temperature"
 
@@ -21,15 +24,35 @@ def test_spaces_that_come_with_the_project(name: str, size: str) -> None:
     space = find_space(name)
     assert space.name == name
     assert space.summary
-    check_space(space, preset(size))
+    check_space(space, size)
 
 
 @pytest.mark.parametrize("name", space_names())
-def test_suggestions_are_valid_settings(name: str) -> None:
+def test_most_suggestions_are_valid_settings(name: str) -> None:
+    """All but those of `segments` that have nothing to learn, which a search draws again: both weights 0, or what is left of
+    the sub-tasks has one class."""
     space = find_space(name)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(20):
-        with_values(with_values(preset("demo"), space.base), space.suggest(study.ask()))  # type: ignore[arg-type]
+    valid = 0
+    for _ in range(40):
+        parameters = {**space.base, **space.suggest(study.ask())}  # type: ignore[arg-type]
+        try:
+            configure("demo", parameters)
+            valid += 1
+        except SettingsError as error:
+            assert name == "segments", error
+            assert "nothing to learn" in str(error)
+    assert valid == 40 if name != "segments" else valid > 20
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_a_grid_holds_each_point_once_and_every_row_that_it_can(name: str) -> None:
+    """Rows are run before the grid, and what is in both once."""
+    space = find_space(name)
+    points = [json.dumps(point, sort_keys=True) for point in space.grid()]
+    assert len(points) == len(set(points)) > 0
+    names = {tuple(sorted(point)) for point in space.grid()}
+    assert names == {tuple(sorted(row.parameters)) for row in space.rows}, "the same settings vary"
 
 
 def test_temperatures_are_the_paper_s_seven_rows_in_its_order() -> None:
@@ -48,7 +71,7 @@ def test_temperatures_are_the_paper_s_seven_rows_in_its_order() -> None:
     points = {(point[T], point[S]) for point in space.grid()}
     assert len(points) == len(space.grid()) == 25
     assert {(row.parameters[T], row.parameters[S]) for row in space.rows} <= points
-    assert flat(with_values(preset("demo"), space.base))["recipe"] == "auxskd_pretext"
+    assert flat(configure("demo", space.base))["recipe"] == "auxskd_pretext"
 
 
 MINE = """
@@ -68,7 +91,7 @@ def test_a_space_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in (str(tmp_path / "my_space_file.py"), "my_space_file:SPACE"):
         space = find_space(name)
         assert space.name == "mine"
-        check_space(space, preset("demo"))
+        check_space(space, "demo")
     with pytest.raises(SpaceError, match="'OTHER' is not a"):
         find_space("my_space_file:OTHER")
     with pytest.raises(SpaceError, match="'ABSENT' is not a"):
@@ -108,23 +131,88 @@ def base() -> Space:
 )
 def test_spaces_that_break_the_contract_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises((SpaceError, SettingsError)):
-        check_space(replace(base(), **changes), preset("demo"))
+        check_space(replace(base(), **changes), "demo")
 
 
 def test_two_rows_of_one_configuration_are_refused() -> None:
     """They would be one trial under two labels."""
     rows = (Row("a", {T: 0.1, S: 0.1}), Row("b", {T: 0.1, S: 0.1}))
     with pytest.raises(SpaceError, match=r"a.*b"):
-        check_space(replace(base(), rows=rows), preset("demo"))
+        check_space(replace(base(), rows=rows), "demo")
 
 
 def test_a_row_that_varies_what_is_never_suggested_is_refused() -> None:
     """Its parameters could not be compared with those of the proposals."""
     with pytest.raises(SpaceError, match=r"vspp\.speeds"):
-        check_space(replace(base(), rows=(Row("a", {"vspp.speeds": 2}),)), preset("demo"))
+        check_space(replace(base(), rows=(Row("a", {"vspp.speeds": 2}),)), "demo")
 
 
 def test_a_lookahead_below_one_is_refused() -> None:
     """A proposal would wait for its own result, for ever."""
     with pytest.raises(SpaceError, match="lookahead"):
-        check_space(replace(base(), lookahead=0), preset("demo"))
+        check_space(replace(base(), lookahead=0), "demo")
+
+
+def test_changes_of_the_user_are_part_of_the_check() -> None:
+    """What the space is run with: a value that no row goes with, one that makes all rows fit, and one under a row's own."""
+    space = find_space("epochs")
+    with pytest.raises(SettingsError, match="checkpoints = 4 is more than epochs = 2"):
+        check_space(space, "demo", {"pretext.epochs": 2})
+    check_space(space, "demo", {"pretext.epochs": 8, "pretext.checkpoint": 2})
+    with pytest.raises(SettingsError, match="unknown setting"):
+        check_space(space, "demo", {"pretext.temperature": 2})
+    with pytest.raises(SettingsError, match="unknown preset"):
+        check_space(space, "tiny")
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [dict(row.parameters) for row in find_space(name).rows]
+
+
+def test_segments_are_table_4_s_rows() -> None:
+    """Q = 4; Z, and which of the two sub-tasks: as printed."""
+    names = ("vspp.segments", "vspp.speed_weight", "vspp.segment_weight", "vspp.speeds")
+    assert [tuple(row[name] for name in names) for row in rows("segments")] == [
+        (1, 1.0, 0.0, 4),
+        (2, 1.0, 1.0, 4),
+        (3, 1.0, 1.0, 4),
+        (4, 1.0, 1.0, 4),
+        (4, 1.0, 0.0, 4),
+        (4, 0.0, 1.0, 4),
+    ]
+    base = find_space("segments").base
+    assert (base["recipe"], base["backbone.family"]) == ("pretext", "r3d")
+    points = find_space("segments").grid()
+    assert {point["vspp.segments"] for point in points} == {1, 2, 3, 4, 8}
+
+
+def test_auxskd_is_table_2_each_row_once_and_finetuned_on_both_sets() -> None:
+    names = ("backbone.family", "data.pretraining", "recipe")
+    pairs = [("r2plus1d", "ucf101"), ("r2plus1d", "kinetics100"), ("r3d", "kinetics400"), ("r3d", "kinetics100")]
+    assert [tuple(row[name] for name in names) for row in rows("auxskd")] == [
+        (family, data, recipe) for family, data in pairs for recipe in ("pretext", "auxskd_pretext")
+    ]
+    assert find_space("auxskd").base["data.downstream"] == "ucf101+hmdb51"
+
+
+def test_epochs_are_the_four_quarters_with_and_without_auxskd() -> None:
+    assert [(row["pretext.checkpoint"], row["recipe"]) for row in rows("epochs")] == [
+        (number, recipe) for number in (1, 2, 3, 4) for recipe in ("pretext", "auxskd_pretext")
+    ]
+
+
+def test_pretext_is_every_task_with_and_without_auxskd_on_both_backbones() -> None:
+    found = {(row["pretext.task"], row["recipe"], row["backbone.family"]) for row in rows("pretext")}
+    tasks = ("vspp", "video_pace", "vcop", "rspnet")
+    assert found == set(itertools.product(tasks, ("pretext", "auxskd_pretext"), ("r2plus1d", "r3d")))
+
+
+def test_rows_of_the_paper_are_preset_paper_s_values() -> None:
+    """What the spaces without a table call the paper's row."""
+    paper = flat(configure("paper", {}))
+    for name in ("finetune", "loss_weights", "skd"):
+        (row,) = (row for row in find_space(name).rows if row.label == "paper")
+        assert {setting: paper[setting] for setting in row.parameters} == dict(row.parameters), name
+    released = next(row for row in find_space("skd").rows if row.label == "released code").parameters
+    changed = {setting: value for setting, value in released.items() if paper[setting] != value}
+    assert changed == {"auxskd.memory_bank": 15360, "auxskd.predictor_layers": 2, "auxskd.views": "distinct"}

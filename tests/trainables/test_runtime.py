@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from trainables.runtime import Runtime, describe, open_data
-from trainables.settings import ExperimentSettings, with_values
-from trainables.video.layouts import DataError, DataSource
+from trainables.runtime import Runtime, describe, downstream_roles, open_data
+from trainables.settings import DataSettings, ExperimentSettings, with_values
+from trainables.video.layouts import PARTS, DataError, DataSource, VideoSet
 
 
 def test_a_runtime_travels_as_json() -> None:
     sources = (("folder", DataSource(Path("/data"), Path("/data/list.csv"))), ("ucf101", DataSource(Path("/ucf"), None)))
-    runtime = Runtime(Path("/store"), Path("/cache"), sources, 123, "cpu", 3)
+    stand_ins = (("hmdb51", "embedded"), ("kinetics100", "ucf101+folder"))
+    runtime = Runtime(Path("/store"), Path("/cache"), sources, stand_ins, 123, "cpu", 3)
     assert Runtime.from_config(json.loads(json.dumps(runtime.as_config()))) == runtime
 
 
@@ -35,6 +38,69 @@ def test_unknown_and_absent_data_sets_are_explained(tiny: ExperimentSettings, ru
         open_data(with_values(tiny, {"data.pretraining": "ucf1O1"}).data, runtime())
     with pytest.raises(DataError, match="--data ucf101=DIR"):
         open_data(with_values(tiny, {"data.downstream": "ucf101"}).data, runtime())
+
+
+NAMES = ("hmdb51", "kinetics100", "kinetics400", "ucf101")
+Content = tuple[str, bytes]
+
+
+def opened(tiny: ExperimentSettings, place: Runtime, name: str) -> VideoSet:
+    return open_data(with_values(tiny, {"data.pretraining": name}).data, place)["pretraining"]
+
+
+def of_part(videos: VideoSet, part: str) -> set[Content]:
+    return {(video.path.name, video.path.read_bytes()) for video in videos.part(part)}
+
+
+def test_stand_ins_are_embedded_clips_of_their_own(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
+    """Kinetics-100 is part of Kinetics-400, all others have no video in common; and what stands in says that it does."""
+    place = runtime(stand_ins=tuple((name, "embedded") for name in NAMES))
+    sets = {name: opened(tiny, place, name) for name in (*NAMES, "embedded")}
+    assert [(len(sets[name].classes), len(sets[name].train)) for name in NAMES] == [(6, 6), (6, 12), (10, 20), (6, 12)]
+    assert {describe(videos)["dataset"] for videos in sets.values()} == {"embedded"}
+    for part in PARTS:
+        assert of_part(sets["kinetics100"], part) < of_part(sets["kinetics400"], part)
+        for one, other in itertools.combinations(sets, 2):
+            if {one, other} != {"kinetics100", "kinetics400"}:
+                pixels = [{content for _, content in of_part(sets[name], part)} for name in (one, other)]
+                assert not pixels[0] & pixels[1], (one, other)
+    assert len({videos.fingerprint() for videos in sets.values()}) == 5
+
+
+def test_nothing_stands_in_unasked(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
+    with pytest.raises(DataError, match="--data kinetics100=DIR"):
+        opened(tiny, runtime(stand_ins=(("ucf101", "embedded"),)), "kinetics100")
+
+
+def test_another_set_stands_in(tiny: ExperimentSettings, runtime: Callable[..., Runtime], tmp_path: Path) -> None:
+    """A folder in the place of Kinetics-100, alone and with the embedded clips; the data it holds is said in either case."""
+    source = opened(tiny, runtime(), "embedded")
+    for video in source.train:
+        (tmp_path / "videos" / source.classes[video.label]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(video.path, tmp_path / "videos" / source.classes[video.label])
+    sources = (("folder", DataSource(tmp_path / "videos", None)),)
+    alone = opened(tiny, runtime(sources=sources, stand_ins=(("kinetics100", "folder"),)), "kinetics100")
+    assert alone.dataset == "folder"
+    assert sum(len(alone.part(part)) for part in PARTS) == 12
+    both = opened(tiny, runtime(sources=sources, stand_ins=(("kinetics100", "folder+embedded"),)), "kinetics100")
+    assert both.dataset == "folder+embedded"
+    assert len(both.train) == len(alone.train) + len(source.train)
+
+
+def test_downstream_roles() -> None:
+    assert downstream_roles(DataSettings(downstream="ucf101")) == ("downstream",)
+    assert downstream_roles(DataSettings(downstream="ucf101+hmdb51")) == ("downstream/ucf101", "downstream/hmdb51")
+
+
+def test_downstream_sets_need_labels(tiny: ExperimentSettings, runtime: Callable[..., Runtime], tmp_path: Path) -> None:
+    """A folder of videos without class folders serves for pretraining only."""
+    (tmp_path / "videos").mkdir()
+    for number, video in enumerate(opened(tiny, runtime(), "embedded").train):
+        shutil.copy(video.path, tmp_path / "videos" / f"{number}.mp4")
+    place = runtime(sources=(("folder", DataSource(tmp_path / "videos", None)),))
+    assert not opened(tiny, place, "folder").labelled
+    with pytest.raises(DataError, match=r"data\.downstream = folder: its videos have no labels"):
+        open_data(with_values(tiny, {"data.downstream": "folder"}).data, place)
 
 
 def test_a_cpu_runs_one_thread(runtime: Callable[..., Runtime]) -> None:

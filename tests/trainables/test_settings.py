@@ -10,17 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.settings import (
-    PRESETS,
-    ExperimentSettings,
-    SettingsError,
-    flat,
-    parse_assignment,
-    preset,
-    setting_names,
-    validated,
-    with_values,
-)
+from trainables.presets import PRESETS, preset
+from trainables.settings import ExperimentSettings, SettingsError, flat, parse_assignment, setting_names, validated, with_values
 
 
 @pytest.mark.parametrize(
@@ -44,7 +35,20 @@ from trainables.settings import (
         ("finetune.epochs", True, "integer"),
         ("finetune.batch_size", 1, "greater than or equal to 2"),
         ("pretext.learning_rate", 0, "greater than 0"),
-        ("pretext.task", "jigsaw", "'vspp'"),
+        ("pretext.task", "jigsaw", "'vspp', 'video_pace', 'vcop' or 'rspnet'"),
+        ("pretext.schedule", "linear", "'step' or 'cosine'"),
+        ("video_pace.speeds", 1, "greater than or equal to 2"),
+        ("vcop.clips", 5, "2, 3 or 4"),
+        ("vcop.interval", -1, "greater than or equal to 0"),
+        ("vcop.dropout", 1.0, "less than 1"),
+        ("rspnet.speed", 1, "greater than or equal to 2"),
+        ("rspnet.temperature", 0, "greater than 0"),
+        ("augmentation.crop_area", [0.4, 1.5], "less than or equal to 1"),
+        ("augmentation.crop_area", [0.4], "field required"),
+        ("augmentation.grey_probability", -0.1, "greater than or equal to 0"),
+        ("finetune.frozen_layers", -1, "greater than or equal to 0"),
+        ("frozen.clips", 0, "greater than or equal to 1"),
+        ("protocol", "theirs", "'like_for_like' or 'published'"),
         ("augmentation.flip_probability", 1.1, "less than or equal to 1"),
         ("backbone.depth", 50, "10, 18 or 34"),
         ("data.embedded.classes", 5, "greater than or equal to 6"),
@@ -85,10 +89,31 @@ def test_an_unknown_preset_lists_the_valid_ones() -> None:
 
 
 def test_settings_that_contradict_each_other() -> None:
-    with pytest.raises(SettingsError, match="speed_weight and segment_weight are both 0"):
-        with_values(preset("demo"), {"pretext.speed_weight": 0, "pretext.segment_weight": 0})
+    nothing_to_learn: list[dict[str, Any]] = [
+        {"vspp.speed_weight": 0.0, "vspp.segment_weight": 0.0},
+        {"vspp.speed_weight": 0.0, "vspp.segments": 1},
+        {"vspp.segment_weight": 0.0, "vspp.speeds": 1},
+        {"vspp.segments": 1, "vspp.speeds": 1},
+        {"rspnet.appearance_weight": 0.0, "rspnet.speed_weight": 0.0},
+    ]
+    for values in nothing_to_learn:
+        with pytest.raises(SettingsError, match="nothing to learn"):
+            with_values(preset("demo"), values)
     with pytest.raises(SettingsError, match="distinct needs"):
         with_values(preset("demo"), {"auxskd.views": "distinct", "vspp.speeds": 1})
+    for task in ("vcop", "rspnet"):
+        with pytest.raises(SettingsError, match=f"distinct: {task} has no speeds"):
+            with_values(preset("demo"), {"auxskd.views": "distinct", "pretext.task": task})
+    assert with_values(preset("demo"), {"auxskd.views": "distinct", "pretext.task": "video_pace", "vspp.speeds": 1})
+    for name, value in (("video.clip_frames", 4), ("video.crop", 15)):
+        with pytest.raises(SettingsError, match="c3d needs clips of 8 frames and 16 pixels"):
+            with_values(preset("demo"), {"backbone.family": "c3d", name: value})
+
+
+@pytest.mark.parametrize("measures", [[], ["finetune", "finetune"], ["knn"], "finetune"])
+def test_measures_are_different_ones_that_exist(measures: Any) -> None:
+    with pytest.raises(SettingsError, match=r"evaluation.*measures"):
+        with_values(preset("demo"), {"evaluation.measures": measures})
 
 
 @pytest.mark.parametrize(
@@ -128,9 +153,9 @@ def test_presets_are_valid_and_complete(name: str) -> None:
 
 def test_presets_keep_the_paper_s_task() -> None:
     """A preset changes sizes, learning rates and the strength of augmentation, not what is computed."""
-    sizes = ("data.embedded", "video.", "augmentation.", "backbone.", "evaluation.clips")
+    sizes = ("data.embedded", "video.", "augmentation.", "backbone.", "evaluation.clips", "frozen.clips")
     training = ("epochs", "batch_size", "learning_rate", "clips_per_video", "memory_bank", "projection", "predictor_hidden")
-    training += ("teacher_momentum", "step_epochs")
+    training += ("teacher_momentum", "key_momentum", "step_epochs", "checkpoints", "head_width")
     paper = flat(preset("paper"))
     for name in ("demo", "small"):
         other = flat(preset(name))
@@ -159,8 +184,8 @@ def test_preset_paper_is_the_paper_s_text() -> None:
         "auxskd.predictor_hidden": 1024,
         "auxskd.predictor_layers": 3,
         "auxskd.views": "independent",
-        "pretext.speed_weight": 1.0,
-        "pretext.segment_weight": 1.0,
+        "vspp.speed_weight": 1.0,
+        "vspp.segment_weight": 1.0,
         "finetune.epochs": 25,
         "finetune.learning_rate": 3e-3,
         "evaluation.clips": 10,
@@ -185,7 +210,10 @@ CHANGES = st.fixed_dictionaries(
         "finetune.dropout": st.floats(0, 1, exclude_max=True),
         "finetune.keep": st.sampled_from(["last", "best"]),
         "data.embedded.seed": st.integers(0, 2**40),
-        "data.pretraining": st.text(max_size=10),
+        "data.pretraining": st.text(st.characters(exclude_characters="+"), min_size=1, max_size=10),
+        "data.downstream": st.sampled_from(["ucf101", "ucf101+hmdb51", "a+b+c"]),
+        "evaluation.measures": st.sampled_from([("finetune",), ("retrieval", "finetune")]),
+        "augmentation.crop_area": st.sampled_from([None, (0.4, 1.0)]),
         "backbone.depth": st.sampled_from([10, 18, 34]),
     },
 )

@@ -34,7 +34,7 @@ def publish(store: Store, key: str = KEY) -> Artifact:
         metrics={"finetune/loss": 0.25},
         seconds=3.5,
         history=HISTORY,
-        weights=WEIGHTS,
+        tensors={"weights": WEIGHTS},
         files={"confusion.json": {"classes": ["a", "b"]}},
     )
 
@@ -42,7 +42,7 @@ def publish(store: Store, key: str = KEY) -> Artifact:
 def check_whole(artifact: Artifact) -> None:
     assert artifact.done == {"metrics": {"finetune/loss": 0.25}, "seconds": 3.5}
     assert artifact.history() == HISTORY
-    weights = artifact.weights()
+    weights = artifact.tensors()
     assert weights.keys() == WEIGHTS.keys()
     assert all(torch.equal(weights[name], WEIGHTS[name]) for name in WEIGHTS)
     assert (artifact.directory / "settings.json").read_text() == '{\n "recipe": "scratch"\n}\n'
@@ -85,21 +85,56 @@ def test_what_is_published_is_read_back(tmp_path: Path) -> None:
     assert [(kind, artifact.directory.name) for kind, artifact in artifacts(tmp_path / "store")] == [(KIND, KEY)]
 
 
+def test_what_is_kept_on_the_way_is_part_of_the_artifact(tmp_path: Path) -> None:
+    """Checkpoints are written while a stage runs, may be written again, and are no artifact before it is published."""
+    store = Store(tmp_path)
+    workplace = Workplace(store, KIND, KEY)
+    for value in (1.0, 2.0):
+        workplace.keep("weights-1", {"w": torch.full((2,), value)})
+    workplace.save_state({"epoch": 1})
+    assert store.find(KIND, KEY) is None
+    artifact = publish(store)
+    check_whole(artifact)
+    assert artifact.tensors("weights-1")["w"].tolist() == [2.0, 2.0]
+    assert [path.name for path in (tmp_path / KIND).iterdir()] == [KEY]
+    assert not list(artifact.directory.glob("state*"))
+
+
+def test_a_crash_while_keeping_leaves_the_previous_tensors_or_the_new_ones(tmp_path: Path) -> None:
+    values = []
+    for number in range(60):
+        store = Store(tmp_path / str(number))
+        workplace = Workplace(store, KIND, KEY)
+        workplace.keep("weights-1", {"w": torch.tensor(1.0)})
+        keep = lambda workplace=workplace: workplace.keep("weights-1", {"w": torch.tensor(2.0)})  # noqa: E731
+        code = in_a_child(lambda number=number, keep=keep: killed_at_line(number, keep))  # type: ignore[misc]
+        values.append(float(publish(store).tensors("weights-1")["w"]))
+        if code == 0:
+            break
+    assert code == 0
+    assert set(values) == {1.0, 2.0}
+    assert values == sorted(values)
+
+
 def test_a_crash_at_any_line_of_publish_leaves_a_whole_artifact_or_none(tmp_path: Path) -> None:
     """A child is killed before its first line, its second, ... until it ends by itself; then the stage is made again."""
     outcomes = []
     for number in range(400):
         store = Store(tmp_path / str(number))
+        Workplace(store, KIND, KEY).keep("weights-1", {"w": torch.ones(2)})
         code = in_a_child(lambda number=number, store=store: killed_at_line(number, lambda: publish(store)))  # type: ignore[misc]
         found = store.find(KIND, KEY)
         if found is not None:
             check_whole(found)
+            assert found.tensors("weights-1")["w"].tolist() == [1, 1]
         listed = [artifact.directory.name for _, artifact in artifacts(store.directory)]
         assert listed == ([] if found is None else [KEY]), "nothing unfinished is listed"
         with store.claim(KIND, KEY) as claimed:
             assert isinstance(claimed, Artifact) == (found is not None)
             if isinstance(claimed, Workplace):
-                check_whole(publish(store))
+                again = publish(store)
+                check_whole(again)
+                assert again.tensors("weights-1")["w"].tolist() == [1, 1]
         outcomes.append(found is not None)
         if code == 0:
             break
@@ -252,10 +287,11 @@ def files_limited_to(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("weights", [None, {"w": torch.zeros(100_000)}])
 def test_a_write_that_fails_midway_is_a_store_error_and_leaves_nothing(tmp_path: Path, weights: Any) -> None:
     """The limit hits the JSON files, or only the weights, which safetensors writes in Rust."""
+    tensors = {"weights": weights} if weights else {}
     store, workplace = Store(tmp_path), Workplace(Store(tmp_path), KIND, KEY)
     size = 10_000 if weights else 10
     with files_limited_to(size), pytest.raises(StoreError, match="cannot write to the store"):
-        workplace.publish(settings={"a": "long enough"}, metrics={}, seconds=0, history=[], weights=weights)
+        workplace.publish(settings={"a": "long enough"}, metrics={}, seconds=0, history=[], tensors=tensors)
     assert store.find(KIND, KEY) is None
     assert [path.name for path in (tmp_path / KIND).rglob("*") if path.is_file()] == []
 

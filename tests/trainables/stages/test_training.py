@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.settings import ExperimentSettings, Optimisation
-from trainables.stages.work import Means, NonFiniteLoss, Trained, Work, train
+from trainables.settings import AuxSKDSettings, ExperimentSettings, Optimisation
+from trainables.stages.work import Means, NonFiniteLoss, Trained, Work, learning_rate, train
 from trainables.store import Store, Workplace
 from trainables.video.cache import FrameCache
 from trainables.video.layouts import VideoSet
@@ -86,6 +86,38 @@ def test_learning_rate_is_divided_by_ten_every_six_epochs(tmp_path: Path) -> Non
     )
     moved = [before - after for before, after in zip([1.0, *weights], weights, strict=False)]
     assert moved == pytest.approx([2.0] * 6 + [0.2] * 6 + [0.02], rel=1e-3)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 200])
+def test_cosine_schedule_is_that_of_pytorch_down_to_a_thousandth(epochs: int) -> None:
+    """lr(e) = low + (high - low) (1 + cos(pi e / E)) / 2, low = high / 1000, against torch.optim.lr_scheduler."""
+    optimisation = Optimisation(schedule="cosine", epochs=epochs, learning_rate=0.05, step_epochs=2)
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs, eta_min=0.05 / 1000)
+    for epoch in range(epochs):
+        assert learning_rate(optimisation, epoch) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
+        optimiser.step()
+        schedule.step()
+    assert learning_rate(optimisation, 0) == 0.05
+    assert learning_rate(optimisation, epochs) == pytest.approx(0.05 / 1000)
+
+
+def test_training_follows_the_cosine(tmp_path: Path) -> None:
+    """loss = w: the two updates of each of four epochs move w by the learning rate, which is all but halved in the middle."""
+    weights = []
+    model = nn.Linear(1, 1, bias=False)
+    run(
+        tmp_path,
+        lambda batch: (model.weight.sum(), {}),
+        model,
+        report=lambda line: weights.append(float(model.weight.detach())),
+        epochs=4,
+        learning_rate=1.0,
+        schedule="cosine",
+    )
+    moved = [before - after for before, after in zip([1.0, *weights], weights, strict=False)]
+    along = [1.0, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
+    assert moved == pytest.approx([2 * (0.001 + 0.999 * share) for share in along], rel=1e-4)
 
 
 def test_sgd_with_momentum_and_weight_decay(tmp_path: Path) -> None:
@@ -215,3 +247,46 @@ def test_a_validation_loss_that_is_no_number_is_noticed(tmp_path: Path) -> None:
     """It would otherwise reach the ledger, which holds numbers only."""
     with pytest.raises(NonFiniteLoss, match=r"finetune: val_loss became nan in epoch 1"):
         run(tmp_path, validate=lambda: {"val_loss": math.nan, "val_top1": 0.1})
+
+
+def kept(directory: Path, epochs: int, checkpoints: int, **changes: Any) -> dict[int, float]:
+    """The weight that each checkpoint on disk holds after a training in which it falls by 0.2 in each epoch, from 1."""
+    model = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    work = make_work(directory, **changes)
+    settings = AuxSKDSettings(epochs=epochs, checkpoints=checkpoints, learning_rate=0.1, momentum=0, weight_decay=0)
+    train(
+        work,
+        model,
+        TwoBatches(),  # type: ignore[arg-type]
+        settings,
+        lambda batch: (model.weight.sum(), {}),
+        weights=lambda: {"w": model.weight.detach().clone()},
+    )
+    artifact = work.workplace.publish(settings={}, metrics={}, seconds=0, history=[])
+    numbers = [int(path.stem.removeprefix("weights-")) for path in artifact.directory.glob("weights-*.safetensors")]
+    return {number: float(artifact.tensors(f"weights-{number}")["w"]) for number in sorted(numbers)}
+
+
+def test_checkpoints_are_kept_after_their_epochs(tmp_path: Path) -> None:
+    """Of five epochs and three checkpoints the first two, after epochs 2 and 4; the third is the stage's own result."""
+    assert kept(tmp_path / "three", 5, 3) == pytest.approx({1: 1 - 2 * 0.2, 2: 1 - 4 * 0.2})
+    assert kept(tmp_path / "one", 5, 1) == {}
+
+
+def test_a_crash_after_a_checkpoint_and_before_the_state_of_its_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The epoch is trained again and its checkpoint written again: the same one."""
+    save_state, saved = Workplace.save_state, []
+
+    def crashing(self: Workplace, state: dict[str, Any]) -> None:
+        saved.append(len(state["history"]))
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        save_state(self, state)
+
+    monkeypatch.setattr(Workplace, "save_state", crashing)
+    with pytest.raises(KeyboardInterrupt):
+        kept(tmp_path, 4, 2)
+    assert kept(tmp_path, 4, 2) == pytest.approx({1: 1 - 2 * 0.2})
+    assert saved == [1, 2, 2, 3, 4]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from trainables.settings import AugmentationSettings, VideoSettings
-from trainables.video.augmentation import draw_change, to_network, unchanged
+from trainables.video.augmentation import draw_change, resized, to_network, unchanged
 
 VIDEO = VideoSettings(clip_frames=4, height=12, width=16, crop=8)
 BGR = VideoSettings(clip_frames=4, height=12, width=16, crop=8, pixels="bgr_255")
@@ -168,3 +170,88 @@ def test_probability_zero_means_never() -> None:
         change = draw_change(VIDEO, settings, rng)
         assert not change.flip
         assert np.array_equal(change.jitter, np.tile(NEUTRAL, (4, 1)).astype(np.float32))
+
+
+@given(st.integers(8, 60), st.integers(8, 60), st.tuples(st.floats(0, 1), st.floats(0, 1)), st.integers(0, 2**32 - 1))
+def test_windows_of_any_area_lie_in_the_frame(height: int, width: int, area: tuple[float, float], seed: int) -> None:
+    video = VideoSettings(clip_frames=4, height=height, width=width, crop=8)
+    settings = AugmentationSettings(crop_area=(min(area), max(area)))
+    top, left, rows, columns = draw_change(video, settings, np.random.default_rng(seed)).window
+    assert rows >= 1
+    assert columns >= 1
+    assert 0 <= top <= height - rows
+    assert 0 <= left <= width - columns
+
+
+def test_windows_cover_the_share_and_have_the_sides_asked_for() -> None:
+    """Area uniform in 0.4 to 0.5 of a frame so large that no side is cut; sides 3:4 to 4:3, the logarithm uniform; anywhere."""
+    video = VideoSettings(clip_frames=4, height=300, width=300, crop=112)
+    rng = np.random.default_rng(0)
+    settings = AugmentationSettings(crop_area=(0.4, 0.5))
+    windows = np.array([draw_change(video, settings, rng).window for _ in range(1000)], dtype=float)
+    shares, ratios = windows[:, 2] * windows[:, 3] / 300**2, windows[:, 3] / windows[:, 2]
+    assert 0.397 < shares.min() < 0.405
+    assert 0.495 < shares.max() < 0.503
+    assert shares.mean() == pytest.approx(0.45, abs=0.005)
+    assert 0.745 < ratios.min() < 0.76
+    assert 1.315 < ratios.max() < 1.34
+    assert np.log(ratios).mean() == pytest.approx(0, abs=0.03)
+    places = windows[:, :2] / (300 - windows[:, 2:])
+    assert places.mean(0) == pytest.approx([0.5, 0.5], abs=0.05)
+    assert places.min() < 0.01
+    assert places.max() > 0.99
+
+
+def test_resized_windows_have_the_crop_s_shape_and_keep_what_is_uniform_or_of_that_size() -> None:
+    rng = np.random.default_rng(0)
+    for height, width in ((5, 20), (8, 9), (31, 17)):
+        clip = rng.integers(0, 256, (4, height, width, 3), dtype=np.uint8)
+        scaled = resized(clip, 8)
+        assert scaled.shape == (4, 8, 8, 3)
+        assert scaled.dtype == np.uint8
+        assert np.abs(scaled.mean((1, 2)) - clip.mean((1, 2))).max() < 12, "the mean colour of each frame"
+        assert np.array_equal(resized(np.full_like(clip, 77), 8), np.full((4, 8, 8, 3), 77, dtype=np.uint8))
+    same = rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    assert np.array_equal(resized(same, 8), same)
+
+
+def test_halving_averages_neighbours() -> None:
+    """Bilinear with antialiasing, half the size: weights 1/8, 3/8, 3/8, 1/8 along each side, written out for an inner pixel."""
+    clip = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
+    weights = np.array([1, 3, 3, 1]) / 8
+    expected = np.einsum("i,j,ijc->c", weights, weights, clip[0, 5:9, 7:11].astype(float))
+    np.testing.assert_allclose(resized(clip, 8)[0, 3, 4], expected, atol=1.01)
+
+
+def test_a_grey_clip_has_three_equal_channels_in_every_frame() -> None:
+    """Whatever else its colours go through; and it is as bright as the clip in colour was."""
+    settings = AugmentationSettings(grey_probability=1.0, jitter_probability=1.0, hue=0.3)
+    rng = np.random.default_rng(0)
+    jitter = torch.from_numpy(np.stack([draw_change(VIDEO, settings, rng).jitter for _ in range(2)]))
+    grey = to_network(pixels(), torch.zeros(2, dtype=torch.bool), jitter, BGR)
+    torch.testing.assert_close(grey[:, 0], grey[:, 1], atol=1e-2, rtol=0)
+    torch.testing.assert_close(grey[:, 0], grey[:, 2], atol=1e-2, rtol=0)
+    assert float(grey.std()) > 10
+    plain = AugmentationSettings(grey_probability=1.0, jitter_probability=0.0)
+    shown = network(pixels(), draw_change(VIDEO, plain, rng).jitter[0])
+    expected = [[luma(colour) for colour in frame.reshape(-1, 3)] for frame in pixels()[0].double().numpy() / 255]
+    np.testing.assert_allclose(shown[0, ..., 0].reshape(4, -1).numpy(), expected, atol=1e-5)
+
+
+def test_grey_is_drawn_once_per_clip_as_often_as_asked() -> None:
+    """And without it the draws are what they were: no random number is taken for a probability of 0."""
+    settings = AugmentationSettings(grey_probability=0.2, jitter_probability=0.8)
+    rng = np.random.default_rng(0)
+    saturations = [draw_change(VIDEO, settings, rng).jitter[:, 2] for _ in range(1000)]
+    grey = [bool(np.all(saturation == 0)) for saturation in saturations]
+    assert [bool(np.any(saturation == 0)) for saturation in saturations] == grey
+    assert 137 < sum(grey) < 263, "5 standard deviations around 200"
+    never = AugmentationSettings()
+    first, second = (np.random.default_rng(3) for _ in range(2))
+    for _ in range(5):
+        draw_change(VIDEO, never, first)
+    for _ in range(5):
+        second.integers(5), second.integers(9), second.random()
+        if second.random() < 0.8:
+            second.uniform(-1, 1, (4, 4))
+    assert first.integers(2**62) == second.integers(2**62)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,41 @@ def test_labels_of_a_sampler_reach_the_batch(videos: list[Video]) -> None:
     clips: Tensor = network_clips(batch, VIDEO, torch.device("cpu"))
     assert clips.shape == (5, 1, 3, 4, 16, 16)
     assert clips.dtype == torch.float32
+
+
+def thrice(frames: int, rng: np.random.Generator, changes: tuple[int, ...] | None) -> SampledClips:
+    """The same four frames as three clips of a sample."""
+    return SampledClips(np.tile(np.arange(4), (3, 1)), changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "alike"), [((0, 1, 1), {(1, 2)}), ((0, 0, 0), {(0, 1), (0, 2), (1, 2)}), ((1, 0, 1), {(0, 2)}), (None, set())]
+)
+def test_clips_of_one_number_are_changed_alike(
+    videos: list[Video], changes: tuple[int, ...] | None, alike: set[tuple[int, int]]
+) -> None:
+    """Crop, flip, and every frame's colours: of the same frames the same pixels; others differ in the jitter at least."""
+    settings = AugmentationSettings(jitter_probability=1)
+    samples = dataset(videos, None, augmentation=settings, sampler=functools.partial(thrice, changes=changes))
+    sample = samples[0, 1]
+    found = {
+        pair
+        for pair in itertools.combinations(range(3), 2)
+        if all(torch.equal(sample[name][pair[0]], sample[name][pair[1]]) for name in ("pixels", "flip", "jitter"))
+    }
+    assert found == alike
+    assert {pair for pair in itertools.combinations(range(3), 2) if torch.equal(*sample["jitter"][list(pair)])} == alike
+
+
+def test_windows_of_other_sizes_are_resized_to_the_crop(videos: list[Video]) -> None:
+    """RSPNet's crops cover 0.4 to 1 of the frame; all arrive as 16 x 16, and the largest ones have the frame's colours."""
+    samples = dataset(videos, None, augmentation=AugmentationSettings(crop_area=(0.4, 1.0)))
+    for index in range(len(videos)):
+        assert samples[0, index]["pixels"].shape == (1, 4, 16, 16, 3)
+    largest = dataset(videos, None, augmentation=AugmentationSettings(crop_area=(1.0, 1.0), flip_probability=0))[0, 3]
+    frames = FrameCache(None, 0).read(videos[3], range(40), (24, 32)).pixels.astype(float)
+    differences = np.abs(frames.mean((1, 2))[:, None] - largest["pixels"][0].numpy().mean((1, 2))[None]).max(2).min(0)
+    assert differences.max() < 3, "the mean colour of each frame of the clip is that of a frame"
 
 
 def test_no_video_and_a_single_clip_are_errors(videos: list[Video]) -> None:

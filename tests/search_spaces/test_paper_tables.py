@@ -1,0 +1,116 @@
+"""Tables as spaces against the reports' reading of the same declarations: the same settings in the same cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reports.paper_table import PaperTable, paper_tables
+from search_spaces.paper_tables import table_ids, table_rows, table_space
+from search_spaces.space import SpaceError, check_space
+from trainables.presets import PRESETS, configure
+from trainables.settings import flat
+
+TABLES = paper_tables()
+
+
+def cells(table: PaperTable) -> list[tuple[int, str | None]]:
+    """(number of the row, measure) of everything that the reports would fill; a figure of losses has no measure."""
+    measures: list[str | None] = [measure.column for measure in table.measures]
+    return [(number, column) for number, row in enumerate(table.rows) if not row.quoted for column in measures or [None]]
+
+
+def test_the_same_tables_in_both() -> None:
+    assert set(table_ids()) == set(TABLES)
+    names = {"table1", "table2", "table3", "table4", "figure4-left", "figure4-right"}
+    assert {f"auxskd/{name}" for name in names} <= set(TABLES)
+
+
+@pytest.mark.parametrize("size", list(PRESETS))
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_row_of_the_space_is_one_cell_of_the_table(table: str, size: str) -> None:
+    """Its settings, as a trial would record them, are that row's and no other's and count for that measure and no other; in the
+    table's order, and no cell is left out."""
+    paper, space = TABLES[table], table_space(table, size)
+    assert space.table == space.name == table
+    assert space.trials == len(space.rows)
+    found: list[tuple[int, str | None]] = []
+    for row in space.rows:
+        settings = flat(configure(size, {**space.base, **row.parameters}))
+        (number,) = (number for number, one in enumerate(paper.rows) if one.holds(settings))
+        counted = [measure.column for measure in paper.measures if measure.counts(settings)]
+        assert len(counted) == (1 if paper.measures else 0)
+        found.append((number, counted[0] if counted else None))
+    assert found == cells(paper)
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_settings_of_a_cell_agree_with_the_reports(table: str) -> None:
+    """Cell by cell; at preset paper with what the table prints of its own size, such as the epochs of Table 1."""
+    paper = TABLES[table]
+    for size in PRESETS:
+        space = table_space(table, size)
+        for row, (number, column) in zip(space.rows, cells(paper), strict=True):
+            wanted: dict[str, Any] = dict(paper.rows[number].settings)
+            wanted |= next((measure.settings for measure in paper.measures if measure.column == column), {})
+            if size == "paper":
+                wanted |= paper.rows[number].at_paper_size
+                wanted |= {name: value for name, value in paper.paper_settings.items() if name not in wanted}
+            given = {**space.base, **row.parameters}
+            assert {name: given.get(name) for name in wanted} == wanted, (table, row.label)
+
+
+@pytest.mark.parametrize("size", list(PRESETS))
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_table_passes_the_check_of_spaces(table: str, size: str) -> None:
+    check_space(table_space(table, size), size)
+
+
+def test_table_1_is_run_without_its_quoted_rows_and_with_the_paper_s_epochs() -> None:
+    """Rows 10 and 15 to 29, on UCF101 and HMDB51 each; 18 epochs of VideoPace, 200 of VCOP and RSPNet, 40 and 20 of VSPP."""
+    at_paper, at_demo = (table_space("auxskd/table1", size) for size in ("paper", "demo"))
+    assert len(at_paper.rows) == len(at_demo.rows) == 2 * 16
+    assert {row.parameters["pretext.epochs"] for row in at_paper.rows} == {18, 20, 40, 200}
+    epochs = {(row.parameters["pretext.task"], row.parameters["pretext.epochs"]) for row in at_paper.rows}
+    assert epochs == {("vspp", 40), ("vspp", 20), ("video_pace", 18), ("vcop", 200), ("rspnet", 200)}
+    assert all("pretext.epochs" not in row.parameters for row in at_demo.rows)
+    assert (at_paper.base["backbone.depth"], at_paper.base["backbone.width"]) == (18, 64)
+    assert "backbone.depth" not in at_demo.base
+
+
+def test_circumstances_that_no_row_varies_are_the_paper_s_but_sizes_are_the_preset_s() -> None:
+    for size in PRESETS:
+        base = table_space("auxskd/table3", size).base
+        assert (base["data.pretraining"], base["data.downstream"]) == ("kinetics100", "ucf101")
+        assert (base["backbone.family"], base["recipe"]) == ("r2plus1d", "auxskd_pretext")
+    figure = {size: table_space("auxskd/figure4-left", size).base for size in PRESETS}
+    assert figure["paper"]["pretext.epochs"] == 40
+    assert all("pretext.epochs" not in figure[size] for size in ("demo", "small"))
+    assert {base["pretext.checkpoints"] for base in figure.values()} == {4}
+
+
+def test_rows_carry_the_printed_values_as_labels() -> None:
+    assert [row.label for row in table_rows("auxskd/table3")][5:] == ["0.01 / 0.1", "0.02 / 0.1"]
+    assert table_rows("auxskd/table2")[1].label == "R(2+1)D / UCF101 / no aux skd -> hmdb51"
+    assert table_rows("auxskd/table4")[0].label == "predict speed / no predict segment / 4 / 1"
+
+
+def test_an_unknown_table_names_the_valid_ones() -> None:
+    for name in ("auxskd/table9", "table2", ""):
+        with pytest.raises(SpaceError, match=rf"unknown table '{name}'; valid tables: .*auxskd/table2"):
+            table_space(name, "demo")
+
+
+def test_a_table_s_space_suggests_its_own_values() -> None:
+    """So that its rows pass as configurations of a search, and nothing else can come of it."""
+
+    class First:
+        def __getattr__(self, name: str) -> Any:
+            return lambda name, choices: choices[0]
+
+    space = table_space("auxskd/table2", "demo")
+    suggested = space.suggest(First())  # type: ignore[arg-type]
+    assert suggested.keys() == set(space.rows[0].parameters)
+    for name, value in suggested.items():
+        assert value in {row.parameters[name] for row in space.rows}

@@ -1,0 +1,87 @@
+"""Protocols: each task's published recipe over a preset, what the user sets over both, and how far settings depart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trainables.presets import PRESETS, PUBLISHED, configure, departures, preset
+from trainables.pretext import TASKS
+from trainables.settings import SettingsError, flat, setting_names
+
+PUBLISHED_PROTOCOL = {"protocol": "published"}
+
+
+def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in second.items() if value != first[name]}
+
+
+def test_like_for_like_is_the_preset_whatever_the_task() -> None:
+    """One recipe for all tasks: only the task's name differs, so that only sampler, heads and loss do."""
+    for size in PRESETS:
+        for task in TASKS:
+            found = flat(configure(size, {"pretext.task": task}))
+            assert found == {**flat(preset(size)), "pretext.task": task}
+
+
+def test_the_published_recipe_of_vspp_is_preset_paper() -> None:
+    assert differences(flat(preset("paper")), flat(configure("paper", PUBLISHED_PROTOCOL))) == PUBLISHED_PROTOCOL
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_every_task_has_a_published_recipe_of_settings_that_exist(task: str) -> None:
+    assert PUBLISHED[task].keys() <= set(setting_names())
+    found = flat(configure("paper", {**PUBLISHED_PROTOCOL, "pretext.task": task}))
+    assert {name: found[name] for name in PUBLISHED[task]} == PUBLISHED[task]
+    assert differences(flat(preset("paper")), found).keys() <= PUBLISHED[task].keys() | {"protocol", "pretext.task"}
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("video_pace", {"pretext.epochs": 18, "pretext.weight_decay": 5e-3, "video.pixels": "bgr_255", "backbone.depth": 10}),
+        ("vcop", {"pretext.epochs": 200, "pretext.batch_size": 8, "finetune.epochs": 150, "evaluation.average": "logits"}),
+        ("vcop", {"augmentation.jitter_probability": 0.0, "video.pixels": "rgb_unit", "finetune.keep": "best"}),
+        ("rspnet", {"pretext.epochs": 200, "pretext.schedule": "cosine", "pretext.learning_rate": 0.05 * 32 / 64}),
+        ("rspnet", {"augmentation.crop_area": (0.4, 1.0), "augmentation.grey_probability": 0.2, "pretext.weight_decay": 1e-4}),
+    ],
+)
+def test_published_recipes_have_their_authors_values(task: str, expected: dict[str, Any]) -> None:
+    """A few of each, from the papers' tables and the released configurations (docs/fidelity.md)."""
+    found = flat(configure("paper", {**PUBLISHED_PROTOCOL, "pretext.task": task}))
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_the_user_s_values_are_over_the_published_ones() -> None:
+    """Also a value that is the preset's own, which the published recipe would change."""
+    values = {**PUBLISHED_PROTOCOL, "pretext.task": "rspnet"}
+    paper = flat(preset("paper"))
+    for name, value in {"pretext.epochs": 20, "finetune.epochs": 3, "augmentation.crop_area": None}.items():
+        assert PUBLISHED["rspnet"][name] != value
+        found = flat(configure("paper", {**values, name: value}))
+        assert found[name] == value
+        assert differences(flat(configure("paper", values)), found) == {name: value}
+    assert paper["pretext.epochs"] == 20
+
+
+def test_departures_are_what_preset_and_protocol_do_not_give() -> None:
+    for size in PRESETS:
+        for task in TASKS:
+            chosen = {"pretext.task": task}
+            assert departures(configure(size, chosen), size) == {}
+            changed = configure(size, {**chosen, "finetune.dropout": 0.25, "data.split": 2})
+            assert departures(changed, size) == {"finetune.dropout": 0.25, "data.split": 2}
+    for task in TASKS:
+        chosen = {**PUBLISHED_PROTOCOL, "pretext.task": task}
+        assert departures(configure("paper", chosen), "paper") == {}
+        assert departures(configure("paper", {**chosen, "pretext.epochs": 7}), "paper") == {"pretext.epochs": 7}
+    vcop = configure("paper", {"pretext.task": "vcop", "pretext.epochs": 200})
+    assert departures(vcop, "paper") == {"pretext.epochs": 200}, "the published value is a departure like for like"
+
+
+def test_what_cannot_be_configured() -> None:
+    with pytest.raises(SettingsError, match="unknown preset 'huge'"):
+        configure("huge", {})
+    with pytest.raises(SettingsError, match="unknown setting"):
+        configure("demo", {"pretext.speed_weight": 1.0})
