@@ -135,7 +135,7 @@ class Bookkeeper:
     def report_if_complete(self) -> bool:
         """Whether every trial of the sweep has ended before; if so they are all shown as found."""
         proposals = self.sweep.proposals(self.ledger)
-        if any(index not in proposals.known for index in range(proposals.size)):
+        if any(index not in proposals.known for index in range(len(proposals.fixed), proposals.size)):
             return False
         found = []
         for _ in range(proposals.size):

@@ -245,15 +245,21 @@ def _show_results(sweep: Sweep, records: list[Record], wandb: str) -> None:
             + ", ".join(f"{name} {100 * best.metrics[name]:.1f} %" for name in (objective, "test/top1") if name in best.metrics)
             + "\n"
         )
-    if sweep.space.table:
-        command = [sweep.space.table, "--runs-dir", str(sweep.directory.parent)]
-        of_this_sweep = [] if sweep.space.table == sweep.space.name else ["--sweep", sweep.name]
-        subprocess.run([sys.executable, str(REPOSITORY / "reports" / "tables.py"), *command, *of_this_sweep], check=False)
-        console.print(
-            f"\nagain, or as LaTeX or CSV: python reports/tables.py {shlex.join(command)} --format tex", highlight=False
-        )
+    space = sweep.space
+    is_table = space.name in (space.table, space.figure)  # whose cells may be other sweeps' trials
+    which = ["--runs-dir", str(sweep.directory.parent), *([] if is_table else ["--sweep", sweep.name])]
+    if space.table:
+        _report("tables.py", space.table, *which)
+        again = shlex.join(["python", "reports/tables.py", space.table, *which])
+        console.print(f"\nagain, or as LaTeX or CSV: {again} --format tex", highlight=False)
+    if space.figure:
+        _report("figures.py", space.figure, *which, "--out", str(sweep.directory))
     console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
     console.print(f"W&B: {wandb}", highlight=False, markup=False)
+
+
+def _report(script: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, str(REPOSITORY / "reports" / script), *arguments], check=False)
 
 
 EXAMPLES = """

@@ -28,5 +28,6 @@ SPACE = Space(
     suggest=_suggest,
     grid=lambda: [dict(row.parameters) for row in ROWS],
     table="auxskd/figure4-left",
+    figure="auxskd/figure4-left",
     trials=len(ROWS),
 )

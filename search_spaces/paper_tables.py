@@ -65,7 +65,8 @@ def table_space(table: str, preset_name: str) -> Space:
         suggest=suggest,
         grid=lambda: [dict(row.parameters) for row in rows],
         base=base,
-        table=table,
+        table=table if "measures" in entry else None,
+        figure=table if "figure" in table else None,
         trials=len(rows),
     )
 

@@ -47,7 +47,7 @@ class Space:
 
     base: settings that all its trials share. rows: the paper's own configurations, run first. suggest: draws the parameters
     of one further trial. grid: all points of an exhaustive search. objective: the metric that decides, on validation data.
-    lookahead: a proposal is made from the results of all trials at least this many positions before it, and of no others; so
+    table, figure: the reports that show it. lookahead: a proposal is made from the results of all trials at least this many positions before it, and of no others; so
     proposals depend neither on the number of workers nor on which trial happens to end first.
     """
 
@@ -60,6 +60,7 @@ class Space:
     objective: str = "validation/top1"
     direction: Literal["maximize", "minimize"] = "maximize"
     table: str | None = None
+    figure: str | None = None
     trials: int = 12
     lookahead: int = 4
 

@@ -112,7 +112,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "augmentation.jitter_probability": 1.0,
         "augmentation.jitter_per": "clip",
         "augmentation.grey_probability": 0.2,
-        "augmentation.crop_area": (0.4, 1.0),
+        "augmentation.crop_area": [0.4, 1.0],
         "backbone.depth": 10,
         "pretext.epochs": 200,
         "pretext.batch_size": 32,
@@ -143,10 +143,10 @@ def configure(preset_name: str, values: Mapping[str, Any]) -> ExperimentSettings
 
     Raises SettingsError for an unknown preset, an unknown setting or a value out of range.
     """
-    chosen = with_values(preset(preset_name), values)
-    if chosen.protocol == "like_for_like":
-        return chosen
-    return with_values(preset(preset_name), {**PUBLISHED[chosen.pretext.task], **values})
+    base = preset(preset_name)
+    published = values.get("protocol", base.protocol) == "published"
+    recipe = PUBLISHED.get(values.get("pretext.task", base.pretext.task), {}) if published else {}
+    return with_values(base, {**recipe, **values})
 
 
 def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]:

@@ -212,7 +212,8 @@ class Pretraining(Optimisation):
     """A self-supervised stage, and which of its weights the next stage starts from.
 
     Weights are kept after each n-th part of the epochs, n = `checkpoints`: with 40 epochs and 4 checkpoints, after epochs 10,
-    20, 30 and 40. One run serves them all, as a checkpoint is not part of the stage's key.
+    20, 30 and 40; with fewer epochs than checkpoints some are the same. One run serves them all, as which of them is handed
+    on is not part of the stage's key.
     """
 
     checkpoints: Count = Field(1, description="evenly spaced checkpoints that are kept")
@@ -220,8 +221,6 @@ class Pretraining(Optimisation):
 
     @model_validator(mode="after")
     def _checkpoint_exists(self) -> Self:
-        if self.checkpoints > self.epochs:
-            raise ValueError(f"checkpoints = {self.checkpoints} is more than epochs = {self.epochs}")
         if self.checkpoint is not None and self.checkpoint > self.checkpoints:
             raise ValueError(f"checkpoint = {self.checkpoint} is more than checkpoints = {self.checkpoints}")
         return self
@@ -406,12 +405,12 @@ def _explain(problem: Any) -> str:
 
 
 def flat(settings: ExperimentSettings) -> dict[str, Any]:
-    """Every setting by its dotted name."""
+    """Every setting by its dotted name, as JSON keeps it."""
     tree = settings.model_dump()
     result = {}
     for name in setting_names():
         node: Any = tree
         for part in name.split("."):
             node = node[part]
-        result[name] = node
+        result[name] = list(node) if isinstance(node, tuple) else node
     return result

@@ -44,7 +44,7 @@ def test_every_task_has_a_published_recipe_of_settings_that_exist(task: str) -> 
         ("vcop", {"pretext.epochs": 200, "pretext.batch_size": 8, "finetune.epochs": 150, "evaluation.average": "logits"}),
         ("vcop", {"augmentation.jitter_probability": 0.0, "video.pixels": "rgb_unit", "finetune.keep": "best"}),
         ("rspnet", {"pretext.epochs": 200, "pretext.schedule": "cosine", "pretext.learning_rate": 0.05 * 32 / 64}),
-        ("rspnet", {"augmentation.crop_area": (0.4, 1.0), "augmentation.grey_probability": 0.2, "pretext.weight_decay": 1e-4}),
+        ("rspnet", {"augmentation.crop_area": [0.4, 1.0], "augmentation.grey_probability": 0.2, "pretext.weight_decay": 1e-4}),
     ],
 )
 def test_published_recipes_have_their_authors_values(task: str, expected: dict[str, Any]) -> None:

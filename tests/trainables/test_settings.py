@@ -212,8 +212,8 @@ CHANGES = st.fixed_dictionaries(
         "data.embedded.seed": st.integers(0, 2**40),
         "data.pretraining": st.text(st.characters(exclude_characters="+"), min_size=1, max_size=10),
         "data.downstream": st.sampled_from(["ucf101", "ucf101+hmdb51", "a+b+c"]),
-        "evaluation.measures": st.sampled_from([("finetune",), ("retrieval", "finetune")]),
-        "augmentation.crop_area": st.sampled_from([None, (0.4, 1.0)]),
+        "evaluation.measures": st.sampled_from([["finetune"], ["retrieval", "finetune"]]),
+        "augmentation.crop_area": st.sampled_from([None, [0.4, 1.0]]),
         "backbone.depth": st.sampled_from([10, 18, 34]),
     },
 )
