@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.ledger import Record
 from reports.comparable_groups import Group
-from reports.paper_comparison import groups_of
+from reports.paper_comparison import closest_to_paper, groups_of
 from reports.paper_table import PaperTable, Row
 
 
@@ -33,12 +33,21 @@ class LossCurves:
     group: Group
     curves: tuple[LossCurve, ...]
 
+    @property
+    def rows(self) -> int:
+        return len({curve.row.label for curve in self.curves})
+
 
 def loss_curves(figure: PaperTable, trials: Iterable[Record]) -> list[LossCurves]:
-    """The curves of every group of comparable trials that has any; of complete trials only."""
+    """The curves of complete trials, by group of comparable ones: of each preset the groups closest to the paper's
+    circumstances, and of these the ones with curves of the most rows."""
     metrics = {metric for curves in figure.histories.values() for metric in curves.values()}
     told = [trial for trial in trials if trial.outcome == "complete" and metrics & set(trial.history)]
-    return [LossCurves(group, tuple(_curves(figure, group))) for group in groups_of(figure, told)]
+    found = [LossCurves(group, tuple(_curves(figure, group))) for group in closest_to_paper(figure, groups_of(figure, told))]
+    most: dict[str, int] = {}
+    for one in found:
+        most[one.group.preset] = max(one.rows, most.get(one.group.preset, 0))
+    return [one for one in found if one.rows == most[one.group.preset]]
 
 
 def _curves(figure: PaperTable, group: Group) -> Iterable[LossCurve]:

@@ -55,13 +55,17 @@ class Comparison:
     rows: tuple[ComparedRow, ...]
 
     @property
+    def preset(self) -> str:
+        return self.group.preset if self.group else ""
+
+    @property
     def rows_with_numbers(self) -> int:
         return sum(any(cell.by_seed for cell in compared.cells) for compared in self.rows)
 
 
 @dataclass(frozen=True)
 class FilledTable:
-    """A paper's table and what it is filled with. `narrow`: groups left out, as only one row of theirs has numbers."""
+    """A paper's table and what it is filled with. `narrow`: groups left out, as few of their rows have numbers."""
 
     table: PaperTable
     comparisons: Sequence[Comparison]
@@ -71,12 +75,27 @@ class FilledTable:
 def fill(table: PaperTable, trials: Iterable[Record]) -> FilledTable:
     """The comparisons from which the table can be read.
 
-    Trials of other sweeps often are one row of a table (its defaults) under other settings: groups with numbers in a single
-    row are left out where any other has more.
+    Trials of other sweeps often are some rows of a table (its defaults) under other settings: groups with numbers in at most
+    half as many rows as the fullest group of the preset are left out.
     """
     comparisons = compare(table, trials)
-    wide = [comparison for comparison in comparisons if comparison.rows_with_numbers > 1]
-    return FilledTable(table, wide, len(comparisons) - len(wide)) if wide else FilledTable(table, comparisons)
+    fullest: dict[str, int] = {}
+    for comparison in comparisons:
+        fullest[comparison.preset] = max(comparison.rows_with_numbers, fullest.get(comparison.preset, 0))
+    wide = [found for found in comparisons if 2 * found.rows_with_numbers > fullest[found.preset] or not fullest[found.preset]]
+    return FilledTable(table, wide, len(comparisons) - len(wide))
+
+
+def closest_to_paper(table: PaperTable, groups: Sequence[Group]) -> list[Group]:
+    """Of each preset's groups those that depart from the fewest circumstances of the published numbers: data, network."""
+
+    def departures(group: Group) -> int:
+        return sum(group.settings.get(name) != value for name, value in table.paper_settings.items())
+
+    least: dict[str, int] = {}
+    for group in groups:
+        least[group.preset] = min(departures(group), least.get(group.preset, departures(group)))
+    return [group for group in groups if departures(group) == least[group.preset]]
 
 
 def compare(table: PaperTable, trials: Iterable[Record]) -> list[Comparison]:

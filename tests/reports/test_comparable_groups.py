@@ -179,13 +179,13 @@ def test_last_checkpoint_may_be_named_or_not_and_earlier_ones_are_no_trials_of_o
     assert reached(table) == {(TABLE2.rows[3].label, "ucf101"): [50.0, 52.0, 54.0]}
 
 
-def test_groups_of_a_single_row_are_left_out_beside_fuller_ones_and_counted(make_trial_of_row: Make) -> None:
+def test_groups_of_few_rows_are_left_out_beside_fuller_ones_and_counted(make_trial_of_row: Make) -> None:
     lone = make_trial_of_row(TABLE4.rows[3], 0, {"ucf101": 60.0}, settings={"finetune.epochs": 3})
     assert fill(TABLE4, [lone]).narrow == 0
     full = [make_trial_of_row(row, 0, {"ucf101": 50.0}) for row in TABLE4.rows[:2]]
     filled = fill(TABLE4, [lone, *full])
     assert (filled.narrow, len(filled.comparisons)) == (1, 1)
-    assert "Left out: 1 group with numbers in a single row" in sheet(filled).subtitle
+    assert "Left out: 1 group with numbers in few of the rows" in sheet(filled).subtitle
 
 
 def test_effects_are_measured_for_each_data_set_and_row_pair(make_trial_of_row: Make) -> None:

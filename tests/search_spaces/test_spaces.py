@@ -156,7 +156,7 @@ def test_a_lookahead_below_one_is_refused() -> None:
 def test_changes_of_the_user_are_part_of_the_check() -> None:
     """What the space is run with: a value that no row goes with, one that makes all rows fit, and one under a row's own."""
     space = find_space("epochs")
-    with pytest.raises(SettingsError, match="checkpoint = 4 is more than checkpoints = 2"):
+    with pytest.raises(SettingsError, match="is more than checkpoints = 2"):
         check_space(space, "demo", {"pretext.checkpoints": 2})
     check_space(space, "demo", {"pretext.epochs": 8, "pretext.checkpoint": 2})
     with pytest.raises(SettingsError, match="unknown setting"):
