@@ -62,7 +62,8 @@ def sheet(filled: FilledTable) -> Sheet:
             sections.append(Section(f"{place} {heading(table, group)}", _notes(table, group, groups), grids))
     subtitle = f"Paper: {table.paper}"
     if filled.narrow:
-        subtitle += f". Left out: {_counted(filled.narrow, 'group')} with numbers in few of the rows (--sweep NAME shows those of a sweep)"
+        left_out = _counted(filled.narrow, "group")
+        subtitle += f". Left out: {left_out} with numbers in few of the rows (--sweep NAME shows those of a sweep)"
     return Sheet(table.id, f"{table.id}: {table.title}", subtitle, tuple(sections), _rules(table))
 
 
