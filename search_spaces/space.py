@@ -47,8 +47,9 @@ class Space:
 
     base: settings that all its trials share. rows: the paper's own configurations, run first. suggest: draws the parameters
     of one further trial. grid: all points of an exhaustive search. objective: the metric that decides, on validation data.
-    table, figure: the reports that show it. lookahead: a proposal is made from the results of all trials at least this many positions before it, and of no others; so
-    proposals depend neither on the number of workers nor on which trial happens to end first.
+    table, figure: the reports that show it. lookahead: a proposal is made from the results of all trials at least this many
+    positions before it, and of no others; so proposals depend neither on the number of workers nor on which trial happens to
+    end first.
     """
 
     name: str
