@@ -11,7 +11,8 @@ Both sides run the tables one after the other and in turns, from empty stores, w
   than up to it.
 
 Clips are generated and decoded before. The share of the stages that sharing leaves is given by number and by time, where a
-stage weighs the seconds that the naive side spent on it (docs/benchmarks.md). W&B is off on both sides. About 12 minutes on two cores.
+stage weighs the seconds that the naive side spent on it (docs/benchmarks.md). W&B is off on both sides. About 12
+minutes on two cores.
 """
 
 from __future__ import annotations

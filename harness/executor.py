@@ -107,7 +107,7 @@ class Bookkeeper:
         self.seeds[configuration.index] = jobs
         configs = []
         for job in jobs:
-            record = self._find(job.trial)
+            record = self.sweep.record(self.ledger, job.trial)
             if record is not None and self._stands(record):
                 self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
                 continue
@@ -126,9 +126,6 @@ class Bookkeeper:
             )
         return configs
 
-    def _find(self, trial: str) -> Record | None:
-        return self.ledger.get(trial) or self.sweep.elsewhere.get(trial)
-
     def _stands(self, record: Record) -> bool:
         return record.outcome in ("complete", "pruned") or (record.outcome == "failed" and not self.retry_failed)
 
@@ -140,7 +137,7 @@ class Bookkeeper:
         found = []
         for _ in range(proposals.size):
             for job in self.sweep.jobs(proposals.next()):
-                record = self._find(job.trial)
+                record = self.sweep.record(self.ledger, job.trial)
                 if record is None or not self._stands(record):
                     return False
                 found.append(record)
@@ -153,7 +150,7 @@ class Bookkeeper:
         jobs = self.seeds[index]
         if any(job.trial in self.open for job in jobs):
             return False, None
-        records = [self._find(job.trial) for job in jobs]
+        records = [self.sweep.record(self.ledger, job.trial) for job in jobs]
         values = [
             record.metrics[self.sweep.space.objective]
             for record in records
@@ -220,9 +217,9 @@ class Bookkeeper:
                 stages[stage.name] = stage.key
                 metrics |= named_metrics(stage, artifact.done["metrics"])
                 for line in artifact.history():
-                    for name, value in named_metrics(stage, line).items():
-                        if "/" in name:
-                            history.setdefault(name, []).append(value)
+                    numbers = {name: value for name, value in line.items() if "/" in name}
+                    for name, value in named_metrics(stage, numbers).items():
+                        history.setdefault(name, []).append(value)
         metrics = with_means(metrics)
         record = Record(
             trial=job.trial,

@@ -96,6 +96,11 @@ class Sweep:
         seed = int(digest([self.space.name, self.preset])[:8], 16)
         return Proposals(self.space, search or self.search, seed, self.trials, known, self.configured)
 
+    def record(self, ledger: Ledger, trial: str) -> Record | None:
+        """What is known of a trial; that another sweep completed it counts more than that this one did not."""
+        own = ledger.get(trial)
+        return own if own is not None and own.outcome == "complete" else self.elsewhere.get(trial, own)
+
     def jobs(self, configuration: Configuration) -> list[Job]:
         """One job per seed."""
         settings = self.configured(configuration.parameters)
@@ -166,7 +171,7 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
         for job in jobs:
             trials += 1
-            record = ledger.get(job.trial) or sweep.elsewhere.get(job.trial)
+            record = sweep.record(ledger, job.trial)
             complete += record is not None and record.outcome == "complete"
             for stage in job.stages:
                 naive += 1

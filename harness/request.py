@@ -14,7 +14,7 @@ from harness.planner import Sweep, SweepError
 from harness.searcher import Search
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
-from trainables.pipeline import digest
+from trainables.pipeline import PROTOCOL, digest
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import DataSettings
@@ -44,8 +44,9 @@ class Request:
         """Raises SpaceError, SettingsError, SweepError or DataError."""
         space = self._space()
         given = [name for name, _ in runtime.sources]
-        values = {**self._roles(given), **space.base, **self.changes}
+        values = {**self._roles(given, space), **space.base, **self.changes}
         check_space(space, self.preset, values)
+        self._refuse_changes_of_what_varies(space)
         named = self._named_sets(space, values)
         runtime = replace(runtime, stand_ins=self._stand_ins(named, given))
         return Sweep(
@@ -71,11 +72,17 @@ class Request:
             raise SpaceError(f"--space or --table is missing; valid spaces: {', '.join(space_names())}")
         return find_space(self.space)
 
-    def _roles(self, given: Sequence[str]) -> dict[str, str]:
+    def _refuse_changes_of_what_varies(self, space: Space) -> None:
+        varied = {name for row in space.rows for name in row.parameters}
+        if clash := sorted(varied & self.changes.keys()):
+            raise SpaceError(f"--set {clash[0]}: {space.name} varies it; what it does not vary can be set")
+
+    def _roles(self, given: Sequence[str], space: Space) -> dict[str, str]:
         """One data set given serves for pretraining and downstream; a table and a space say otherwise if they want."""
         if len(given) == 1:
             return {"data.pretraining": given[0], "data.downstream": given[0]}
-        if len(given) > 1 and not self.table and not {"data.pretraining", "data.downstream"} <= self.changes.keys():
+        said = {*self.changes, *space.base, *(name for row in space.rows for name in row.parameters)}
+        if len(given) > 1 and not {"data.pretraining", "data.downstream"} <= said:
             raise SweepError(
                 "with several --data say which is for what: --set data.pretraining=NAME --set data.downstream=NAME"
             )
@@ -129,7 +136,10 @@ class Request:
 
 def data_sources(data: Sequence[str], splits: Sequence[str]) -> tuple[tuple[str, DataSource], ...]:
     """The sources that `--data [NAME=]DIR` and `--splits NAME=PATH` name. Raises SweepError."""
-    roots, lists = dict(_named_root(value) for value in data), dict(_named_path("--splits", value) for value in splits)
+    named = [_named_root(value) for value in data]
+    roots, lists = dict(named), dict(_named_path("--splits", value) for value in splits)
+    if len(roots) < len(named):
+        raise SweepError(f"--data names a set twice: {', '.join(name for name, _ in named)}")
     if lonely := sorted(lists.keys() - roots.keys()):
         raise SweepError(f"--splits names {', '.join(lonely)}, which no --data gives")
     return tuple((name, DataSource(root, lists.get(name))) for name, root in sorted(roots.items()))
@@ -175,4 +185,8 @@ def _complete_trials(runs_dir: Path, own: str) -> dict[str, Record]:
     records = [
         record for path in sorted(runs_dir.glob(f"*/{FILE_NAME}")) if path.parent.name != own for record in read_records(path)
     ]
-    return {record.trial: record for record in records if record.outcome == "complete"}
+    return {
+        record.trial: record
+        for record in records
+        if record.outcome == "complete" and record.versions.get("protocol") == PROTOCOL
+    }

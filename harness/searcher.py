@@ -182,14 +182,15 @@ class StudySearcher(Searcher):
         self.ended = ended
         self.choose = choose
         self.queue: list[dict[str, Any]] = []
+        self.exhausted = False
         self.running: dict[str, dict[str, Any]] = {}
         self.unsettled: set[int] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        exhausted = self._fill_queue()
+        self.exhausted = self.exhausted or self._fill_queue()
         config = self.choose(self.queue, self.running.values())
         if config is None:
-            return Searcher.FINISHED if exhausted and not self.queue else None
+            return Searcher.FINISHED if self.exhausted and not self.queue else None
         self.queue.remove(config)
         self.running[trial_id] = config
         return dict(config)

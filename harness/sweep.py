@@ -204,7 +204,7 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
     ledger = Ledger(sweep.directory)
     _show_data(sweep)
     interrupted = lost = False
-    total = sweep.trials * sweep.seeds
+    total = sweep.proposals(ledger).size * sweep.seeds
     with Progress(sweep.name, total, sweep.space.objective, str(sweep.directory), console) as progress:
         tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
         books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed)

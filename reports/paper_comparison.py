@@ -58,6 +58,10 @@ class Comparison:
     def preset(self) -> str:
         return self.group.preset if self.group else ""
 
+    def is_of(self, table: PaperTable) -> bool:
+        """Whether a sweep of the table itself ran any of the trials."""
+        return self.group is not None and any(record.space == table.id for record in self.group.records)
+
     @property
     def rows_with_numbers(self) -> int:
         return sum(any(cell.by_seed for cell in compared.cells) for compared in self.rows)
@@ -75,14 +79,18 @@ class FilledTable:
 def fill(table: PaperTable, trials: Iterable[Record]) -> FilledTable:
     """The comparisons from which the table can be read.
 
-    Trials of other sweeps often are some rows of a table (its defaults) under other settings: groups with numbers in at most
-    half as many rows as the fullest group of the preset are left out.
+    Trials of other sweeps often are some rows of a table (its defaults) under other settings: groups that hold no trial of the
+    table's own sweeps, with numbers in at most half as many rows as the fullest group of the preset, are left out.
     """
     comparisons = compare(table, trials)
     fullest: dict[str, int] = {}
     for comparison in comparisons:
         fullest[comparison.preset] = max(comparison.rows_with_numbers, fullest.get(comparison.preset, 0))
-    wide = [found for found in comparisons if 2 * found.rows_with_numbers > fullest[found.preset] or not fullest[found.preset]]
+    wide = [
+        found
+        for found in comparisons
+        if 2 * found.rows_with_numbers > fullest[found.preset] or not fullest[found.preset] or found.is_of(table)
+    ]
     return FilledTable(table, wide, len(comparisons) - len(wide))
 
 

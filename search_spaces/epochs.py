@@ -1,7 +1,8 @@
 """How long VSPP is pretrained, with and without auxSKD before it (auxSKD paper, Figure 4 left).
 
 The learning rate does not depend on the number of epochs, so 10, 20, 30 and 40 epochs are four checkpoints of one run: with
-each seed two pretrainings serve all eight configurations. At other presets they are the quarters of `pretext.epochs`.
+each seed two pretrainings serve all eight configurations. They are the quarters of `pretext.epochs`; as in the paper with
+`--preset paper --set pretext.epochs=40`, which `--table auxskd/figure4-left` sets by itself.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ def _suggest(trial: Suggest) -> Parameters:
 SPACE = Space(
     name="finetune",
     summary="learning rate, epochs and frozen layers of finetuning",
+    base={"finetune.step_epochs": 6},
     rows=(
         Row("paper", {RATE: 3e-3, EPOCHS: 25, FROZEN: 0}),
         Row("last layer only", {RATE: 3e-3, EPOCHS: 25, FROZEN: ALL_LAYERS}),

@@ -29,13 +29,8 @@ def table_space(table: str, preset_name: str) -> Space:
     if table not in entries:
         raise SpaceError(f"unknown table '{table}'; valid tables: {', '.join(entries)}")
     entry = entries[table]
-    at_paper_size = preset_name == "paper"
-    base = {
-        name: value
-        for name, value in entry.get("paper_settings", {}).items()
-        if at_paper_size or name.startswith(CIRCUMSTANCES)
-    }
-    sized = entry.get("at_paper_size", {}) if at_paper_size else {}
+    base = {name: value for name, value in entry.get("paper_settings", {}).items() if name.startswith(CIRCUMSTANCES)}
+    sized = entry.get("at_paper_size", {}) if preset_name == "paper" else {}
     base |= entry.get("fixed", {}) | {name: value for name, value in sized.items() if name not in entry["columns"]}
     meanings = entry["settings"] | {column: name for column, name in sized.items() if column in entry["columns"]}
     rows = []

@@ -1,8 +1,8 @@
 """Segments Z, speeds Q and sub-tasks of VSPP (auxSKD paper, Table 4: R3D, no auxSKD).
 
 The paper's six rows first (UCF101 top-1 from 57.5 for Q = 4, Z = 1, which is VideoPace's task, to 60.8 for Q = Z = 4 with both
-sub-tasks), then Z and Q from 1 to 8 with either sub-task or both. Finetuning reads no VSPP setting, but every configuration
-pretrains anew: nothing is shared.
+sub-tasks), then Z and Q from 1 to 8 with either sub-task or both (with Q = 1 nothing is altered: a control). Nothing is
+shared, as every configuration pretrains anew.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ SPEED_WEIGHT, SEGMENT_WEIGHT = "vspp.speed_weight", "vspp.segment_weight"
 
 
 def _suggest(trial: Suggest) -> Parameters:
+    segments = trial.suggest_int(SEGMENTS, 1, 8)
     return {
-        SEGMENTS: trial.suggest_int(SEGMENTS, 1, 8),
-        SPEEDS: trial.suggest_int(SPEEDS, 2, 8),
+        SEGMENTS: segments,
+        SPEEDS: trial.suggest_int(SPEEDS, 1 if segments > 1 else 2, 8),
         SPEED_WEIGHT: trial.suggest_categorical(SPEED_WEIGHT, (1.0, 0.0)),
         SEGMENT_WEIGHT: trial.suggest_categorical(SEGMENT_WEIGHT, (1.0, 0.0)),
     }

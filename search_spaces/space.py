@@ -21,6 +21,8 @@ from trainables.presets import configure
 from trainables.settings import ExperimentSettings, SettingsError
 
 Parameters = dict[str, Any]
+MEASURES = {"validation/top1": "finetune", "validation/linear_probe": "linear_probe", "validation/retrieval": "retrieval"}
+"""Objectives, by how they begin, that only exist with one of `evaluation.measures`."""
 OWN_MODULES = ("space", "paper_tables")
 """Modules of this package that are not a space."""
 
@@ -144,6 +146,9 @@ def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | Non
         configured(space.suggest(_Answers({})))
     except SettingsError as error:
         raise SpaceError(f"{space.name}: suggest() gives an invalid configuration: {error}") from None
+    for beginning, measure in MEASURES.items():
+        if space.objective.startswith(beginning) and measure not in configured({}).evaluation.measures:
+            raise SpaceError(f"{space.name}: the objective '{space.objective}' needs '{measure}' among evaluation.measures")
     for row in space.rows:
         trial = _Answers(row.parameters)
         suggested = space.suggest(trial)

@@ -88,8 +88,8 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
     Raises DataError.
     """
 
-    def opened(dataset: str) -> VideoSet:
-        return _open(dataset, data, runtime.cache, runtime.sources, runtime.stand_ins)
+    def opened(dataset: str, supervised: bool = False) -> VideoSet:
+        return _open(dataset, data, runtime.cache, runtime.sources, runtime.stand_ins, supervised)
 
     def beside_others(dataset: str) -> VideoSet:
         videos = opened(dataset)
@@ -98,9 +98,12 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
     names = data.pretraining_sets
     sets = {"pretraining": opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])}
     for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
-        sets[role] = opened(name)
+        sets[role] = opened(name, supervised=True)
         if not sets[role].labelled:
             raise DataError(f"data.downstream = {name}: its videos have no labels, so it serves for pretraining only")
+        for part in ("validation", "test"):
+            if not sets[role].part(part):
+                raise DataError(f"data.downstream = {name}: no {part} videos that can be used; results come from them")
     return sets
 
 
@@ -111,17 +114,18 @@ def _open(
     cache: Path,
     sources: tuple[tuple[str, DataSource], ...],
     stand_ins: tuple[tuple[str, str], ...],
+    supervised: bool,
 ) -> VideoSet:
     name = dict(stand_ins).get(dataset, dataset)
     if "+" in name:
-        return join_videos([_open(part, data, cache, sources, ()) for part in name.split("+")])
+        return join_videos([_open(part, data, cache, sources, (), supervised) for part in name.split("+")])
     if name == "embedded":
         videos = embedded_videos(stand_in(data.embedded, dataset), cache)
     else:
         source = dict(sources).get(name, DataSource(None, None))
         split = 1 if name.startswith("kinetics") else data.split  # Kinetics has one split, whichever the others are read in
         videos = read_videos(name, source, split=split, validation_fraction=data.validation_fraction)
-    return take_inventory(videos, cache)
+    return take_inventory(videos, cache, supervised=supervised)
 
 
 def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:

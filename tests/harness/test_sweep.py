@@ -17,6 +17,7 @@ from harness.ledger import Ledger, Record
 from harness.request import Request
 from search_spaces.paper_tables import table_ids
 from search_spaces.space import space_names
+from trainables.pipeline import PROTOCOL
 from trainables.runtime import Runtime, open_data
 from trainables.settings import ExperimentSettings
 
@@ -58,6 +59,8 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=0"], ["teacher_temperature = 0", "greater than 0"]),
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=-1"], ["greater than 0"]),
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=nan"], ["teacher_temperature = nan"]),
+        (["--space", "temperatures", "--set", "auxskd.teacher_temperature=0.05"], ["temperatures varies it"]),
+        (["--space", "recipes", "--set", "evaluation.measures=[retrieval]"], ["'validation/top1' needs 'finetune'"]),
         (["--space", "temperatures", "--set", "vspp.segments=17"], ["vspp.segments = 17", "video.clip_frames = 16"]),
         (["--space", "temperatures", "--set", "vspp.speeds=0"], ["vspp.speeds = 0", "greater than or equal to 1"]),
         (["--space", "temperatures", "--set", "data.pretraining=ucf"], ["unknown data set 'ucf'", "ucf101", "embedded"]),
@@ -247,7 +250,7 @@ def test_names_of_sweeps_tell_apart_what_differs(tmp_path: Path, tiny_values: di
     requests = [
         request(tmp_path, table="auxskd/table4"),
         request(tmp_path, table="auxskd/table4", preset="small"),
-        request(tmp_path, table="auxskd/table4", changes={"vspp.segments": 4}),
+        request(tmp_path, table="auxskd/table4", changes={"vspp.segment_frames": "inclusive"}),
         request(tmp_path, table="auxskd/table4", stand_ins={"kinetics100": "embedded", "ucf101": "embedded"}),
         request(tmp_path, space="segments"),
         request(tmp_path, space="segments", search="grid"),
@@ -271,14 +274,17 @@ def test_complete_trials_of_other_sweeps_are_seen_by_tables_only(tmp_path: Path)
     for name, outcome in (("one", "complete"), ("two", "failed"), ("three", "interrupted"), (own, "complete")):
         (tmp_path / name).mkdir()
         Ledger(tmp_path / name).append(sample_record(f"of {name}", outcome))
+    (tmp_path / "older").mkdir()
+    Ledger(tmp_path / "older").append(sample_record("of older", "complete", "0"))
     assert set(asked.sweep(place).elsewhere) == {"of one"}
     assert request(tmp_path, space="segments").sweep(place).elsewhere == {}
 
 
-def sample_record(trial: str, outcome: str) -> Record:
-    names = ("parameters", "settings", "data", "stages", "metrics", "seconds", "versions")
+def sample_record(trial: str, outcome: str, protocol: str = PROTOCOL) -> Record:
+    names = ("parameters", "settings", "data", "stages", "metrics", "seconds")
     values: dict[str, Any] = {name: {} for name in names}
     values |= {"space": "segments", "preset": "demo", "command": "", "row": None, "reason": None}
+    values |= {"versions": {"protocol": protocol}}
     return Record.model_validate(values | {"trial": trial, "index": 0, "seed": 0, "outcome": outcome})
 
 

@@ -26,7 +26,7 @@ ITERATIONS = 200
 
 def run(work: Work) -> Artifact:
     started = time.monotonic()
-    found = work.inputs["features"].tensors("features")
+    found = {name: value.to(work.device) for name, value in work.inputs["features"].tensors("features").items()}
     classes = len(work.videos.classes)
     mean, deviation = found["train"].mean((0, 1)), found["train"].std((0, 1)) + 1e-6
     train, validation, test = (((found[part] - mean) / deviation).double() for part in PARTS)
@@ -50,7 +50,7 @@ def fit(features: Tensor, targets: Tensor, classes: int, penalty: float) -> Tens
     """
     samples = _with_bias(features).flatten(0, 1)
     labels = targets.repeat_interleave(features.shape[1])
-    matrix = torch.zeros(samples.shape[1], classes, dtype=samples.dtype, requires_grad=True)
+    matrix = samples.new_zeros(samples.shape[1], classes).requires_grad_()
     optimiser = torch.optim.LBFGS(
         [matrix], max_iter=ITERATIONS, tolerance_grad=1e-7, tolerance_change=1e-9, line_search_fn="strong_wolfe"
     )

@@ -76,7 +76,7 @@ def run(work: Work) -> Artifact:
     )
     handed_on = functools.partial(convolution_weights, backbone)
     trained = train(work, network, training, pretext, step, validate=validate, weights=handed_on)
-    excluded = sum(video.frames < task.minimum_frames for video in work.videos.train)
+    excluded = sum(video.frames < task.minimum_frames for video in (*work.videos.train, *work.videos.validation))
     return work.workplace.publish(
         settings=settings.model_dump(),
         metrics=trained.last | {"pretext/excluded_videos": float(excluded)},

@@ -31,11 +31,11 @@ class _Finding:
     reason: str
 
 
-def take_inventory(videos: VideoSet, directory: Path) -> VideoSet:
+def take_inventory(videos: VideoSet, directory: Path, *, supervised: bool = True) -> VideoSet:
     """The same set with `frames` and `decoder` filled in and the unusable videos moved to `skipped`.
 
-    Videos of one frame are skipped (nothing moves in them); short ones are not (samplers wrap). Raises DataError if
-    a class keeps no training video, naming what was skipped of it.
+    Videos of one frame are skipped (nothing moves in them); short ones are not (samplers wrap). Raises DataError if there
+    is no training video, or, for `supervised` use, none of some class, naming what was skipped of it.
     """
     everything = [*videos.train, *videos.validation, *videos.test]
     findings = _probe_all(everything, directory / f"inventory-{videos.dataset}.json")
@@ -55,7 +55,8 @@ def take_inventory(videos: VideoSet, directory: Path) -> VideoSet:
         test=usable(videos.test),
         skipped=(*videos.skipped, *skipped),
     )
-    _check_classes(taken)
+    if supervised or not taken.train:
+        _check_classes(taken)
     return taken
 
 
