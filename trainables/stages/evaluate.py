@@ -6,10 +6,10 @@ Validation decides a search; test is computed here once per finetuned network an
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.models.backbone import place
 from trainables.stages.finetune import Classifier
@@ -51,24 +51,31 @@ def run(work: Work) -> Artifact:
 @torch.no_grad()
 def predict(work: Work, classifier: Classifier, videos: Sequence[Video]) -> Tensor:
     """Averaged predictions (videos, classes) over `evaluation.clips` clips of each video."""
-    evaluation, video = work.settings.evaluation, work.settings.video
+    evaluation = work.settings.evaluation
+    averages = []
+    for logits in outputs_of_videos(work, classifier, videos, evaluation.clips):
+        scores = logits.softmax(-1) if evaluation.average == "softmax" else logits
+        averages.append(scores.mean(1).cpu())
+    return torch.cat(averages)
+
+
+def outputs_of_videos(work: Work, network: nn.Module, videos: Sequence[Video], clips: int) -> Iterator[Tensor]:
+    """What the network gives for `clips` clips spread evenly over each video, centre crop: (videos of a batch, clips, C)."""
+    video = work.settings.video
     dataset = ClipDataset(
         videos,
-        lambda frames, rng: uniform_clips(frames, video.clip_frames, evaluation.clips),
+        lambda frames, rng: uniform_clips(frames, video.clip_frames, clips),
         work.cache,
         video,
         None,
         seed=0,
-        stream="evaluate",
+        stream=work.kind,
     )
-    averages = []
     for batch in ClipLoader(dataset, VIDEOS_PER_BATCH, training=False, workers=work.workers).epoch(0):
-        clips = network_clips(batch, video, work.device)
+        pixels = network_clips(batch, video, work.device)
         with work.autocast():
-            logits = classifier(clips.flatten(0, 1)).float().reshape(*clips.shape[:2], -1)
-        scores = logits.softmax(-1) if evaluation.average == "softmax" else logits
-        averages.append(scores.mean(1).cpu())
-    return torch.cat(averages)
+            outputs = network(pixels.flatten(0, 1)).float().reshape(*pixels.shape[:2], -1)
+        yield outputs
 
 
 def top_k(scores: Tensor, targets: Tensor, k: int) -> float:

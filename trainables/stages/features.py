@@ -13,13 +13,10 @@ from torch import Tensor
 
 from trainables.models import Backbone, make_backbone
 from trainables.models.backbone import load_convolutions, place
+from trainables.stages.evaluate import outputs_of_videos
 from trainables.stages.work import Work
 from trainables.store import Artifact
-from trainables.video.dataset import ClipDataset, ClipLoader, network_clips
 from trainables.video.layouts import PARTS, Video
-from trainables.video.sampling import uniform_clips
-
-VIDEOS_PER_BATCH = 4
 
 
 def run(work: Work) -> Artifact:
@@ -47,19 +44,4 @@ def run(work: Work) -> Artifact:
 @torch.no_grad()
 def extract(work: Work, backbone: Backbone, videos: Sequence[Video]) -> Tensor:
     """Features (videos, clips, C) of `frozen.clips` clips of each video."""
-    length, clips = work.settings.video.clip_frames, work.settings.frozen.clips
-    dataset = ClipDataset(
-        videos,
-        lambda frames, rng: uniform_clips(frames, length, clips),
-        work.cache,
-        work.settings.video,
-        None,
-        seed=0,
-        stream="features",
-    )
-    features = []
-    for batch in ClipLoader(dataset, VIDEOS_PER_BATCH, training=False, workers=work.workers).epoch(0):
-        pixels = network_clips(batch, work.settings.video, work.device)
-        with work.autocast():
-            features.append(backbone(pixels.flatten(0, 1)).float().reshape(*pixels.shape[:2], -1).cpu())
-    return torch.cat(features)
+    return torch.cat([found.cpu() for found in outputs_of_videos(work, backbone, videos, work.settings.frozen.clips)])
