@@ -89,7 +89,8 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
     """
 
     def opened(dataset: str, supervised: bool = False) -> VideoSet:
-        return _open(dataset, data, runtime.cache, runtime.sources, runtime.stand_ins, supervised)
+        how = (data.split, data.validation_fraction, data.embedded)
+        return _open(dataset, *how, runtime.cache, runtime.sources, runtime.stand_ins, supervised)
 
     def beside_others(dataset: str) -> VideoSet:
         videos = opened(dataset)
@@ -110,21 +111,25 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
 @functools.lru_cache(maxsize=32)
 def _open(
     dataset: str,
-    data: DataSettings,
+    split: int,
+    validation_fraction: float,
+    embedded: EmbeddedSettings,
     cache: Path,
     sources: tuple[tuple[str, DataSource], ...],
     stand_ins: tuple[tuple[str, str], ...],
     supervised: bool,
 ) -> VideoSet:
+    """One set, whatever sets it is read beside: the rows of a table that share a set read it once."""
     name = dict(stand_ins).get(dataset, dataset)
     if "+" in name:
-        return join_videos([_open(part, data, cache, sources, (), supervised) for part in name.split("+")])
+        how = (split, validation_fraction, embedded)
+        return join_videos([_open(part, *how, cache, sources, (), supervised) for part in name.split("+")])
     if name == "embedded":
-        videos = embedded_videos(stand_in(data.embedded, dataset), cache)
+        videos = embedded_videos(stand_in(embedded, dataset), cache)
     else:
         source = dict(sources).get(name, DataSource(None, None))
-        split = 1 if name.startswith("kinetics") else data.split  # Kinetics has one split, whichever the others are read in
-        videos = read_videos(name, source, split=split, validation_fraction=data.validation_fraction)
+        its_split = 1 if name.startswith("kinetics") else split  # Kinetics has one, whichever the others are read in
+        videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
     return take_inventory(videos, cache, supervised=supervised)
 
 
