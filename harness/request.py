@@ -49,9 +49,10 @@ class Request:
         self._refuse_changes_of_what_varies(space)
         named = self._named_sets(space, values)
         runtime = replace(runtime, stand_ins=self._stand_ins(named, given))
+        name = self._name(space, named)
         return Sweep(
-            name=self._name(space, named),
-            directory=self.runs_dir / self._name(space, named),
+            name=name,
+            directory=self.runs_dir / name,
             space=space,
             preset=self.preset,
             values=values,
@@ -60,7 +61,7 @@ class Request:
             seeds=self.seeds,
             runtime=runtime,
             command=shlex.join(["python", "harness/sweep.py", *sys.argv[1:]]),
-            elsewhere=_complete_trials(self.runs_dir, self._name(space, named)) if self.table else {},
+            elsewhere=_complete_trials(self.runs_dir, name) if self.table else {},
         )
 
     def _space(self) -> Space:

@@ -5,6 +5,7 @@ Read from `reports/published/*.yaml`, whose head says how a row's printed values
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def table_rows(table: str) -> tuple[Row, ...]:
     return table_space(table, "").rows
 
 
+@functools.cache
 def _entries() -> dict[str, Any]:
     found = {}
     for path in sorted(PUBLISHED.glob("*.yaml")):
