@@ -43,7 +43,7 @@ from trainables.video.cache import FrameCache
 from trainables.video.dataset import ClipDataset, generator
 from trainables.video.decoding import Frames, Pixels, Window, cut
 from trainables.video.layouts import DataSource, Video
-from trainables.video.sampling import consecutive_clip
+from trainables.video.sampling import by_length, consecutive_clip
 
 FEW_CLIPS = {"data.embedded.train": 4, "data.embedded.validation": 1, "data.embedded.test": 1}
 
@@ -93,7 +93,7 @@ def main(
         datasets = {
             name: ClipDataset(
                 chosen,
-                functools.partial(consecutive_clip, length=settings.video.clip_frames),
+                by_length(functools.partial(consecutive_clip, length=settings.video.clip_frames)),
                 reader,
                 settings.video,
                 settings.augmentation,

@@ -53,7 +53,7 @@ from trainables.settings import ExperimentSettings, SettingsError, flat, parse_a
         ("backbone.depth", 50, "10, 18 or 34"),
         ("data.embedded.classes", 5, "greater than or equal to 6"),
         ("data.validation_fraction", 0, "greater than 0"),
-        ("recipe", "everything", "'scratch', 'pretext' or 'auxskd_pretext'"),
+        ("recipe", "everything", "'scratch', 'pretext', 'auxskd_pretext'"),
         ("compute.precision", "float8", "'float32' or 'bfloat16'"),
     ],
 )

@@ -16,6 +16,7 @@ from trainables.pretext import TASKS
 from trainables.stages.work import Work, train
 from trainables.store import Artifact
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
+from trainables.video.sampling import by_length
 
 
 def run(work: Work) -> Artifact:
@@ -23,7 +24,7 @@ def run(work: Work) -> Artifact:
     task = TASKS[settings.pretext.task](settings)
     dataset = ClipDataset(
         work.videos.train,
-        task.views,
+        by_length(task.views),
         work.cache,
         settings.video,
         settings.augmentation,

@@ -17,7 +17,7 @@ from trainables.stages.work import Work
 from trainables.store import Artifact
 from trainables.video.dataset import ClipDataset, ClipLoader, network_clips
 from trainables.video.layouts import Video
-from trainables.video.sampling import uniform_clips
+from trainables.video.sampling import by_length, uniform_clips
 
 VIDEOS_PER_BATCH = 4
 
@@ -64,7 +64,7 @@ def outputs_of_videos(work: Work, network: nn.Module, videos: Sequence[Video], c
     video = work.settings.video
     dataset = ClipDataset(
         videos,
-        lambda frames, rng: uniform_clips(frames, video.clip_frames, clips),
+        by_length(lambda frames, rng: uniform_clips(frames, video.clip_frames, clips)),
         work.cache,
         video,
         None,

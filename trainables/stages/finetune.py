@@ -17,7 +17,7 @@ from trainables.settings import ExperimentSettings
 from trainables.stages.work import Means, Work, train
 from trainables.store import Artifact
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
-from trainables.video.sampling import consecutive_clip, uniform_clips
+from trainables.video.sampling import by_length, consecutive_clip, uniform_clips
 
 
 class Classifier(nn.Module):
@@ -76,7 +76,7 @@ def run(work: Work) -> Artifact:
     training = ClipLoader(
         ClipDataset(
             work.videos.train,
-            functools.partial(consecutive_clip, length=length),
+            by_length(functools.partial(consecutive_clip, length=length)),
             work.cache,
             settings.video,
             settings.augmentation,
@@ -91,7 +91,7 @@ def run(work: Work) -> Artifact:
     validation = ClipLoader(
         ClipDataset(
             work.videos.validation,
-            lambda frames, rng: uniform_clips(frames, length, 1),
+            by_length(lambda frames, rng: uniform_clips(frames, length, 1)),
             work.cache,
             settings.video,
             None,

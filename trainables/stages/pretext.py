@@ -17,6 +17,7 @@ from trainables.stages.work import Means, Work, train
 from trainables.store import Artifact
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
 from trainables.video.layouts import DataError, Video
+from trainables.video.sampling import by_length
 
 
 def run(work: Work) -> Artifact:
@@ -47,7 +48,7 @@ def run(work: Work) -> Artifact:
     training = ClipLoader(
         ClipDataset(
             long_enough(work.videos.train),
-            task.sample,
+            by_length(task.sample),
             work.cache,
             settings.video,
             settings.augmentation,
@@ -62,7 +63,7 @@ def run(work: Work) -> Artifact:
     validation = ClipLoader(
         ClipDataset(
             long_enough(work.videos.validation),
-            task.sample,
+            by_length(task.sample),
             work.cache,
             settings.video,
             None,

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.settings import AugmentationSettings, VideoSettings
+from trainables.video.sampling import Window
 
 LUMA = (0.299, 0.587, 0.114)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
@@ -23,8 +24,6 @@ CROP_RATIOS = (3 / 4, 4 / 3)
 MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, as torchvision's video models use
 STD = (0.22803, 0.22145, 0.216989)
 MOTION_FLOOR = 0.01  # keeps the noise of a clip in which nothing moves from being blown up
-
-Window = tuple[int, int, int, int]  # top, left, height, width
 
 
 @dataclass(frozen=True)
@@ -43,22 +42,25 @@ def centre_window(video: VideoSettings) -> Window:
     return ((video.height - video.crop) // 2, (video.width - video.crop) // 2, video.crop, video.crop)
 
 
-def unchanged(video: VideoSettings) -> Change:
-    """Centre crop and nothing else: evaluation."""
-    return Change(centre_window(video), False, _neutral(video.clip_frames))
+def unchanged(video: VideoSettings, frames: int | None = None) -> Change:
+    """Centre crop and nothing else: evaluation. frames: of the clip, where it has not `video.clip_frames`."""
+    return Change(centre_window(video), False, _neutral(frames or video.clip_frames))
 
 
-def draw_change(video: VideoSettings, augmentation: AugmentationSettings, rng: np.random.Generator) -> Change:
-    """A random crop, flip and colour jitter for one clip."""
+def draw_change(
+    video: VideoSettings, augmentation: AugmentationSettings, rng: np.random.Generator, frames: int | None = None
+) -> Change:
+    """A random crop, flip and colour jitter for one clip. frames: of the clip, where it has not `video.clip_frames`."""
+    frames = frames or video.clip_frames
     height, width = (
         (video.crop, video.crop) if augmentation.crop_area is None else _draw_size(video, augmentation.crop_area, rng)
     )
     top = int(rng.integers(video.height - height + 1))
     left = int(rng.integers(video.width - width + 1))
     flip = bool(rng.random() < augmentation.flip_probability)
-    jitter = _neutral(video.clip_frames)
+    jitter = _neutral(frames)
     if rng.random() < augmentation.jitter_probability:
-        draws = video.clip_frames if augmentation.jitter_per == "frame" else 1
+        draws = frames if augmentation.jitter_per == "frame" else 1
         strengths = np.array([augmentation.brightness, augmentation.contrast, augmentation.saturation, augmentation.hue])
         jitter = jitter + rng.uniform(-1, 1, (draws, 4)).astype(np.float32) * strengths.astype(np.float32)
     if augmentation.grey_probability > 0 and rng.random() < augmentation.grey_probability:

@@ -7,7 +7,7 @@ interruption changes what is drawn.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,8 @@ from trainables.settings import AugmentationSettings, VideoSettings
 from trainables.video.augmentation import Change, draw_change, resized, to_network, unchanged
 from trainables.video.cache import FrameCache
 from trainables.video.layouts import DataError, Video
-from trainables.video.sampling import SampledClips
+from trainables.video.sampling import ClipSampler
 
-ClipSampler = Callable[[int, np.random.Generator], SampledClips]
 Batch = dict[str, Tensor]
 
 
@@ -34,7 +33,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
     """Samples of `clips_per_video` draws from each video; an item is asked for as (epoch, index).
 
     A sample holds pixels (V, K, crop, crop, 3) uint8, flip (V,), jitter (V, K, 4), the sampler's labels, the class label
-    `target`, the number of `wrapped` clips and of frames `replaced` because they could not be decoded. V clips per sample.
+    `target`, the number of `wrapped` clips and of frames `replaced` because they could not be decoded, and what was asked for:
+    `epoch` and `index`. V clips per sample.
     """
 
     def __init__(
@@ -67,13 +67,15 @@ class ClipDataset(Dataset[dict[str, Any]]):
         epoch, index = item
         rng = generator(self.seed, self.stream, epoch, index)
         source = self.videos[index % len(self.videos)]
-        sampled = self.sampler(source.frames, rng)
+        sampled = self.sampler(source, rng)
         numbers = sampled.changes or tuple(range(len(sampled.indices)))
-        changes = [self._change(rng) for _ in range(max(numbers) + 1)]
+        frames = len(sampled.indices[0])
+        changes = [self._change(rng, frames) for _ in range(max(numbers) + 1)]
+        windows = sampled.windows or [changes[number].window for number in numbers]
         pixels, flips, jitters, replaced = [], [], [], 0
-        for indices, number in zip(sampled.indices, numbers, strict=True):
+        for indices, number, window in zip(sampled.indices, numbers, windows, strict=True):
             change = changes[number]
-            read = self.cache.read(source, indices, (self.video.height, self.video.width), change.window)
+            read = self.cache.read(source, indices, (self.video.height, self.video.width), window)
             pixels.append(resized(read.pixels, self.video.crop))
             flips.append(change.flip)
             jitters.append(change.jitter)
@@ -85,19 +87,27 @@ class ClipDataset(Dataset[dict[str, Any]]):
             "target": source.label,
             "wrapped": sampled.wrapped,
             "replaced": replaced,
+            "epoch": epoch,
+            "index": index,
             **sampled.labels,
         }
 
-    def _change(self, rng: np.random.Generator) -> Change:
-        return draw_change(self.video, self.augmentation, rng) if self.augmentation else unchanged(self.video)
+    def _change(self, rng: np.random.Generator, frames: int) -> Change:
+        if self.augmentation is None:
+            return unchanged(self.video, frames)
+        return draw_change(self.video, self.augmentation, rng, frames)
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
-    """(epoch, index) of every sample, shuffled by (seed, epoch), or in order when `shuffled` is False."""
+    """(epoch, index) of every sample, shuffled by (seed, epoch), or in order when `shuffled` is False.
 
-    def __init__(self, dataset: ClipDataset, shuffled: bool) -> None:
+    With `views` an epoch shows again what was shown so many epochs before, in another order.
+    """
+
+    def __init__(self, dataset: ClipDataset, shuffled: bool, views: int | None) -> None:
         self.dataset = dataset
         self.shuffled = shuffled
+        self.views = views
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -107,16 +117,22 @@ class EpochOrder(Sampler[tuple[int, int]]):
         order = np.arange(len(self.dataset))
         if self.shuffled:
             generator(self.dataset.seed, self.dataset.stream + "/order", self.epoch).shuffle(order)
-        return ((self.epoch, int(index)) for index in order)
+        shown = self.epoch if self.views is None else self.epoch % self.views
+        return ((shown, int(index)) for index in order)
 
 
 class ClipLoader:
-    """Batches of a dataset, epoch by epoch. Training drops an incomplete last batch unless it is the only one."""
+    """Batches of a dataset, epoch by epoch. Training drops an incomplete last batch unless it is the only one.
 
-    def __init__(self, dataset: ClipDataset, batch_size: int, *, training: bool, workers: int) -> None:
+    views: how many epochs differ in what they show; None: all.
+    """
+
+    def __init__(
+        self, dataset: ClipDataset, batch_size: int, *, training: bool, workers: int, views: int | None = None
+    ) -> None:
         if training and len(dataset) < 2:
             raise DataError(f"{dataset.stream}: one clip is too few to train on; batch normalisation needs two")
-        self.order = EpochOrder(dataset, shuffled=training)
+        self.order = EpochOrder(dataset, shuffled=training, views=views)
         self.loader: DataLoader[dict[str, Any]] = DataLoader(
             dataset,
             batch_size=min(batch_size, len(dataset)),

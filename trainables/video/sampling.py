@@ -6,10 +6,15 @@ released VSPP code do); `SampledClips.wrapped` counts the clips in which that ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from trainables.video.layouts import Video
+
+Window = tuple[int, int, int, int]
+"""A part of a frame: top, left, height, width."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +22,22 @@ class SampledClips:
     """Clips of one video. indices: (clips, K) int64. labels: what a pretext task asks about them, by name.
 
     changes: per clip the number of its random crop, flip and colours; those of one number are changed alike. None: each its own
+    windows: per clip the part of its frames that it shows, resized to the crop; None: a random or the central crop.
     """
 
     indices: np.ndarray
     labels: Mapping[str, int] = field(default_factory=dict)
     wrapped: int = 0
     changes: tuple[int, ...] | None = None
+    windows: tuple[Window, ...] | None = None
+
+
+ClipSampler = Callable[[Video, np.random.Generator], SampledClips]
+
+
+def by_length(sampler: Callable[[int, np.random.Generator], SampledClips]) -> ClipSampler:
+    """A sampler of videos from one that only needs to know how many frames a video has."""
+    return lambda video, rng: sampler(video.frames, rng)
 
 
 def place(offsets: np.ndarray, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, bool]:

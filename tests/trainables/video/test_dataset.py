@@ -17,7 +17,7 @@ from trainables.settings import AugmentationSettings, VideoSettings
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, generator, network_clips
 from trainables.video.layouts import DataError, Video
-from trainables.video.sampling import SampledClips, consecutive_clip, uniform_clips
+from trainables.video.sampling import SampledClips, by_length, consecutive_clip, uniform_clips
 
 VIDEO = VideoSettings(clip_frames=4, height=24, width=32, crop=16)
 FRAMES = (24, 30, 3, 40, 28)
@@ -35,7 +35,7 @@ def dataset(videos: list[Video], cache: Path | None, **changes: Any) -> ClipData
     options = {"seed": 0, "stream": "test", "clips_per_video": 2} | changes
     sampler = options.pop("sampler", functools.partial(consecutive_clip, length=4))
     augmentation = options.pop("augmentation", AugmentationSettings())
-    return ClipDataset(videos, sampler, FrameCache(cache, 2**30 if cache else 0), VIDEO, augmentation, **options)
+    return ClipDataset(videos, by_length(sampler), FrameCache(cache, 2**30 if cache else 0), VIDEO, augmentation, **options)
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:

@@ -1,0 +1,80 @@
+"""What the networks of graph distillation have in common, teachers and student: clips to logits, maps and features.
+
+A network that sees single frames (`FrameEncoder`: VGG, AlexNet) looks at some frames of a clip, evenly spaced, and averages
+what it finds; one that sees motion (PredNet) goes through the whole clip.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Outputs(NamedTuple):
+    """logits (B, classes); map (B, C, h, w) of the layer that was asked for; features (B, F), what the last layer sees."""
+
+    logits: Tensor
+    map: Tensor
+    features: Tensor
+
+
+class Encoder(nn.Module, ABC):
+    """Convolutional layers, and a `classifier` whose last module is the last layer: nn.Identity without classes.
+
+    pixels: the form of `video.pixels` that it needs, whatever the settings say; None: theirs.
+    """
+
+    pixels: ClassVar[Literal["rgb_unit"] | None] = None
+    classifier: nn.Sequential
+
+    @abstractmethod
+    def layers(self) -> list[nn.Module]:
+        """The convolutional layers from the first on; `layer` numbers below count them from 1."""
+
+    @abstractmethod
+    def outputs(self, clips: Tensor, layer: int) -> Outputs:
+        """What the network says of clips (B, 3, K, H, W)."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits (B, classes) of clips (B, 3, K, H, W)."""
+        return self.outputs(clips, len(self.layers())).logits
+
+
+class FrameEncoder(Encoder):
+    """A network of single frames; `frames_per_clip` of them stand for a clip."""
+
+    frames_per_clip: int
+
+    @abstractmethod
+    def pooled(self, maps: Tensor) -> Tensor:
+        """Maps (N, C, h, w) of the last layer, pooled and flattened: what `classifier` takes."""
+
+    def maps(self, frames: Tensor) -> Tensor:
+        """Maps (N, C, h, w) of the last convolutional layer, from frames (N, 3, H, W)."""
+        for layer in self.layers():
+            frames = layer(frames)
+        return frames
+
+    def outputs(self, clips: Tensor, layer: int) -> Outputs:
+        seen = evenly_spaced(clips, self.frames_per_clip)
+        maps = seen.flatten(0, 1)
+        kept = maps
+        for number, module in enumerate(self.layers(), start=1):
+            maps = module(maps)
+            if number == layer:
+                kept = maps
+        features = self.classifier[:-1](self.pooled(maps))
+        logits = self.classifier[-1](features)
+        clip_count = len(clips)
+        logits, kept, features = (found.unflatten(0, (clip_count, -1)).mean(1) for found in (logits, kept, features))
+        return Outputs(logits, kept, features)
+
+
+def evenly_spaced(clips: Tensor, frames: int) -> Tensor:
+    """`frames` frames (B, frames, 3, H, W) of clips (B, 3, K, H, W), in the middle of as many equal parts."""
+    length = clips.shape[2]
+    places = (2 * torch.arange(frames, device=clips.device) + 1) * length // (2 * frames)
+    return clips[:, :, places].transpose(1, 2)

@@ -1,0 +1,96 @@
+"""Data sets, clips, augmentation and arithmetic: what the stages of both papers read."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainables.settings.base import Count, Fraction, Settings
+
+
+class EmbeddedSettings(Settings):
+    """The generated clips that come with the project: videos per class of each part, and their size in pixels."""
+
+    classes: int = Field(8, ge=6, le=10, description="motion classes")
+    train: Count = 24
+    validation: Count = 8
+    test: Count = 12
+    frames: int = Field(72, ge=2)
+    height: int = Field(40, ge=16, multiple_of=2)
+    width: int = Field(40, ge=16, multiple_of=2)
+    seed: int = Field(0, ge=0)
+
+
+class DataSettings(Settings):
+    """Which data sets an experiment reads, and how their parts are made. Several are joined by +: `kinetics100+ucf101`."""
+
+    pretraining: str = Field("embedded", description="data sets of the self-supervised stages, together; labels unused")
+    downstream: str = Field("embedded", description="data sets of finetuning and evaluation, each for itself")
+    split: int = Field(1, ge=1, description="official split (UCF101: 1-3) or the test fold of a csv")
+    pretraining_share: float = Field(
+        1.0, gt=0, le=1, description="share of the pretraining videos that are used; a smaller one is part of a larger one"
+    )
+    validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of each class's groups held out of training")
+    embedded: EmbeddedSettings = EmbeddedSettings()
+
+    @property
+    def pretraining_sets(self) -> tuple[str, ...]:
+        return tuple(self.pretraining.split("+"))
+
+    @property
+    def downstream_sets(self) -> tuple[str, ...]:
+        return tuple(self.downstream.split("+"))
+
+    @model_validator(mode="after")
+    def _sets_differ(self) -> Self:
+        for role, names in (("pretraining", self.pretraining_sets), ("downstream", self.downstream_sets)):
+            if not all(names) or len(set(names)) < len(names):
+                raise ValueError(f"{role} = {'+'.join(names)}: different names joined by +")
+        return self
+
+
+class VideoSettings(Settings):
+    """Size of a clip: frames, the size every frame is resized to, and the square crop of it that a network sees."""
+
+    clip_frames: int = Field(16, ge=2, description="K, frames of a clip")
+    height: int = Field(128, ge=8)
+    width: int = Field(171, ge=8)
+    crop: int = Field(112, ge=8)
+    pixels: Literal["rgb_normalised", "rgb_unit", "bgr_255", "rgb_motion"] = Field(
+        "rgb_normalised",
+        description="rgb_normalised: mean and deviation of Kinetics-400; rgb_unit: 0 to 1 (VCOP); bgr_255: BGR, 0 to 255, as "
+        "the released code reads frames; rgb_motion: less the clip's mean image, over its deviation: only what moves is left",
+    )
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.crop > min(self.height, self.width):
+            raise ValueError(f"crop = {self.crop} does not fit into {self.height}x{self.width}")
+        return self
+
+
+class AugmentationSettings(Settings):
+    """Random changes of training clips: crop, flip and grey are drawn once per clip, colour jitter per frame or per clip."""
+
+    crop_area: tuple[Fraction, Fraction] | None = Field(
+        None,
+        description="share of the frame that a random crop covers, with sides 3:4 to 4:3, before it is resized to video.crop "
+        "(RSPNet: 0.4 to 1); null: a window of video.crop pixels at a random place",
+    )
+    grey_probability: Fraction = Field(0.0, description="of showing a clip in grey")
+    flip_probability: Fraction = 0.5
+    jitter_probability: Fraction = 0.8
+    brightness: Fraction = 0.8
+    contrast: Fraction = 0.8
+    saturation: Fraction = 0.8
+    hue: float = Field(0.2, ge=0, le=0.5)
+    jitter_per: Literal["frame", "clip"] = Field("frame", description="frame: the paper and the released code")
+
+
+class ComputeSettings(Settings):
+    """Arithmetic of the training steps. It changes the numbers, so it is part of every stage's key."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = Field(True, description="the memory layout in which a GPU's 3D convolutions are fastest; GPUs only")
+    compile: bool = Field(False, description="torch.compile the networks of training stages")

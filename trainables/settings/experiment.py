@@ -1,0 +1,226 @@
+"""The whole configuration of an experiment, and replacing any value of it by its dotted name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from trainables.settings.auxskd import (
+    AuxSKDSettings,
+    BackboneSettings,
+    FinetuneSettings,
+    FrozenSettings,
+    PretextSettings,
+    RSPNetSettings,
+    VCOPSettings,
+    VideoPaceSettings,
+    VSPPSettings,
+)
+from trainables.settings.base import Count, Settings, SettingsError
+from trainables.settings.data import AugmentationSettings, ComputeSettings, DataSettings, VideoSettings
+from trainables.settings.graph import (
+    AlexNetSettings,
+    EgoMotionSettings,
+    FrameSettings,
+    GraphSettings,
+    PredictionSettings,
+    PredNetSettings,
+    SortingSettings,
+    StudentSettings,
+    TeacherFinetuneSettings,
+    TeachersSettings,
+    TrackingSettings,
+    VGGSettings,
+    ViewsSettings,
+)
+
+Measure = Literal["finetune", "linear_probe", "retrieval", "compression"]
+
+
+class EvaluationSettings(Settings):
+    """What is measured, and how a finetuned network is: clips sampled uniformly from each video, centre crop, averaged."""
+
+    measures: tuple[Measure, ...] = Field(
+        ("finetune", "linear_probe", "retrieval"),
+        min_length=1,
+        description="finetune: the papers' protocol, whatever the recipe; linear_probe, retrieval: with the features of the "
+        "frozen backbone, after auxSKD and VSPP only; compression: what teachers and student cost, graph distillation only",
+    )
+    clips: Count = 10
+    average: Literal["softmax", "logits"] = Field("softmax", description="softmax: this paper; logits: VCOP and RSPNet")
+
+    @model_validator(mode="after")
+    def _measures_differ(self) -> Self:
+        if len(set(self.measures)) < len(self.measures):
+            raise ValueError(f"measures = {list(self.measures)}: one is named twice")
+        return self
+
+
+C3D_FRAMES, C3D_SIDE = 8, 16
+"""What is left of smaller clips does not survive C3D's pooling."""
+
+Recipe = Literal["scratch", "pretext", "auxskd_pretext", "fusion", "ensemble", "student", "distillation"]
+GRAPH_RECIPES = ("fusion", "ensemble", "student", "distillation")
+"""Those of the graph-distillation paper."""
+
+
+class ExperimentSettings(Settings):
+    """The whole configuration of an experiment."""
+
+    recipe: Recipe = Field(
+        "auxskd_pretext",
+        description="scratch: finetune from random initialisation; pretext: pretext first; auxskd_pretext: auxSKD before it; "
+        "fusion: finetuned teachers, mean of their confidence scores; ensemble: a linear classifier on their joined features; "
+        "student: AlexNet from labels alone; distillation: AlexNet from labels and teachers, by the group `graph`",
+    )
+    protocol: Literal["like_for_like", "published"] = Field(
+        "like_for_like",
+        description="like_for_like: one backbone, pixels, schedule and finetuning for every pretext task, only sampler, heads "
+        "and loss differ; published: each task with the recipe that its authors published (trainables/presets.py)",
+    )
+    data: DataSettings = DataSettings()
+    video: VideoSettings = VideoSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    backbone: BackboneSettings = BackboneSettings()
+    compute: ComputeSettings = ComputeSettings()
+    vspp: VSPPSettings = VSPPSettings()
+    video_pace: VideoPaceSettings = VideoPaceSettings()
+    vcop: VCOPSettings = VCOPSettings()
+    rspnet: RSPNetSettings = RSPNetSettings()
+    auxskd: AuxSKDSettings = AuxSKDSettings()
+    pretext: PretextSettings = PretextSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    frozen: FrozenSettings = FrozenSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    frames: FrameSettings = FrameSettings()
+    vgg: VGGSettings = VGGSettings()
+    prednet: PredNetSettings = PredNetSettings()
+    alexnet: AlexNetSettings = AlexNetSettings()
+    sorting: SortingSettings = SortingSettings()
+    ego_motion: EgoMotionSettings = EgoMotionSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    prediction: PredictionSettings = PredictionSettings()
+    teachers: TeachersSettings = TeachersSettings()
+    teacher_finetune: TeacherFinetuneSettings = TeacherFinetuneSettings()
+    views: ViewsSettings = ViewsSettings()
+    student: StudentSettings = StudentSettings()
+    graph: GraphSettings = GraphSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.vspp.segments > self.video.clip_frames:
+            raise ValueError(
+                f"vspp.segments = {self.vspp.segments} is larger than the clip, video.clip_frames = {self.video.clip_frames}"
+            )
+        if self.backbone.family == "c3d" and (self.video.clip_frames < C3D_FRAMES or self.video.crop < C3D_SIDE):
+            raise ValueError(f"backbone.family = c3d needs clips of {C3D_FRAMES} frames and {C3D_SIDE} pixels or more")
+        if self.auxskd.views == "distinct":
+            if self.pretext.task not in ("vspp", "video_pace"):
+                raise ValueError(f"auxskd.views = distinct: {self.pretext.task} has no speeds in which two views could differ")
+            if self.pretext.task == "vspp" and min(self.vspp.segments, self.vspp.speeds) < 2:
+                raise ValueError("auxskd.views = distinct needs vspp.segments and vspp.speeds of at least 2")
+        return self
+
+    @model_validator(mode="after")
+    def _graph_is_consistent(self) -> Self:
+        measures = self.evaluation.measures
+        if self.recipe not in GRAPH_RECIPES:
+            if "compression" in measures:
+                raise ValueError(f"evaluation.measures: compression is of the recipes {', '.join(GRAPH_RECIPES)}")
+            return self
+        if frozen := [measure for measure in measures if measure in ("linear_probe", "retrieval")]:
+            raise ValueError(f"evaluation.measures: recipe {self.recipe} has no {frozen[0]}; valid: finetune, compression")
+        if self.frames.per_clip > self.video.clip_frames:
+            raise ValueError(
+                f"frames.per_clip = {self.frames.per_clip} is more than video.clip_frames = {self.video.clip_frames}"
+            )
+        if self.recipe != "distillation":
+            return self
+        tasks = self.teachers.tasks
+        if self.graph.representation == "graph" and len(tasks) < 2:
+            raise ValueError(
+                f"teachers.tasks = {list(tasks)}: the representation graph pairs teachers, so it needs two or more; "
+                "with one teacher use graph.representation = single or none"
+            )
+        return self
+
+
+def setting_names(settings: BaseModel | type[BaseModel] = ExperimentSettings, prefix: str = "") -> list[str]:
+    """Dotted names of every setting below `settings`."""
+    model = settings if isinstance(settings, type) else type(settings)
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += setting_names(kind, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`a.b=value` as (name, value); the value is read as YAML. Raises SettingsError when there is no '='."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"--set {text!r}: expected NAME=VALUE, for example auxskd.teacher_temperature=0.05")
+    try:
+        parsed = yaml.safe_load(value)
+        if isinstance(parsed, str):
+            try:
+                parsed = float(parsed)  # YAML 1.1 reads 1e-3 as text
+            except ValueError:
+                pass
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {text!r}: the value is not readable: {error}") from None
+    return name.strip(), parsed
+
+
+def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> ExperimentSettings:
+    """`settings` with the values of dotted names replaced, validated again as a whole.
+
+    Raises SettingsError naming the unknown setting or the value out of range, and what is valid.
+    """
+    tree = settings.model_dump()
+    valid = setting_names()
+    for name, value in values.items():
+        if name not in valid:
+            group = name.rpartition(".")[0]
+            near = [other for other in valid if group and other.startswith(group + ".")] or valid
+            raise SettingsError(f"unknown setting '{name}'; valid settings: {', '.join(near)}")
+        node = tree
+        *groups, leaf = name.split(".")
+        for part in groups:
+            node = node[part]
+        node[leaf] = value
+    return validated(tree)
+
+
+def validated(tree: Mapping[str, Any]) -> ExperimentSettings:
+    """ExperimentSettings from plain data. Raises SettingsError with one line per problem."""
+    try:
+        return ExperimentSettings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _explain(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if not name or problem["type"] == "value_error":
+        return f"{name}: {message}" if name else message
+    return f"{name} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def flat(settings: ExperimentSettings) -> dict[str, Any]:
+    """Every setting by its dotted name, as JSON keeps it."""
+    tree = settings.model_dump()
+    result = {}
+    for name in setting_names():
+        node: Any = tree
+        for part in name.split("."):
+            node = node[part]
+        result[name] = list(node) if isinstance(node, tuple) else node
+    return result

@@ -1,0 +1,236 @@
+"""Graph distillation: networks, the four teachers' tasks, their finetuning, the views they are asked about, student and graphs.
+
+Defaults are the paper's text (Secs. 3 to 5); what it leaves to the works it cites is theirs, and what neither says is marked
+in docs/fidelity.md.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from trainables.settings.base import Count, Fraction, NonNegative, Optimisation, Positive, Pretraining, Settings
+
+TeacherTaskName = Literal["sorting", "ego_motion", "tracking", "prediction"]
+TEACHER_TASKS: tuple[TeacherTaskName, ...] = get_args(TeacherTaskName)
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Bandwidth = Literal["median"] | Positive
+
+
+class FrameSettings(Settings):
+    """How networks that see single frames (VGG, AlexNet) see a clip."""
+
+    per_clip: Count = Field(1, description="frames of a clip, evenly spaced; their logits, maps and features are averaged")
+
+
+class VGGSettings(Settings):
+    """Encoder of the sorting, ego-motion and tracking teachers: VGG-19 with a larger first layer (Sec. 5.1)."""
+
+    channels: tuple[Count, Count, Count, Count, Count] = (96, 128, 256, 512, 512)
+    convolutions: tuple[Count, Count, Count, Count, Count] = Field((2, 2, 4, 4, 4), description="3x3 convolutions per layer")
+    conv1_filter: Count = Field(11, description="side of the first convolution's filters")
+    conv1_stride: Count = Field(4, description="AlexNet's, as the paper gives none")
+    hidden: Count = Field(4096, description="units of the two layers before the last")
+    dropout: Dropout = 0.5
+    batch_norm: bool = Field(False, description="after every convolution; the paper names none, small networks need it")
+
+
+class PredNetSettings(Settings):
+    """Encoder of the prediction teacher: PredNet (Lotter et al. 2017), its top representation widened to 256 (Sec. 5.2)."""
+
+    targets: tuple[Count, ...] = Field((3, 48, 96, 192), min_length=2, description="channels of A, by layer")
+    representations: tuple[Count, ...] = Field((3, 48, 96, 256), min_length=2, description="channels of R, by layer")
+    gates: Literal["hard_sigmoid", "sigmoid"] = Field("hard_sigmoid", description="hard_sigmoid: coxlab; sigmoid: leido's port")
+    side: Count | None = Field(104, description="frames are resized to this; null: as they are. 104 gives maps of 13x13")
+    dropout: Dropout = 0.5
+
+    @model_validator(mode="after")
+    def _as_many_layers(self) -> Self:
+        if len(self.targets) != len(self.representations) or self.targets[0] != 3:
+            raise ValueError(
+                f"targets = {list(self.targets)} and representations = {list(self.representations)}: as many of each, and "
+                "the first targets are the 3 channels of a frame"
+            )
+        return self
+
+
+class AlexNetSettings(Settings):
+    """The student: AlexNet with torchvision's layer shapes."""
+
+    channels: tuple[Count, Count, Count, Count, Count] = (64, 192, 384, 256, 256)
+    conv1_filter: Count = 11
+    conv1_stride: Count = 4
+    hidden: Count = 4096
+    dropout: Dropout = 0.5
+
+
+class TeacherTaskSettings(Pretraining):
+    """A teacher's self-supervised stage."""
+
+    validation_clips: Count = Field(4, description="samples per validation video")
+
+
+class SortingSettings(TeacherTaskSettings):
+    """Frame sorting (Lee et al. 2017, OPN): which of the n!/2 orders shuffled frames are in."""
+
+    batch_size: int = Field(64, ge=2)
+    epochs: Count = 140
+    learning_rate: Positive = 0.01
+    step_epochs: Count = 107
+    clips_per_video: Count = 8
+    frames: Literal[3, 4, 5] = Field(4, description="n")
+    spacing: Count = Field(4, description="frames between two that are sorted, at least")
+    crop_jitter: int = Field(5, ge=0, description="pixels by which every frame is shifted on its own")
+    channel_splitting: bool = Field(True, description="every frame shows one of its channels, drawn at random, three times")
+    pair_units: Count = Field(512, description="units of the layer that sees a pair of frames")
+    dropout: Dropout = 0.5
+
+
+class EgoMotionSettings(TeacherTaskSettings):
+    """Learning from ego-motion (Agrawal et al. 2015): two frames through a shared base (BCNN) and a top network (TCNN)."""
+
+    batch_size: int = Field(128, ge=2)
+    epochs: Count = 100
+    learning_rate: Positive = 0.001
+    step_epochs: Count = 8
+    decay: float = Field(0.5, gt=0, le=1)
+    clips_per_video: Count = 8
+    objective: Literal["closeness", "contrastive", "transform"] = Field(
+        "closeness",
+        description="closeness: whether two frames are temporally close, from the TCNN (this paper); contrastive: the same "
+        "from their distance (Agrawal's slowness baseline); transform: which shift and zoom of a synthetic camera lies between",
+    )
+    close_frames: Count = Field(7, description="frames at most between two that are close; others are further apart")
+    bins: int = Field(20, ge=2, description="classes of each part of a transform")
+    largest_shift: float = Field(0.15, gt=0, le=0.5, description="of the synthetic camera, in units of the crop's side")
+    largest_zoom: float = Field(0.15, gt=0, lt=0.5, description="of the synthetic camera: 1 - zoom to 1 + zoom")
+    margin: Positive = Field(1.0, description="of the contrastive loss")
+    top_channels: tuple[Count, Count] = Field((256, 128), description="of the TCNN's two convolutions")
+    top_units: Count = 500
+    dropout: Dropout = 0.5
+
+
+class TrackingSettings(TeacherTaskSettings):
+    """Tracking (Wang & Gupta 2015): the two ends of a tracked patch are more alike than patches of other videos."""
+
+    batch_size: int = Field(50, ge=2, description="tracks; every other one of the batch is a negative")
+    epochs: Count = 260
+    learning_rate: Positive = 0.001
+    step_epochs: Count = 65
+    clips_per_video: Count = 4
+    frames: int = Field(30, ge=2, description="from a track's first frame to its last")
+    patch: float = Field(0.6, gt=0, le=1, description="side of a patch, in units of the frame's shorter side")
+    tracks_per_video: Count = 4
+    least_motion: Positive = Field(
+        0.005, description="mean flow of a patch beyond the camera's, in frame sides per frame, below which nothing moves"
+    )
+    units: Count = Field(1024, description="of the feature that is compared")
+    margin: Positive = Field(0.5, description="0.5: paper; 1: released prototxt")
+    negatives: Count = Field(4, description="negatives of a track")
+    hard_from: Fraction = Field(0.4, description="share of the epochs after which negatives are the hardest, not random ones")
+
+
+class PredictionSettings(TeacherTaskSettings):
+    """Frame prediction (PredNet, Lotter et al. 2017): the mean of its error units on a clip."""
+
+    batch_size: int = Field(4, ge=2)
+    epochs: Count = 150
+    optimiser: Literal["sgd", "adam"] = "adam"
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 0.0
+    step_epochs: Count = 75
+    upper_layers: NonNegative = Field(0.0, description="weight of the errors above the pixels: 0: L_0; 0.1: L_all")
+
+
+class TeachersSettings(Settings):
+    """Which teachers there are, and whether their outputs are computed once or at every step."""
+
+    tasks: tuple[TeacherTaskName, ...] = Field(TEACHER_TASKS, min_length=1)
+    outputs: Literal["bank", "live"] = Field(
+        "bank", description="bank: of a fixed set of views, computed once; live: of new views in every epoch"
+    )
+
+    @model_validator(mode="after")
+    def _tasks_differ(self) -> Self:
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks = {list(self.tasks)}: two teachers are the same; each of {', '.join(TEACHER_TASKS)} once")
+        return self
+
+
+class TeacherFinetuneSettings(Optimisation):
+    """Supervised finetuning of each teacher on the downstream data set, and what of its encoder it starts from (Sec. 5.2)."""
+
+    epochs: Count = 60
+    batch_size: int = Field(64, ge=2)
+    learning_rate: Positive = 1e-3
+    step_epochs: Count = 40
+    transferred_layers: int | None = Field(
+        None, ge=0, description="leading layers that start from the self-supervised encoder, others fresh; null: all"
+    )
+    freeze: bool = Field(False, description="whether the transferred layers keep their weights")
+
+
+class ViewsSettings(Settings):
+    """The views of training videos that teachers are asked about, and what is kept of their answers."""
+
+    views: Count = Field(4, description="V of every video; an epoch of the student sees one of each")
+    vgg_layer: int = Field(3, ge=1, le=5, description="layer whose map is kept: 3 is conv3_4, with 256 channels")
+    prednet_layer: Count = Field(4, description="layer of PredNet whose representation is kept")
+    stored: Literal["float32", "float16"] = Field("float32", description="how maps are stored")
+
+
+class StudentSettings(Optimisation):
+    """Training of the student, with teachers or from labels alone (Sec. 5.2)."""
+
+    epochs: Count = 350
+    batch_size: int = Field(128, ge=2)
+    optimiser: Literal["sgd", "adam"] = "adam"
+    learning_rate: Positive = Field(0.01, description="the paper's; much for Adam on AlexNet")
+    weight_decay: NonNegative = 0.0
+    step_epochs: Count = 50
+    decay: float = Field(0.5, gt=0, le=1)
+    initialisation: Literal["random", "imagenet"] = Field(
+        "random", description="imagenet: the weights file given by --weights alexnet=FILE, but for a last layer of other size"
+    )
+    keep: Literal["last", "best"] = Field("last", description="the epoch whose weights are kept; best: by validation top-1")
+
+
+class GraphSettings(Settings):
+    """The student's loss: (1 - lambda) CE + lambda L_logits + weight L_representation (Eqs. 2 to 10)."""
+
+    logits: Literal["none", "average", "graph"] = Field(
+        "graph", description="average: KL to the mean of the teachers' softened predictions (KD, uniform); graph: G_l"
+    )
+    representation: Literal["none", "single", "graph"] = Field(
+        "graph", description="single: MMD to each teacher's own maps, equal weights; graph: G_r, of pairs of teachers"
+    )
+    imitation_weight: Fraction = Field(0.6, description="lambda of Eq. 2; no effect without a logits loss")
+    representation_weight: NonNegative = 1.0
+    distance: Literal["em", "sinkhorn", "kl", "cosine", "l2"] = Field(
+        "em",
+        description="of G_l: exact transport (Eq. 5), its entropic form on the device, KL, 1 - cosine of logits (MMGD), L2",
+    )
+    sorting_temperature: Positive = Field(2.0, description="T_k of Eq. 6")
+    ego_motion_temperature: Positive = 2.0
+    tracking_temperature: Positive = 2.0
+    prediction_temperature: Positive = 2.0
+    student_temperature: Positive = Field(1.0, description="1: Eq. 6; Hinton et al. soften the student as well")
+    sinkhorn_regularisation: Positive = Field(0.01, description="in units of the largest cost")
+    edges: Literal["uniform", "learned", "gain"] = Field(
+        "gain",
+        description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's losses; "
+        "learned: softmax of learned logits over n, with a prior (MMGD); uniform",
+    )
+    edge_temperature: Positive = Field(0.1, description="T of the softmax over edges of G_l")
+    gain_momentum: float = Field(0.9, ge=0, lt=1, description="of the running means of the student's losses")
+    prior_weight: NonNegative = Field(10.0, description="of (e - uniform)^2 with learned edges (MMGD: 10)")
+    student_layer: int = Field(4, ge=1, le=5, description="convolution of AlexNet whose map imitates; 4 has 256 channels")
+    sketch: Count = Field(512, description="e, channels of the count sketch; the paper only asks for a small one")
+    vertex_temperature: Positive = Field(0.05, description="T_k of Eq. 8, of vectors of length 1")
+    bandwidth: Bandwidth = Field("median", description="sigma of the Gaussian kernel; median: of the distances at hand")
+    representation_edges: Literal["uniform", "vertex", "dimension"] = Field(
+        "vertex", description="of G_r: one learned logit per vertex (Eq. 10); one per vertex and channel of the sketch"
+    )
+    representation_edge_temperature: Positive = Field(1.0, description="T of Eq. 10")

@@ -1,0 +1,74 @@
+"""What a teacher's self-supervised task is: a sampler of frames with labels, a network around its encoder, and a loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from trainables.models.encoder import Encoder
+from trainables.settings import ExperimentSettings
+from trainables.settings.graph import TeacherTaskSettings
+from trainables.video.layouts import Video
+from trainables.video.sampling import SampledClips
+
+Tracks = Mapping[str, np.ndarray]
+"""Tracked patches of each video that has any, by its name: trainables/teachers/tracks.py."""
+
+
+class TeacherTask(ABC):
+    """A self-supervised task; its settings are the group of its name. A subclass holds no state of training.
+
+    encoder: name of its network in trainables.models.ENCODERS, which is also the group of that network's settings.
+    tracks: whether it is trained on tracked patches, which are then mined from the videos before.
+    """
+
+    name: ClassVar[str]
+    encoder: ClassVar[str]
+    needs_tracks: ClassVar[bool] = False
+
+    def __init__(self, settings: ExperimentSettings, tracks: Tracks | None = None) -> None:
+        self.settings = settings
+        self.tracks = tracks or {}
+
+    @property
+    def optimisation(self) -> TeacherTaskSettings:
+        group: TeacherTaskSettings = getattr(self.settings, self.name)
+        return group
+
+    def usable(self, video: Video) -> bool:
+        """Whether a video can take part; others are left out, and counted."""
+        return True
+
+    @abstractmethod
+    def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
+        """The clips (V, K) of one training sample, with their labels."""
+
+    @abstractmethod
+    def network(self, encoder: Encoder) -> nn.Module:
+        """Everything that is trained: a module that holds `encoder` and new heads."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean loss of a batch (scalar), and metrics over its samples, each a tensor whose mean counts.
+
+        clips: (B, V, 3, K, H, W). labels: (B,) each: the sampler's, `index` and `epoch`. What is random is drawn from torch's
+        global generator and only in training mode; in evaluation mode nothing in `network` changes.
+        """
+
+    @property
+    def context(self) -> int:
+        """Frames that are read around one frame: as many as its pixels depend on."""
+        return self.settings.video.clip_frames if self.settings.video.pixels == "rgb_motion" else 1
+
+    def in_context(self, frames: np.ndarray, length: int) -> np.ndarray:
+        """Indices (V, context) around frames (V,) of a video of this length; at its ends the last frame is repeated."""
+        around = frames[:, None] + np.arange(self.context) - self.context // 2
+        return around.clip(0, length - 1)
+
+    def shown(self, clips: Tensor) -> Tensor:
+        """The frames (B, V, 3, H, W) that were read in context, from clips (B, V, 3, context, H, W)."""
+        return clips[:, :, :, self.context // 2]
