@@ -36,6 +36,7 @@ from trainables.pipeline import PROTOCOL, Experiment, named_metrics, run_experim
 from trainables.presets import departures
 from trainables.runtime import Runtime, describe
 from trainables.settings import flat, validated
+from trainables.stages import KINDS
 from trainables.stages.work import NonFiniteLoss
 from trainables.store import StoreError
 from trainables.video.decoding import decoder_versions
@@ -253,7 +254,8 @@ def _global_epoch(job: Job, name: str, epoch: int) -> int:
     for stage in job.stages:
         if stage.name == name:
             break
-        before += int(getattr(getattr(job.experiment.settings, stage.kind, None), "epochs", 0))
+        if schedule := KINDS[stage.kind].schedule:
+            before += int(getattr(job.experiment.settings, schedule).epochs)
     return before + epoch
 
 

@@ -108,7 +108,7 @@ class Sweep:
         jobs = []
         for seed in range(self.seeds):
             experiment = Experiment(settings, seed)
-            stages = resolve(experiment, data)
+            stages = resolve(experiment, data, self.runtime.weights_fingerprints())
             jobs.append(Job(experiment_id(experiment, stages), configuration, experiment, data, stages))
         return jobs
 

@@ -21,6 +21,8 @@ from trainables.settings import DataSettings
 from trainables.video.layouts import LAYOUTS, DataSource, recognise_layout
 
 EMBEDDED = "embedded"
+WEIGHTS = ("alexnet",)
+"""Networks for which a user may give weights to start from."""
 STANDING_IN = ("demo", "small")
 """Presets at which embedded clips take the place of every data set when no data are given at all."""
 
@@ -179,6 +181,23 @@ def named_stand_ins(values: Sequence[str]) -> dict[str, str]:
             raise SweepError(f"--stand-in {value!r}: expected NAME=OTHER, for example kinetics100=embedded")
         pairs[name] = other
     return pairs
+
+
+def weights_files(values: Sequence[str]) -> tuple[tuple[str, Path], ...]:
+    """The files that `--weights NETWORK=FILE` names. Raises SweepError."""
+    found = {}
+    for value in values:
+        network, _, text = value.partition("=")
+        path = Path(text).expanduser().absolute()
+        if network not in WEIGHTS or not path.is_file():
+            problem = (
+                f"there is no file {text}"
+                if network in WEIGHTS
+                else f"expected NETWORK=FILE, NETWORK one of {', '.join(WEIGHTS)}"
+            )
+            raise SweepError(f"--weights {value!r}: {problem}")
+        found[network] = path
+    return tuple(sorted(found.items()))
 
 
 def _complete_trials(runs_dir: Path, own: str) -> dict[str, Record]:

@@ -31,7 +31,7 @@ from harness.executor import REPOSITORY, Bookkeeper, ClusterLost, run_trials
 from harness.ledger import Ledger, LedgerError, Record
 from harness.planner import Plan, Sweep, SweepError, make_plan
 from harness.progress import Progress
-from harness.request import Request, data_sources, named_stand_ins
+from harness.request import Request, data_sources, named_stand_ins, weights_files
 from harness.tracking import Tracker
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import SpaceError, find_space, space_names
@@ -78,6 +78,10 @@ def main(
     stand_in: Annotated[
         list[str] | None, typer.Option(help="NAME=OTHER, the set (or `embedded`) that is read in a set's place; repeatable")
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="NETWORK=FILE, weights to start from: alexnet, torchvision's state dict; repeatable"),
+    ] = None,
     set_values: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE, any setting, e.g. finetune.epochs=5; repeatable")
     ] = None,
@@ -118,6 +122,7 @@ def main(
         store=(store or runs_dir / "store").absolute(),
         cache=(runs_dir / "cache").absolute(),
         sources=data_sources(data or [], splits or []),
+        weights=weights_files(weights or []),
         cache_bytes=int(cache_gb * 2**30),
         workers=workers,
     )

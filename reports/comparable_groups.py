@@ -26,6 +26,9 @@ Free = Callable[[Record], Collection[str]]
 _Version = tuple[tuple[str, str], ...]
 """What a data set's name stands for: data set and fingerprint (more than one only where a record contradicts itself)."""
 
+_Versions = dict[tuple[str, int | None], _Version]
+"""By name and split."""
+
 
 class DataSet(BaseModel):
     """What a record says of a data set: identity, videos of each part, missing and unreadable ones (name: reason)."""
@@ -44,11 +47,12 @@ class DataSet(BaseModel):
 
 @dataclass(frozen=True)
 class UsedSet:
-    """A data set as a trial uses it: its role, the name by which the settings ask for it, and what was there."""
+    """A data set as a trial uses it: its role, the name by which the settings ask for it, what was there, and which split."""
 
     role: str
     name: str
     data: DataSet
+    split: int | None = None
 
     @property
     def stands_in(self) -> bool:
@@ -82,8 +86,10 @@ class Group:
 
     @property
     def missing_videos(self) -> int:
-        """Videos that the split lists name and the copies on disk lack, over all data sets."""
-        copies = {(used.data.dataset, used.data.fingerprint): used.data.missing for used in self.sets}
+        """Videos that the split lists name and the copies on disk lack, over all data sets; of several splits the most."""
+        copies: dict[str, int] = {}
+        for used in self.sets:
+            copies[used.data.dataset] = max(used.data.missing, copies.get(used.data.dataset, 0))
         return sum(copies.values())
 
 
@@ -141,13 +147,13 @@ def _identity(record: Record, varied: Collection[str], free: Free) -> tuple[str,
 
 
 def _consistent(records: list[Record]) -> list[list[Record]]:
-    """The records by versions of their data sets: each name stands for one version in a list.
+    """The records by versions of their data sets: each name, of each split, stands for one version in a list.
 
     Versions are joined first come first served, those with the fewest stand-ins first, then in the order of their text.
     """
     asked = [_versions(record) for record in records]
-    distinct = {_canonical(versions): versions for versions in asked}
-    joined: list[dict[str, _Version]] = []
+    distinct = {_canonical(sorted(versions.items())): versions for versions in asked}
+    joined: list[_Versions] = []
     for key in sorted(distinct, key=lambda key: (_stand_ins(distinct[key]), key)):
         versions = distinct[key]
         fitting = (other for other in joined if all(other.get(name, own) == own for name, own in versions.items()))
@@ -158,20 +164,20 @@ def _consistent(records: list[Record]) -> list[list[Record]]:
     return [[record for record, own in zip(records, asked, strict=True) if own.items() <= group.items()] for group in joined]
 
 
-def _versions(record: Record) -> dict[str, _Version]:
-    versions: dict[str, set[tuple[str, str]]] = {}
+def _versions(record: Record) -> _Versions:
+    versions: dict[tuple[str, int | None], set[tuple[str, str]]] = {}
     for used in used_sets(record):
-        versions.setdefault(used.name, set()).add((used.data.dataset, used.data.fingerprint))
+        versions.setdefault((used.name, used.split), set()).add((used.data.dataset, used.data.fingerprint))
     return {name: tuple(sorted(version)) for name, version in versions.items()}
 
 
-def _stand_ins(versions: Mapping[str, _Version]) -> int:
-    return sum(any(dataset != name for dataset, _ in version) for name, version in versions.items())
+def _stand_ins(versions: _Versions) -> int:
+    return sum(any(dataset != name for dataset, _ in version) for (name, _), version in versions.items())
 
 
 def _group(records: list[Record], varied: Collection[str], free: Free) -> Group:
     first = records[0]
-    sets = {(used.role, used.name): used for record in records for used in used_sets(record)}
+    sets = {(used.role, used.name, used.split or 1): used for record in records for used in used_sets(record)}
     ignored = set(varied).union(*map(free, records))
     shared = {
         name: value
@@ -195,7 +201,7 @@ def used_sets(record: Record) -> list[UsedSet]:
 
     Raises LedgerError for a record whose data sets are not described.
     """
-    used = []
+    used, split = [], record.settings.get("data.split")
     for key, entry in sorted(record.data.items()):
         role, _, name = key.partition("/")
         try:
@@ -206,7 +212,7 @@ def used_sets(record: Record) -> list[UsedSet]:
             raise LedgerError(
                 f"trial {record.trial}: its data lacks what docs/ledger.md says ({field}: {problem['msg']})"
             ) from None
-        used.append(UsedSet(role, name or str(record.settings.get(f"data.{role}", data.dataset)), data))
+        used.append(UsedSet(role, name or str(record.settings.get(f"data.{role}", data.dataset)), data, split))
     return used
 
 

@@ -3,7 +3,8 @@
     python reports/figures.py
     python reports/figures.py auxskd/figure4-left --format svg --out paper/figures
 
-Reads `<runs-dir>/*/ledger.jsonl`, offline; writes one file per figure into the directory that `--out` names.
+Reads `<runs-dir>/*/ledger.jsonl`, and for pictures of filters the weights in the store, offline; writes one file per figure
+into the directory that `--out` names.
 """
 
 from __future__ import annotations
@@ -22,16 +23,36 @@ import typer
 
 from harness.ledger import LedgerError, Record
 from reports.command_line import FAILED, chosen, fail, trials_of, write
-from reports.figure_drawing import FORMATS, draw_checkpoints, draw_losses
-from reports.loss_curves import loss_curves
+from reports.conv1_filters import conv1_filters
+from reports.curve_drawing import CHECKPOINTS, VOLUME, Abscissa, draw_histories, draw_points
+from reports.figure_drawing import FORMATS
+from reports.filter_drawing import draw_filters
+from reports.history_curves import history_curves
 from reports.paper_comparison import fill
 from reports.paper_table import PaperTable, paper_tables
 
-Draw = Callable[[PaperTable, Sequence[Record], str], bytes]
+Draw = Callable[[PaperTable, Sequence[Record], Path, str], bytes]
+"""Given the figure, the trials on record, the store and the format."""
+
+
+def _points(against: Abscissa) -> Draw:
+    return lambda figure, trials, store, name: draw_points(fill(figure, trials), against, name)
+
+
+def _histories(heading: str) -> Draw:
+    return lambda figure, trials, store, name: draw_histories(figure, history_curves(figure, trials), heading, name)
+
+
+def _filters(figure: PaperTable, trials: Sequence[Record], store: Path, name: str) -> bytes:
+    return draw_filters(figure, conv1_filters(figure, trials, store), name)
+
 
 DRAWINGS: dict[str, Draw] = {
-    "auxskd/figure4-left": lambda figure, trials, name: draw_checkpoints(fill(figure, trials), name),
-    "auxskd/figure4-right": lambda figure, trials, name: draw_losses(figure, loss_curves(figure, trials), name),
+    "auxskd/figure4-left": _points(CHECKPOINTS),
+    "auxskd/figure4-right": _histories("epochs of pretraining"),
+    "graph/figure3": _filters,
+    "graph/figure4a": _histories("epochs of distillation"),
+    "graph/figure4b": _points(VOLUME),
 }
 FIGURES = {name: figure for name, figure in paper_tables().items() if name in DRAWINGS}
 
@@ -45,6 +66,7 @@ def main(
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Figures; default: all.")] = None,
     list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = Path("runs"),
+    store: Annotated[Path | None, typer.Option(help="Store of the artifacts. Default: <runs-dir>/store.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: png.")] = None,
     out: Annotated[Path, typer.Option(help="Directory of the figures.")] = Path("figures"),
@@ -59,7 +81,7 @@ def main(
     trials = trials_of(runs_dir, sweep)
     for figure in wanted:
         try:
-            content = DRAWINGS[figure.id](figure, trials, name)
+            content = DRAWINGS[figure.id](figure, trials, store or runs_dir / "store", name)
         except LedgerError as error:
             fail(FAILED, str(error))
         write(out / f"{figure.file_stem}.{name}", content)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
 from harness.ledger import Record
 from reports.comparable_groups import CHECKPOINTS, Group, comparable_groups, explicit
-from reports.paper_table import Measure, PaperTable, Row
+from reports.paper_table import DOWNSTREAM, SPLIT, Measure, PaperTable, Row
 from reports.seed_statistics import Estimate, PairedTest, Verdict, estimate, paired_test, verdict
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A row minus its reference in percentage points: published, and ours paired by seed.
+    """A row minus its reference in percentage points: published, and ours paired by seed (and split, where there are several).
 
     Without published numbers there is nothing to agree with: `published` and `verdict` are None.
     """
 
+    reference: Row
     published: float | None
     ours: Estimate | None
     test: PairedTest | None
@@ -29,14 +32,15 @@ class Effect:
 class Cell:
     """What the seeds of one row reached by one measure, in percent; `asked`: how many seeds the group's fullest cell has.
 
-    effect: None for a reference row and for one without a reference.
+    splits: the fewest splits that a seed's value is the mean of, and how many there are in the paper; None where it is of one.
     """
 
     published: float | None
     by_seed: Mapping[int, float]
     asked: int
     estimate: Estimate | None
-    effect: Effect | None
+    effects: tuple[Effect, ...]
+    splits: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,17 @@ def fill(table: PaperTable, trials: Iterable[Record]) -> FilledTable:
 
 
 def closest_to_paper(table: PaperTable, groups: Sequence[Group]) -> list[Group]:
-    """Of each preset's groups those that depart from the fewest circumstances of the published numbers: data, network."""
+    """Of each preset's groups those that depart from the fewest circumstances of the published numbers: data, network.
+
+    A downstream set among several is no departure.
+    """
+
+    def departs(group: Group, name: str, value: Any) -> bool:
+        own = group.settings.get(name)
+        return own != value and not (name == DOWNSTREAM and value in str(own).split("+"))
 
     def departures(group: Group) -> int:
-        return sum(group.settings.get(name) != value for name, value in table.paper_settings.items())
+        return sum(departs(group, name, value) for name, value in table.paper_settings.items())
 
     least: dict[str, int] = {}
     for group in groups:
@@ -110,22 +121,26 @@ def compare(table: PaperTable, trials: Iterable[Record]) -> list[Comparison]:
     """One comparison per group of comparable trials that has any trial of a cell; a single empty one where none has."""
     groups = groups_of(table, [trial for trial in trials if any(measure.counts(trial.settings) for measure in table.measures)])
     if not groups:
-        return [Comparison(None, _compared_rows(table, ()))]
-    return [Comparison(group, _compared_rows(table, group.records)) for group in groups]
+        return [Comparison(None, _compared_rows(table, (), ""))]
+    return [Comparison(group, _compared_rows(table, group.records, group.preset)) for group in groups]
 
 
 def groups_of(table: PaperTable, trials: Iterable[Record]) -> list[Group]:
     """The trials of the table's rows, in groups of comparable ones.
 
     Rows that do not speak of checkpoints have trials from the last one only, and then it does not matter how many there are.
+    Where published numbers are means over splits, trials of preset `paper` may be of any of these.
     """
 
     def free(record: Record) -> set[str]:
         row = table.row_of(record.settings)
         if row is None:
             return set()
+        unspoken = _unspoken_checkpoints(row)
+        if record.preset != "paper":
+            return unspoken
         as_printed = {name for name, value in row.at_paper_size.items() if record.settings.get(name) == value}
-        return (as_printed if record.preset == "paper" else set()) | _unspoken_checkpoints(row)
+        return as_printed | unspoken | ({SPLIT} if _is_of_split(table, record) else set())
 
     of_rows = [trial for trial in map(explicit, trials) if _is_of_row(table, trial)]
     return comparable_groups(of_rows, table.varied, free)
@@ -139,11 +154,21 @@ def _is_of_row(table: PaperTable, trial: Record) -> bool:
     return all(trial.settings.get(name) == trial.settings.get(CHECKPOINTS[name]) for name in chosen)
 
 
+def _is_of_split(table: PaperTable, trial: Record) -> bool:
+    """Whether a measure's number is a mean over splits of which this is one, or another measure's is and this has but one."""
+    splits = {split for measure in table.measures if measure.counts(trial.settings) for split in measure.splits or (1,)}
+    return any(measure.splits for measure in table.measures) and trial.settings.get(SPLIT) in splits
+
+
 def _unspoken_checkpoints(row: Row) -> set[str]:
     return {name for pair in CHECKPOINTS.items() if not row.settings.keys() & set(pair) for name in pair}
 
 
-def _compared_rows(table: PaperTable, records: Sequence[Record]) -> tuple[ComparedRow, ...]:
+_Reached = Mapping[int, Mapping[Any, float]]
+"""Seed -> split -> percent."""
+
+
+def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) -> tuple[ComparedRow, ...]:
     trials = {
         (row.label, measure.column): [
             record for record in records if row.holds(record.settings) and measure.counts(record.settings)
@@ -160,27 +185,37 @@ def _compared_rows(table: PaperTable, records: Sequence[Record]) -> tuple[Compar
 
     def cell(row: Row, measure: Measure) -> Cell:
         own = reached[row.label, measure.column]
-        reference = table.reference(row, measure)
-        effect = None if reference is None else _effect(row, own, reference, reached[reference.label, measure.column], measure)
-        return Cell(row.published[measure.column], own, asked, estimate(list(own.values())) if own else None, effect)
+        effects = tuple(
+            _effect(row, own, reference, reached[reference.label, measure.column], measure)
+            for reference in table.references(row, measure)
+        )
+        by_seed = {seed: fmean(values.values()) for seed, values in own.items()}
+        splits = None
+        if by_seed and measure.splits and preset == "paper":
+            splits = min(map(len, own.values())), len(measure.splits)
+        found = estimate(list(by_seed.values())) if by_seed else None
+        return Cell(row.published[measure.column], by_seed, asked, found, effects, splits)
 
     return tuple(ComparedRow(row, tuple(cell(row, measure) for measure in table.measures)) for row in table.rows)
 
 
-def _by_seed(records: Sequence[Record], measure: Measure) -> dict[int, float]:
-    by_seed: dict[int, float] = {}
+def _by_seed(records: Sequence[Record], measure: Measure) -> _Reached:
+    by_seed: dict[int, dict[Any, float]] = {}
     for record in records:
         value = measure.value(record)
         if record.outcome == "complete" and math.isfinite(value):
-            by_seed.setdefault(record.seed, 100 * value)
+            by_seed.setdefault(record.seed, {}).setdefault(record.settings.get(SPLIT), 100 * value)
     return {seed: by_seed[seed] for seed in sorted(by_seed)}
 
 
-def _effect(row: Row, own: Mapping[int, float], reference: Row, other: Mapping[int, float], measure: Measure) -> Effect:
+def _effect(row: Row, own: _Reached, reference: Row, other: _Reached, measure: Measure) -> Effect:
     here, there = row.published[measure.column], reference.published[measure.column]
     published = None if here is None or there is None else here - there
-    differences = [value - other[seed] for seed, value in own.items() if seed in other]
+    differences = []
+    for seed, values in own.items():
+        if paired := [value - other[seed][split] for split, value in values.items() if split in other.get(seed, {})]:
+            differences.append(fmean(paired))
     if not differences:
-        return Effect(published, None, None, None if published is None else "undecided")
+        return Effect(reference, published, None, None, None if published is None else "undecided")
     ours, test = estimate(differences), paired_test(differences)
-    return Effect(published, ours, test, None if published is None else verdict(published, ours.mean, test))
+    return Effect(reference, published, ours, test, None if published is None else verdict(published, ours.mean, test))

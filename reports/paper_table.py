@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.ledger import Record
 
 PUBLISHED_DIRECTORY = Path(__file__).parent / "published"
-PRETRAINING, DOWNSTREAM = "data.pretraining", "data.downstream"
+PRETRAINING, DOWNSTREAM, SPLIT = "data.pretraining", "data.downstream", "data.split"
+METRICS = {"test/top1": "top-1", "test/map": "mAP"}
+"""What published numbers are, fractions in a record -> their name."""
 
 
 class PublishedError(ValueError):
@@ -52,14 +54,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Measure:
-    """A published column of numbers, and settings of the trials that it measures."""
+    """A published column of numbers, and settings of the trials that it measures.
+
+    metric: which of METRICS the numbers are. splits: official splits that they are means over, at preset `paper`.
+    """
 
     column: str
     settings: Mapping[str, Any]
+    metric: str = "test/top1"
+    splits: tuple[int, ...] = ()
 
     @property
     def heading(self) -> str:
-        return f"{self.column.upper()} top-1"
+        return f"{self.column.upper()} {METRICS[self.metric]}"
 
     @property
     def data_set(self) -> str:
@@ -73,9 +80,9 @@ class Measure:
         return (len(joined) == 1 or self.data_set in joined) and has_values(settings, self.settings)
 
     def value(self, record: Record) -> float:
-        """Test top-1 of a trial, a fraction; not a number where it has none."""
+        """The metric of a trial, a fraction; not a number where it has none."""
         joined = "+" in str(record.settings.get(DOWNSTREAM, ""))
-        return record.metrics.get(f"test/top1/{self.data_set}" if joined else "test/top1", math.nan)
+        return record.metrics.get(f"{self.metric}/{self.data_set}" if joined else self.metric, math.nan)
 
 
 class Contrast(BaseModel):
@@ -88,13 +95,24 @@ class Contrast(BaseModel):
     to: Any
 
 
+class Pair(BaseModel):
+    """Numbers of two rows, from 1, whose difference is an effect that a table shows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    from_: int = Field(alias="from")
+    to: int
+
+
 @dataclass(frozen=True)
 class PaperTable:
     """One published table or figure. `id` is `<paper>/<name>` and names the file and the entry in reports/published/.
 
     columns: what rows print before their numbers. distinguishing: those of them that stand for settings. varied: settings
-    in which rows and measures differ. fixed: settings that all rows share. effect: what effects are, or None: a row minus the
-    paper's best one. paper_settings: circumstances of the published numbers. histories: panel -> curve -> metric per epoch.
+    in which rows and measures differ. fixed: settings that all rows share. effect, pairs: what effects are, the change of a
+    column or rows minus others (row, its reference); without either a row minus the paper's best one. paper_settings:
+    circumstances of the published numbers. histories: panel -> curve -> metric per epoch. networks: network -> heading, where
+    the table shows what networks cost.
     """
 
     id: str
@@ -108,8 +126,10 @@ class PaperTable:
     varied: frozenset[str]
     fixed: Mapping[str, Any]
     effect: Contrast | None
+    pairs: tuple[tuple[Row, Row], ...]
     paper_settings: Mapping[str, Any]
     histories: Mapping[str, Mapping[str, str]]
+    networks: Mapping[str, str]
 
     @property
     def file_stem(self) -> str:
@@ -126,24 +146,30 @@ class PaperTable:
     def best_row(self, measure: Measure) -> Row:
         return max(self.rows, key=lambda row: row.published[measure.column] or 0.0)
 
-    def reference(self, row: Row, measure: Measure) -> Row | None:
-        """The row that `row` is compared with; None for rows that are themselves references or have no counterpart."""
+    def references(self, row: Row, measure: Measure) -> list[Row]:
+        """The rows that `row` is compared with; none for rows that are themselves references or have no counterpart."""
+        if self.pairs:
+            return [reference for other, reference in self.pairs if other is row]
         if self.effect is None:
             best = self.best_row(measure)
-            return None if row is best else best
+            return [] if row is best else [best]
         column = self.effect.column
         if row.quoted or row.entry[column] != self.effect.to:
-            return None
+            return []
         wanted = {name: row.entry[name] for name in self.distinguishing} | {column: self.effect.from_}
         counterparts = (other for other in self.rows if not other.quoted and wanted.items() <= other.entry.items())
-        return next(counterparts, None)
+        return list(counterparts)[:1]
 
     def is_reference(self, row: Row) -> bool:
-        """Whether effects are measured against rows such as this one, which has none itself."""
+        """Whether effects are measured against rows such as this one."""
+        if self.pairs:
+            return any(reference is row for _, reference in self.pairs)
         return self.effect is None or row.entry[self.effect.column] == self.effect.from_
 
-    def effect_label(self, row: Row) -> str:
-        """What tells the row from those with other references."""
+    def effect_label(self, row: Row, reference: Row) -> str:
+        """What tells the effect from the others of its column of numbers."""
+        if self.pairs:
+            return f"{row.label} against {reference.label}"
         if self.effect is None:
             return row.label
         return " / ".join(printed(row.entry[name]) for name in self.distinguishing if name != self.effect.column)
@@ -191,16 +217,21 @@ class _Declaration(BaseModel):
     fixed: dict[str, Any] = {}
     measures: dict[str, dict[str, Any]] = {}
     quoted: list[int] = []
+    metrics: dict[str, Literal["test/top1", "test/map"]] = {}
+    splits: dict[str, tuple[int, ...]] = {}
     effect: Contrast | None = None
+    effects: list[Pair] = []
     at_paper_size: dict[str, Any] = {}
     paper_settings: dict[str, Any] = {}
     histories: dict[str, dict[str, str]] = {}
+    networks: dict[str, str] = {}
 
 
 def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any]) -> PaperTable:
     try:
         declared = _Declaration.model_validate(content)
         rows = tuple(_row(declared, number, row) for number, row in enumerate(declared.rows, start=1))
+        pairs = tuple(_pair(rows, pair) for pair in declared.effects)
     except ValidationError as error:
         problem = error.errors()[0]
         raise PublishedError(f"{identity}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
@@ -210,6 +241,9 @@ def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any
     unknown = {*declared.settings, *([declared.effect.column] if declared.effect else [])} - set(columns)
     if unknown:
         raise PublishedError(f"{identity}: no such column: {', '.join(sorted(unknown))}; columns: {', '.join(columns)}")
+    if unmeasured := {*declared.metrics, *declared.splits} - declared.measures.keys():
+        measures = ", ".join(declared.measures)
+        raise PublishedError(f"{identity}: no such measure: {', '.join(sorted(unmeasured))}; measures: {measures}")
     return PaperTable(
         id=identity,
         paper=paper,
@@ -218,13 +252,25 @@ def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any
         columns=tuple(columns),
         distinguishing=tuple(column for column in columns if column in declared.settings),
         rows=rows,
-        measures=tuple(Measure(column, settings) for column, settings in declared.measures.items()),
+        measures=tuple(
+            Measure(column, settings, declared.metrics.get(column, "test/top1"), declared.splits.get(column, ()))
+            for column, settings in declared.measures.items()
+        ),
         varied=frozenset(_varied(declared)),
         fixed=declared.fixed,
         effect=declared.effect,
+        pairs=pairs,
         paper_settings=declared.paper_settings,
         histories=declared.histories,
+        networks=declared.networks,
     )
+
+
+def _pair(rows: Sequence[Row], pair: Pair) -> tuple[Row, Row]:
+    for number in (pair.to, pair.from_):
+        if not 1 <= number <= len(rows) or rows[number - 1].quoted:
+            raise PublishedError(f"effects: row {number} is not among those that can be run; rows: 1 to {len(rows)}")
+    return rows[pair.to - 1], rows[pair.from_ - 1]
 
 
 def _row(declared: _Declaration, number: int, values: Sequence[Any]) -> Row:

@@ -14,6 +14,7 @@ from reports.paper_comparison import Cell, ComparedRow, Comparison, Effect, Fill
 from reports.paper_table import DOWNSTREAM, PRETRAINING, Measure, PaperTable, printed
 from reports.seed_statistics import CONFIDENCE, RESAMPLES, SIGNIFICANCE, Estimate, PairedTest
 
+_GRAPH_RECIPES = {"fusion", "ensemble", "student", "distillation"}
 _PROTOCOLS = {LIKE_FOR_LIKE: "like-for-like protocol", "published": "each method's published protocol"}
 
 
@@ -69,14 +70,17 @@ def sheet(filled: FilledTable) -> Sheet:
 
 def _rules(table: PaperTable) -> str:
     effect, reference = table.effect, "the paper's best row"
-    if effect is not None:
+    if table.pairs:
+        reference = "the one it is set against"
+    elif effect is not None:
         reference = f"the same row with {_words(effect.column)} = {printed(effect.from_)}"
+    averaged = "; 2 of 3 splits: a mean over these alone" if any(measure.splits for measure in table.measures) else ""
     quoted = "; quoted: a number that the paper took from another one" if any(row.quoted for row in table.rows) else ""
     return (
         f"Ours: mean [{CONFIDENCE:.0%} percentile bootstrap interval over seeds, {RESAMPLES} resamples] (seeds); (2/3): 2 "
-        f"of 3 seeds complete{quoted}. Effect: row minus {reference}, ours paired by seed, in percentage points. Verdict: "
-        f"two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, not corrected for several rows (exact sign test where "
-        "all differences are equal); agrees: significant with the paper's sign; disagrees: significant against it; "
+        f"of 3 seeds complete{averaged}{quoted}. Effect: row minus {reference}, ours paired by seed, in percentage points. "
+        f"Verdict: two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, not corrected for several rows (exact sign test "
+        "where all differences are equal); agrees: significant with the paper's sign; disagrees: significant against it; "
         "else undecided."
     )
 
@@ -88,12 +92,18 @@ def is_comparable(table: PaperTable, group: Group) -> bool:
 
 
 def backbone(group: Group) -> str:
-    """What the group's backbones have in common."""
+    """What the group's backbones, or students, have in common."""
+    if _is_of_graphs(group):
+        return "AlexNet of channels " + "-".join(map(str, group.settings.get("alexnet.channels", ["various"])))
     shown = {"backbone.family": "", "backbone.depth": "depth ", "backbone.width": "width "}
     return (
         " ".join(f"{word}{group.settings[name]}" for name, word in shown.items() if name in group.settings)
         or "of several kinds"
     )
+
+
+def _is_of_graphs(group: Group) -> bool:
+    return {record.settings.get("recipe") for record in group.records} <= _GRAPH_RECIPES
 
 
 def heading(table: PaperTable, group: Group) -> str:
@@ -136,8 +146,12 @@ def _notes(table: PaperTable, group: Group, groups: Sequence[Group]) -> tuple[st
 def description(group: Group) -> list[str]:
     """Notes on how a group's numbers were made, and on each of its data sets."""
     made = [f"recipe {group.settings['recipe']}"] if "recipe" in group.settings else []
-    made += [f"backbone {backbone(group)}", f"evaluated by protocol version {group.version}"]
-    return [", ".join(made), *(_data_note(used, roles) for used, roles in group.roles_of_sets)]
+    made += [
+        f"{'student' if _is_of_graphs(group) else 'backbone'} {backbone(group)}",
+        f"evaluated by protocol version {group.version}",
+    ]
+    several = len({used.split for used in group.sets}) > 1
+    return [", ".join(made), *(_data_note(used, roles, several) for used, roles in group.roles_of_sets)]
 
 
 def differences_of_settings(group: Group, groups: Sequence[Group], declared: Collection[str]) -> list[str]:
@@ -170,7 +184,7 @@ def _from_preset(group: Group, declared: Collection[str]) -> list[str]:
     return [f"{name} = {value}" for name, value in group.departures.items() if name not in said]
 
 
-def _data_note(used: UsedSet, roles: Sequence[str]) -> str:
+def _data_note(used: UsedSet, roles: Sequence[str], several_splits: bool) -> str:
     data = used.data
     facts = [f"{data.classes} classes", f"videos train {data.train} / validation {data.validation} / test {data.test}"]
     if data.missing:
@@ -178,6 +192,7 @@ def _data_note(used: UsedSet, roles: Sequence[str]) -> str:
     if data.skipped:
         facts.append(f"unreadable videos skipped: {len(data.skipped)}")
     source = f"{used.name} (in its place: {shown(data.dataset)})" if used.stands_in else used.name
+    source += f", split {used.split}" if several_splits and not used.stands_in else ""
     return f"{' and '.join(roles)} on {source}: {', '.join(facts)}, fingerprint {data.fingerprint}"
 
 
@@ -196,11 +211,10 @@ def _value(group: Group, name: str) -> Any:
 
 
 def _row_grid(table: PaperTable, comparison: Comparison) -> Grid:
-    sole = len(table.measures) == 1
-    caption = f"{table.measures[0].heading} in percent" if sole else "Top-1 in percent"
-    columns = [
-        f"{'' if sole else f'{measure.column.upper()} '}{whose}" for measure in table.measures for whose in ("paper", "ours")
-    ]
+    sole, alike = len(table.measures) == 1, len({measure.metric for measure in table.measures}) == 1
+    caption = f"{table.measures[0].heading} in percent" if sole else "Top-1 in percent" if alike else "In percent"
+    names = ["" if sole else f"{measure.column.upper() if alike else measure.heading} " for measure in table.measures]
+    columns = [f"{name}{whose}" for name in names for whose in ("paper", "ours")]
     rows = tuple((*compared.row.values, *_numbers(compared)) for compared in comparison.rows)
     return Grid(caption, (*table.headings, *columns), rows, labels=len(table.columns))
 
@@ -217,9 +231,9 @@ def _effect_grids(table: PaperTable, comparison: Comparison) -> list[Grid]:
     grids = []
     for place, measure in enumerate(table.measures):
         rows = tuple(
-            (table.effect_label(compared.row), *_effect(effect))
+            (table.effect_label(compared.row, effect.reference), *_effect(effect))
             for compared in comparison.rows
-            if (effect := compared.cells[place].effect) is not None
+            for effect in compared.cells[place].effects
         )
         caption = f"Effect {_of_what(table, measure)}, in percentage points"
         grids.append(Grid(caption, ("row", "paper", "ours", "test", "verdict"), rows, labels=1))
@@ -228,6 +242,8 @@ def _effect_grids(table: PaperTable, comparison: Comparison) -> list[Grid]:
 
 def _of_what(table: PaperTable, measure: Measure) -> str:
     effect = table.effect
+    if table.pairs:
+        return f"of one row against another on {measure.heading}"
     if effect is None:
         return f"against the paper's best row, {table.best_row(measure).label}"
     return f"of {_words(effect.column)} ({printed(effect.to)} against {printed(effect.from_)}) on {measure.heading}"
@@ -241,9 +257,11 @@ def _cell(cell: Cell) -> str:
     done = len(cell.by_seed)
     if cell.estimate is None:
         return f"- (0/{cell.asked})"
-    if done < cell.asked:
-        return f"{estimate_text(cell.estimate, signed=False)} ({done}/{cell.asked})"
-    return f"{estimate_text(cell.estimate, signed=False)} ({'n=1' if done == 1 else done})"
+    seeds = f"{done}/{cell.asked}" if done < cell.asked else "n=1" if done == 1 else str(done)
+    lacking = ""
+    if cell.splits is not None and cell.splits[0] < cell.splits[1]:
+        lacking = f"; {cell.splits[0]} of {cell.splits[1]} splits"
+    return f"{estimate_text(cell.estimate, signed=False)} ({seeds}{lacking})"
 
 
 def _effect(effect: Effect) -> tuple[str, str, str, str]:

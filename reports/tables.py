@@ -24,12 +24,13 @@ from rich.console import Console
 
 from harness.ledger import LedgerError
 from reports.command_line import FAILED, WRONG_USAGE, chosen, fail, trials_of, write
-from reports.paper_comparison import FilledTable, fill
-from reports.paper_table import PaperTable, paper_tables
-from reports.table_formats import FORMATS, show
+from reports.compression import costs_of
+from reports.paper_comparison import fill
+from reports.paper_table import SPLIT, PaperTable, paper_tables
+from reports.table_formats import FORMATS, Filled, show
 
 DECLARED = paper_tables()
-NUMBERED = {name: table for name, table in DECLARED.items() if table.measures}
+NUMBERED = {name: table for name, table in DECLARED.items() if table.measures or table.networks}
 """What has numbers to print: tables, and figures of accuracies."""
 
 Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
@@ -61,7 +62,7 @@ def main(
     wanted = chosen(ids or [], NUMBERED, "table") or _tables(NUMBERED)
     trials = trials_of(runs_dir, sweep)
     try:
-        filled = [fill(table, trials) for table in wanted]
+        filled = [costs_of(table, trials) if table.networks else fill(table, trials) for table in wanted]
     except LedgerError as error:
         fail(FAILED, str(error))
     if out is not None:
@@ -89,6 +90,9 @@ def _settings_of(table: PaperTable) -> Iterator[str]:
             yield f"  {_assignments(row.settings)}"
         if row.at_paper_size:
             yield f"  at preset paper: {_assignments(row.at_paper_size)}"
+    for measure in table.measures:
+        if measure.splits:
+            yield f"At preset paper, {measure.column}: mean over {SPLIT} = {', '.join(map(str, measure.splits))}"
     if table.paper_settings:
         yield f"The paper's circumstances: {_assignments(table.paper_settings)}"
 
@@ -97,7 +101,7 @@ def _assignments(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
-def _write(filled: Sequence[FilledTable], out: Path, file_format: str | None) -> None:
+def _write(filled: Sequence[Filled], out: Path, file_format: str | None) -> None:
     """Write one file per table into a directory, or one table into a file."""
     suffix = out.suffix.removeprefix(".")
     is_file = suffix in FORMATS and not out.is_dir()

@@ -6,7 +6,7 @@ Read from `reports/published/*.yaml`, whose head says how a row's printed values
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def table_space(table: str, preset_name: str) -> Space:
     sized = entry.get("at_paper_size", {}) if preset_name == "paper" else {}
     base |= entry.get("fixed", {}) | {name: value for name, value in sized.items() if name not in entry["columns"]}
     meanings = entry["settings"] | {column: name for column, name in sized.items() if column in entry["columns"]}
+    splits = entry.get("splits", {}) if preset_name == "paper" else {}
     rows = []
     for number, printed in enumerate(entry["rows"], start=1):
         if number in entry.get("quoted", ()):
@@ -45,26 +46,44 @@ def table_space(table: str, preset_name: str) -> Space:
         label = " / ".join(_word(column, values[column]) for column in entry["settings"])
         measures: Mapping[str, Any] = entry.get("measures", {"": {}})
         for measure, settings in measures.items():
-            rows.append(Row(f"{label} -> {measure}" if len(measures) > 1 else label, parameters | settings))
+            of_measure = Row(f"{label} -> {measure}" if len(measures) > 1 else label, parameters | settings)
+            rows += _by_split(of_measure, splits[measure]) if measure in splits else [of_measure]
+    return Space(
+        name=table,
+        summary=entry["title"],
+        rows=tuple(rows),
+        suggest=_suggesting(rows),
+        grid=lambda: [dict(row.parameters) for row in rows],
+        base=base,
+        objective="compression/student_parameters" if "networks" in entry else "validation/top1",
+        direction="minimize" if "networks" in entry else "maximize",
+        table=table if entry.keys() & {"measures", "networks"} else None,
+        figure=table if "figure" in table else None,
+        trials=len(rows),
+    )
+
+
+def _by_split(row: Row, splits: Sequence[int]) -> list[Row]:
+    return [Row(f"{row.label}, split {split}", {**row.parameters, "data.split": split}) for split in splits]
+
+
+def _suggesting(rows: Sequence[Row]) -> Callable[[Suggest], Parameters]:
+    """Draws values that rows have, of the names that all rows have which share the values drawn so far."""
     choices: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.parameters.items():
             choices[name] = [*choices.get(name, []), *([] if value in choices.get(name, []) else [value])]
 
     def suggest(trial: Suggest) -> Parameters:
-        return {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
+        drawn: Parameters = {}
+        alike = list(rows)
+        while open_names := [name for name in choices if name not in drawn and all(name in row.parameters for row in alike)]:
+            name = open_names[0]
+            drawn[name] = trial.suggest_categorical(name, choices[name])
+            alike = [row for row in alike if row.parameters[name] == drawn[name]] or alike
+        return drawn
 
-    return Space(
-        name=table,
-        summary=entry["title"],
-        rows=tuple(rows),
-        suggest=suggest,
-        grid=lambda: [dict(row.parameters) for row in rows],
-        base=base,
-        table=table if "measures" in entry else None,
-        figure=table if "figure" in table else None,
-        trials=len(rows),
-    )
+    return suggest
 
 
 def _word(column: str, value: Any) -> str:

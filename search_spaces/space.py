@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import keyword
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,15 +74,16 @@ class SpaceError(ValueError):
 
 
 def space_names() -> list[str]:
-    """Names of the spaces that come with the project."""
+    """Names of the spaces that come with the project; `lambda` is the file lambda_.py."""
     package = importlib.import_module("search_spaces")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name not in OWN_MODULES)
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name.removesuffix("_") for name in names if name not in OWN_MODULES)
 
 
 def find_space(name: str) -> Space:
     """The space of this name, of a file, or of `package.module:ATTRIBUTE`. Raises SpaceError."""
     if name in space_names():
-        module = importlib.import_module(f"search_spaces.{name}")
+        module = importlib.import_module(f"search_spaces.{name}{'_' if keyword.iskeyword(name) else ''}")
     elif name.endswith(".py"):
         if not Path(name).is_file():
             raise SpaceError(f"there is no file {name}")

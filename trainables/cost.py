@@ -4,38 +4,68 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 
-from trainables.models import make_backbone
+from trainables.models import make_backbone, make_encoder
 from trainables.models.backbone import place
 from trainables.pipeline import Stage
 from trainables.pretext import TASKS
-from trainables.settings import BackboneSettings, ComputeSettings, ExperimentSettings
+from trainables.settings import ComputeSettings, ExperimentSettings, Optimisation
+from trainables.settings.graph import TeacherTaskSettings
+from trainables.stages.teacher_classifier import SUFFIX as CLASSIFIER
+from trainables.stages.views import SUFFIX as VIEWS
+from trainables.teachers import TEACHERS
 from trainables.video.layouts import PARTS, VideoSet
 
 PROBE_CLIPS = 4
+PROBE_CLASSES = 10
 LONG_VIDEO = 10_000
 NEGLIGIBLE = 1e-3
+FRAMES_OF_A_SAMPLE: dict[str, Callable[[ExperimentSettings], int]] = {
+    "sorting": lambda settings: settings.sorting.frames,
+    "ego_motion": lambda settings: 2,
+    "tracking": lambda settings: 2,
+}
+"""Of the teachers that see frames; the prediction teacher sees a whole clip."""
+
+Passes = tuple[float, float]
+"""How many clips go forward only, and how many forward and backward."""
 
 
-@functools.lru_cache(maxsize=8)
-def clip_seconds(backbone: BackboneSettings, frames: int, crop: int, device: torch.device) -> tuple[float, float]:
-    """Seconds of one clip: (forward, forward and backward), the better of two measurements on a few clips."""
-    network = make_backbone(backbone, classes=10)
-    place(network, device, ComputeSettings())
-    clips = torch.zeros(PROBE_CLIPS, 3, frames, crop, crop, device=device)
+@functools.lru_cache(maxsize=32)
+def _measured(network: str, settings: ExperimentSettings, device: torch.device) -> tuple[float, float]:
+    module: nn.Module
+    if network == "backbone":
+        module = make_backbone(settings.backbone, PROBE_CLASSES)
+    else:
+        module = make_encoder(network, settings, PROBE_CLASSES)
+    place(module, device, ComputeSettings())
+    frames, side = settings.video.clip_frames, settings.video.crop
+    clips = torch.zeros(PROBE_CLIPS, 3, frames, side, side, device=device)
     forward, both = float("inf"), float("inf")
     for _ in range(2):
         started = time.perf_counter()
-        loss = network(clips).sum()
+        loss = module(clips).sum()
         _wait(device)
         forward = min(forward, time.perf_counter() - started)
         loss.backward()
         _wait(device)
         both = min(both, time.perf_counter() - started)
     return forward / PROBE_CLIPS, both / PROBE_CLIPS
+
+
+def clip_seconds(network: str, settings: ExperimentSettings, device: torch.device) -> tuple[float, float]:
+    """Seconds of one clip: (forward, forward and backward), the better of two measurements on a few clips.
+
+    network: `backbone`, or a name in ENCODERS. Settings that it does not depend on cause no new measurement.
+    """
+    groups = ("video", "frames", network)
+    plain = ExperimentSettings().model_copy(update={name: getattr(settings, name) for name in groups})
+    return _measured(network, plain, device)
 
 
 def _wait(device: torch.device) -> None:
@@ -45,17 +75,67 @@ def _wait(device: torch.device) -> None:
 
 def stage_seconds(stage: Stage, settings: ExperimentSettings, videos: VideoSet, device: torch.device) -> float:
     """Seconds that the networks of a stage compute on its videos; decoding and start-up come on top."""
-    forward, both = clip_seconds(settings.backbone, settings.video.clip_frames, settings.video.crop, device)
+    if stage.kind not in WORK:
+        return NEGLIGIBLE
+    network, passes_of = WORK[stage.kind]
     train, validation, test = (len(videos.part(part)) for part in PARTS)
-    auxskd, pretext, finetune = settings.auxskd, settings.pretext, settings.finetune
-    clips_of_a_sample = len(TASKS[pretext.task](settings).sample(LONG_VIDEO, np.random.default_rng(0)).indices)
-    seconds = {
-        "auxskd": auxskd.epochs * train * auxskd.clips_per_video * (both + forward),
-        "pretext": clips_of_a_sample
-        * pretext.epochs
-        * (train * pretext.clips_per_video * both + validation * pretext.validation_clips * forward),
-        "finetune": finetune.epochs * (train * finetune.clips_per_video * both + validation * forward),
-        "evaluate": (validation + test) * settings.evaluation.clips * forward,
-        "features": (train + validation + test) * settings.frozen.clips * forward,
+    forward, both = clip_seconds(network, settings, device)
+    only_forward, trained = passes_of(settings, train, validation, test)
+    return only_forward * forward + trained * both
+
+
+def _auxskd(settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
+    views = settings.auxskd.epochs * train * settings.auxskd.clips_per_video
+    return views, views
+
+
+def _pretext(settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
+    pretext = settings.pretext
+    clips = len(TASKS[pretext.task](settings).sample(LONG_VIDEO, np.random.default_rng(0)).indices)
+    return _pretrained(pretext, pretext.validation_clips, clips, train, validation)
+
+
+def _teacher(task: str, settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
+    group: TeacherTaskSettings = getattr(settings, task)
+    clips = FRAMES_OF_A_SAMPLE[task](settings) / settings.frames.per_clip if task in FRAMES_OF_A_SAMPLE else 1.0
+    return _pretrained(group, group.validation_clips, clips, train, validation)
+
+
+def _pretrained(group: Optimisation, validation_clips: int, clips: float, train: int, validation: int) -> Passes:
+    epochs = clips * group.epochs
+    return epochs * validation * validation_clips, epochs * train * group.clips_per_video
+
+
+def _supervised(group: str, settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
+    optimisation: Optimisation = getattr(settings, group)
+    return optimisation.epochs * validation, optimisation.epochs * train * optimisation.clips_per_video
+
+
+def _evaluated(settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
+    return (validation + test) * settings.evaluation.clips, 0
+
+
+def _features(settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
+    return (train + validation + test) * settings.frozen.clips, 0
+
+
+def _views(settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
+    return train * settings.views.views + (validation + test) * settings.evaluation.clips, 0
+
+
+WORK: dict[str, tuple[str, Callable[[ExperimentSettings, int, int, int], Passes]]] = {
+    "auxskd": ("backbone", _auxskd),
+    "pretext": ("backbone", _pretext),
+    "finetune": ("backbone", functools.partial(_supervised, "finetune")),
+    "evaluate": ("backbone", _evaluated),
+    "features": ("backbone", _features),
+    "student": ("alexnet", functools.partial(_supervised, "student")),
+    "evaluate_student": ("alexnet", _evaluated),
+}
+"""By kind of stage its network, and the passes of that network given the videos of each part."""
+for _task, _kind in TEACHERS.items():
+    WORK |= {
+        _task: (_kind.encoder, functools.partial(_teacher, _task)),
+        _task + CLASSIFIER: (_kind.encoder, functools.partial(_supervised, "teacher_finetune")),
+        _task + VIEWS: (_kind.encoder, _views),
     }
-    return seconds.get(stage.kind, NEGLIGIBLE)

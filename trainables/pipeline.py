@@ -1,4 +1,4 @@
-"""Recipes: which stages make an experiment and what feeds what; and running one, reusing what the store already holds.
+"""The stages of an experiment, each with the key that names its artifact; and running one, reusing what the store holds.
 
 A plain Python call, without Ray, Optuna or W&B:
 
@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainables.runtime import Runtime, downstream_roles, open_data
+from trainables.recipes import last_stages
+from trainables.runtime import Runtime, open_data
 from trainables.settings import ExperimentSettings, flat
 from trainables.stages import KINDS
 from trainables.stages.work import Report, Work
@@ -99,26 +100,27 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resolve(experiment: Experiment, data: Mapping[str, VideoSet]) -> tuple[Stage, ...]:
-    """All stages of the experiment's recipe, each once, in an order in which they can run."""
+def resolve(
+    experiment: Experiment, data: Mapping[str, VideoSet], weights: Mapping[str, str] | None = None
+) -> tuple[Stage, ...]:
+    """All stages of the experiment's recipe, each once, in an order in which they can run.
+
+    weights: fingerprints of the files with weights at hand, by network.
+    """
     settings = experiment.settings
 
-    def stage(kind: str, role: str, **inputs: Stage) -> Stage:
-        fingerprint = data[role].fingerprint(*KINDS[kind].parts)
-        return Stage(kind, role, fingerprint, _settings_of(kind, inputs, settings), experiment.seed, inputs)
+    @functools.cache
+    def fingerprint(role: str, parts: tuple[str, ...]) -> str:
+        return data[role].fingerprint(*parts)
 
-    pretrained: dict[str, Stage] = {}
-    if settings.recipe == "auxskd_pretext":
-        pretrained["pretext"] = stage("pretext", "pretraining", auxskd=stage("auxskd", "pretraining"))
-    elif settings.recipe == "pretext":
-        pretrained["pretext"] = stage("pretext", "pretraining")
-    last = []
-    for role in downstream_roles(settings.data):
-        for measure in settings.evaluation.measures:
-            if measure == "finetune":
-                last.append(stage("evaluate", role, finetuned=stage("finetune", role, **pretrained)))
-            else:
-                last.append(stage(measure, role, features=stage("features", role, **pretrained)))
+    def stage(kind: str, role: str, **inputs: Stage) -> Stage:
+        read = _settings_of(kind, inputs, settings)
+        if read.get("student.initialisation") == "imagenet":
+            read["weights"] = (weights or {}).get("alexnet")
+        seed = experiment.seed if KINDS[kind].random else 0
+        return Stage(kind, role, fingerprint(role, KINDS[kind].parts), read, seed, inputs)
+
+    last = last_stages(settings, stage)
     return tuple({found.name: found for end in last for found in end.upstream()}.values())
 
 
@@ -155,7 +157,7 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     artifacts: dict[str, Artifact] = {}
     seconds: dict[str, StageTime] = {}
     metrics: dict[str, float] = {}
-    stages = resolve(experiment, data)
+    stages = resolve(experiment, data, runtime.weights_fingerprints())
     for stage in stages:
         with store.claim(stage.kind, stage.key) as claimed:
             started = time.monotonic()
@@ -165,7 +167,7 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
                 work = Work(
                     stage.kind,
                     experiment.settings,
-                    experiment.seed,
+                    stage.seed,
                     data[stage.data],
                     {role: artifacts[source.key] for role, source in stage.inputs.items()},
                     claimed,
@@ -173,6 +175,7 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
                     device,
                     runtime.workers,
                     functools.partial(_report_as, stage, report),
+                    dict(runtime.weights),
                 )
                 artifact = KINDS[stage.kind].run(work)
                 elapsed = time.monotonic() - started

@@ -2,8 +2,8 @@
 
     configure("demo", {"pretext.task": "vcop", "finetune.epochs": 5})
 
-`paper` is the published setting of auxSKD + VSPP. `demo` and `small` set sizes, rates, calmer colours and pixels that show
-only motion, without which networks this small learn no pretext task in minutes; the code path is the same.
+`paper` is the published setting of auxSKD + VSPP and of graph distillation. `demo` and `small` set sizes, rates, calmer colours
+and pixels that show only motion, without which networks this small learn no task in minutes; the code path is the same.
 """
 
 from __future__ import annotations
@@ -12,20 +12,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainables.settings import (
+    GRAPH_RECIPES,
+    AlexNetSettings,
     AugmentationSettings,
     AuxSKDSettings,
     BackboneSettings,
     DataSettings,
+    EgoMotionSettings,
     EmbeddedSettings,
     EvaluationSettings,
     ExperimentSettings,
     FinetuneSettings,
+    FrameSettings,
     FrozenSettings,
+    GraphSettings,
+    PredictionSettings,
+    PredNetSettings,
     PretextSettings,
     RSPNetSettings,
     SettingsError,
+    SortingSettings,
+    StudentSettings,
+    TeacherFinetuneSettings,
+    TrackingSettings,
     VCOPSettings,
+    VGGSettings,
     VideoSettings,
+    ViewsSettings,
     flat,
     with_values,
 )
@@ -53,6 +66,59 @@ PRESETS: dict[str, ExperimentSettings] = {
         finetune=FinetuneSettings(epochs=5, batch_size=16, learning_rate=0.01, step_epochs=4),
         frozen=FrozenSettings(clips=4),
         evaluation=EvaluationSettings(clips=10),
+        frames=FrameSettings(per_clip=2),
+        vgg=VGGSettings(
+            channels=(12, 24, 32, 32, 32),
+            convolutions=(1, 1, 2, 1, 1),
+            pooled_layers=(2, 3),
+            conv1_filter=5,
+            conv1_stride=1,
+            hidden=64,
+            dropout=0.1,
+            batch_norm=True,
+        ),
+        prednet=PredNetSettings(targets=(3, 8, 16, 24), representations=(8, 8, 16, 32), side=24, dropout=0.1),
+        alexnet=AlexNetSettings(
+            channels=(16, 32, 48, 32, 32), conv1_filter=5, conv1_stride=1, hidden=64, dropout=0.1, batch_norm=True
+        ),
+        sorting=SortingSettings(
+            epochs=20,
+            batch_size=16,
+            step_epochs=16,
+            clips_per_video=8,
+            validation_clips=2,
+            frames=3,
+            spacing=1,
+            crop_jitter=0,
+            pair_units=64,
+            dropout=0.1,
+        ),
+        ego_motion=EgoMotionSettings(
+            epochs=6,
+            batch_size=16,
+            learning_rate=0.01,
+            step_epochs=4,
+            clips_per_video=2,
+            close_frames=2,
+            top_channels=(32, 16),
+            top_units=64,
+            dropout=0.1,
+        ),
+        tracking=TrackingSettings(
+            epochs=4,
+            batch_size=16,
+            learning_rate=0.01,
+            step_epochs=3,
+            clips_per_video=2,
+            frames=12,
+            tracks_per_video=3,
+            units=64,
+        ),
+        prediction=PredictionSettings(epochs=4, batch_size=8, learning_rate=2e-3, step_epochs=3, validation_clips=1),
+        teacher_finetune=TeacherFinetuneSettings(epochs=8, batch_size=16, learning_rate=0.01, step_epochs=6),
+        views=ViewsSettings(views=4),
+        student=StudentSettings(epochs=12, batch_size=16, learning_rate=2e-3, step_epochs=4),
+        graph=GraphSettings(sketch=64),
     ),
     "small": ExperimentSettings(
         data=DataSettings(embedded=EmbeddedSettings(train=60, validation=20, test=30, height=48, width=48)),
@@ -73,12 +139,88 @@ PRESETS: dict[str, ExperimentSettings] = {
         rspnet=RSPNetSettings(memory_bank=2048, key_momentum=0.99, projection=64),
         pretext=PretextSettings(epochs=10, batch_size=16, learning_rate=0.01, step_epochs=8, clips_per_video=2, checkpoints=4),
         finetune=FinetuneSettings(epochs=12, batch_size=16, learning_rate=0.01, step_epochs=9),
+        frames=FrameSettings(per_clip=2),
+        vgg=VGGSettings(
+            channels=(24, 32, 64, 96, 96),
+            convolutions=(1, 2, 2, 2, 2),
+            pooled_layers=(2, 3),
+            conv1_filter=7,
+            conv1_stride=2,
+            hidden=128,
+            dropout=0.2,
+            batch_norm=True,
+        ),
+        prednet=PredNetSettings(targets=(3, 12, 24, 48), representations=(8, 12, 24, 64), side=32, dropout=0.2),
+        alexnet=AlexNetSettings(
+            channels=(24, 48, 96, 64, 64), conv1_filter=7, conv1_stride=2, hidden=128, dropout=0.2, batch_norm=True
+        ),
+        sorting=SortingSettings(
+            epochs=10,
+            batch_size=16,
+            step_epochs=8,
+            clips_per_video=2,
+            frames=3,
+            spacing=1,
+            crop_jitter=0,
+            pair_units=64,
+            dropout=0.2,
+        ),
+        ego_motion=EgoMotionSettings(
+            epochs=10,
+            batch_size=16,
+            learning_rate=0.01,
+            step_epochs=8,
+            clips_per_video=2,
+            close_frames=2,
+            top_channels=(64, 32),
+            top_units=128,
+            dropout=0.2,
+        ),
+        tracking=TrackingSettings(
+            epochs=8, batch_size=16, learning_rate=0.01, step_epochs=6, clips_per_video=2, frames=16, units=128
+        ),
+        prediction=PredictionSettings(epochs=8, batch_size=8, learning_rate=1e-3, step_epochs=6, validation_clips=1),
+        teacher_finetune=TeacherFinetuneSettings(epochs=15, batch_size=16, learning_rate=0.01, step_epochs=11),
+        views=ViewsSettings(views=4),
+        student=StudentSettings(epochs=40, batch_size=32, learning_rate=1e-3, step_epochs=12),
+        graph=GraphSettings(sketch=128),
     ),
     "paper": ExperimentSettings(
         auxskd=AuxSKDSettings(clips_per_video=10),
         pretext=PretextSettings(clips_per_video=10),
+        views=ViewsSettings(stored="float16"),
     ),
 }
+
+_GRAPH_MEASURE = {"evaluation.measures": ["finetune"]}
+GRAPH: dict[str, dict[str, Any]] = {
+    "demo": {
+        **_GRAPH_MEASURE,
+        "video.clip_frames": 8,
+        "video.height": 36,
+        "video.width": 36,
+        "video.crop": 32,
+        "evaluation.clips": 4,
+    },
+    "small": {
+        **_GRAPH_MEASURE,
+        "video.clip_frames": 8,
+        "video.height": 48,
+        "video.width": 60,
+        "video.crop": 40,
+        "evaluation.clips": 5,
+    },
+    "paper": {
+        **_GRAPH_MEASURE,
+        "video.clip_frames": 10,
+        "video.height": 256,
+        "video.width": 340,
+        "video.crop": 224,
+        "augmentation.jitter_probability": 0.0,
+        "evaluation.clips": 25,
+    },
+}
+"""Over a preset for the recipes of graph distillation: what both papers' experiments read, in the sizes of this one's."""
 
 _JITTER_04 = {"augmentation.brightness": 0.4, "augmentation.contrast": 0.4, "augmentation.saturation": 0.4}
 _AS_RELEASED_PACE = {"pretext.weight_decay": 5e-3, "auxskd.weight_decay": 5e-3, "video.pixels": "bgr_255", "backbone.depth": 10}
@@ -139,17 +281,22 @@ def preset(name: str) -> ExperimentSettings:
 
 
 def configure(preset_name: str, values: Mapping[str, Any]) -> ExperimentSettings:
-    """A preset with `values` by dotted name over it; with protocol `published`, over what the task was published with.
+    """A preset with `values` by dotted name over it: over what the pretext task was published with (protocol `published`) and
+    over what graph distillation's recipes need (GRAPH).
 
     Raises SettingsError for an unknown preset, an unknown setting or a value out of range.
     """
     base = preset(preset_name)
     published = values.get("protocol", base.protocol) == "published"
     recipe = PUBLISHED.get(values.get("pretext.task", base.pretext.task), {}) if published else {}
-    return with_values(base, {**recipe, **values})
+    graph = GRAPH[preset_name] if values.get("recipe", base.recipe) in GRAPH_RECIPES else {}
+    return with_values(base, {**recipe, **graph, **values})
 
 
 def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]:
-    """The settings that differ from what the preset gives with the same protocol and pretext task."""
-    plain = flat(configure(preset_name, {"protocol": settings.protocol, "pretext.task": settings.pretext.task}))
+    """The settings that differ from what the preset gives with the same recipe, protocol and pretext task."""
+    same: dict[str, Any] = {"protocol": settings.protocol, "pretext.task": settings.pretext.task}
+    if settings.recipe in GRAPH_RECIPES:
+        same["recipe"] = "fusion"
+    plain = flat(configure(preset_name, same)) | {"recipe": preset(preset_name).recipe}
     return {name: value for name, value in flat(settings).items() if value != plain[name]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +26,15 @@ class Runtime:
     """store: artifacts. cache: decoded frames (at most `cache_bytes`), frame counts and the embedded clips.
 
     sources: where each named data set lies. stand_ins: (name, other): other sets joined by +, or the embedded clips, are read
-    in its place. device: a torch device or "auto". workers: processes that load clips.
+    in its place. weights: (network, file) with weights to start from. device: a torch device or "auto". workers: processes
+    that load clips.
     """
 
     store: Path
     cache: Path
     sources: tuple[tuple[str, DataSource], ...] = ()
     stand_ins: tuple[tuple[str, str], ...] = ()
+    weights: tuple[tuple[str, Path], ...] = ()
     cache_bytes: int = DEFAULT_CACHE_BYTES
     device: str = "auto"
     workers: int = 0
@@ -49,6 +52,10 @@ class Runtime:
             torch.set_num_threads(1)
         return torch.device(name)
 
+    def weights_fingerprints(self) -> dict[str, str]:
+        """Hash of the content of each file with weights, by network."""
+        return {network: _file_hash(path) for network, path in self.weights}
+
     def as_config(self) -> dict[str, Any]:
         """Plain data from which `from_config` makes this again in another process."""
         return {
@@ -59,6 +66,7 @@ class Runtime:
                 for name, source in self.sources
             ],
             "stand_ins": [list(pair) for pair in self.stand_ins],
+            "weights": [[network, str(path)] for network, path in self.weights],
             "cache_bytes": self.cache_bytes,
             "device": self.device,
             "workers": self.workers,
@@ -71,8 +79,15 @@ class Runtime:
             for name, root, splits in config["sources"]
         )
         stand_ins = tuple((name, other) for name, other in config["stand_ins"])
+        weights = tuple((network, Path(path)) for network, path in config["weights"])
         paths = {"store": Path(config["store"]), "cache": Path(config["cache"])}
-        return cls(**{**config, **paths, "sources": sources, "stand_ins": stand_ins})
+        return cls(**{**config, **paths, "sources": sources, "stand_ins": stand_ins, "weights": weights})
+
+
+@functools.lru_cache
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def downstream_roles(data: DataSettings) -> tuple[str, ...]:
@@ -97,15 +112,26 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
         return videos if videos.dataset == dataset else replace(videos, dataset=f"{videos.dataset} for {dataset}")
 
     names = data.pretraining_sets
-    sets = {"pretraining": opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])}
+    joined = opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])
+    sets = {"pretraining": share_of(joined, data.pretraining_share)}
     for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
         sets[role] = opened(name, supervised=True)
         if not sets[role].labelled:
             raise DataError(f"data.downstream = {name}: its videos have no labels, so it serves for pretraining only")
         for part in ("validation", "test"):
-            if not sets[role].part(part):
-                raise DataError(f"data.downstream = {name}: no {part} videos that can be used; results come from them")
+            if not any(video.labels for video in sets[role].part(part)):
+                raise DataError(f"data.downstream = {name}: no labelled {part} videos that can be used; results come from them")
     return sets
+
+
+def share_of(videos: VideoSet, share: float) -> VideoSet:
+    """The set with a share of its training videos, at least two, drawn by their names: a smaller share is part of a larger."""
+    if share == 1:
+        return videos
+    kept = max(2, round(share * len(videos.train)))
+    drawn = sorted(videos.train, key=lambda video: hashlib.sha256(video.name.encode()).digest())[:kept]
+    names = {video.name for video in drawn}
+    return replace(videos, train=tuple(video for video in videos.train if video.name in names))
 
 
 @functools.lru_cache(maxsize=32)
@@ -128,7 +154,8 @@ def _open(
         videos = embedded_videos(stand_in(embedded, dataset), cache)
     else:
         source = dict(sources).get(name, DataSource(None, None))
-        its_split = 1 if name.startswith("kinetics") else split  # Kinetics has one, whichever the others are read in
+        one_split = name == "ccv" or name.startswith("kinetics")  # whichever split the other sets are read in
+        its_split = 1 if one_split else split
         videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
     return take_inventory(videos, cache, supervised=supervised)
 
@@ -144,6 +171,7 @@ def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:
         "hmdb51": {"seed": settings.seed + 2, "train": max(1, settings.train // 2)},
         "kinetics400": {"seed": settings.seed + 3, "classes": all_classes},
         "kinetics100": {"seed": settings.seed + 3, "classes": few},
+        "ccv": {"seed": settings.seed + 4},
     }
     return settings.model_copy(update=changes.get(dataset, {}))
 

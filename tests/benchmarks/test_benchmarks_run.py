@@ -74,6 +74,13 @@ def test_step_compares_with_the_bare_network() -> None:
     assert found["demo: step from pixels"] > 0
 
 
+def test_losses_agree_with_the_formulas_they_are_compared_with() -> None:
+    found = run("graph_losses", "--batch", "16", "--classes", "5", "--channels", "4", "--rounds", "1")
+    agreement = {figure["name"]: figure["met"] for figure in found["figures"] if figure["name"].endswith("difference")}
+    assert len(agreement) == 4
+    assert all(agreement.values()), found
+
+
 def test_memory_sees_the_process_that_imports_torch() -> None:
     (peak, *programs) = run("memory", "--", "--list")["figures"]
     assert 0.1 < peak["value"] < 6, "gigabytes"

@@ -29,8 +29,8 @@ def samples() -> Path:
 
 @pytest.fixture
 def golden() -> Path:
-    """Written by `python reports/tables.py --runs-dir tests/reports/data --out tests/reports/golden --format ...`, for tables
-    in every format and for auxskd/figure4-left in Markdown.
+    """Written by `python reports/tables.py ID ... --runs-dir tests/reports/data --out tests/reports/golden --format ...`, for
+    auxSKD's tables, graph/table2 and graph/compression in every format, for auxskd/figure4-left and graph/table1 in Markdown.
     """
     return GOLDEN
 

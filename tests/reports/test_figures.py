@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from harness.ledger import Record
 from reports.comparable_groups import read_trials
 from reports.figures import FIGURES, app
-from reports.loss_curves import loss_curves
+from reports.history_curves import history_curves
 
 LOSSES = FIGURES["auxskd/figure4-right"]
 STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -28,9 +28,12 @@ def figures(*arguments: object) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("name", STARTS)
 def test_same_ledger_gives_the_same_bytes(name: str, samples: Path, tmp_path: Path) -> None:
+    """Every figure as png; in the slower formats one of points and one of pictures."""
+    drawn = list(FIGURES) if name == "png" else ["auxskd/figure4-left", "graph/figure3"]
     for directory in ("once", "twice"):
-        assert figures("--runs-dir", samples, "--format", name, "--out", tmp_path / directory)[0] == 0
-    for figure in FIGURES.values():
+        assert figures(*drawn, "--runs-dir", samples, "--format", name, "--out", tmp_path / directory)[0] == 0
+    for figure in map(FIGURES.get, drawn):
+        assert figure is not None
         once, twice = ((tmp_path / directory / f"{figure.file_stem}.{name}").read_bytes() for directory in ("once", "twice"))
         assert once.startswith(STARTS[name])
         assert once == twice
@@ -53,11 +56,10 @@ def test_no_trials_give_a_figure_that_says_so(tmp_path: Path) -> None:
 def test_list_and_unknown_names() -> None:
     code, printed, _ = figures("--list")
     assert code == 0
-    assert [line.split("  ")[0] for line in printed.splitlines()] == ["auxskd/figure4-left", "auxskd/figure4-right"]
+    names = ["auxskd/figure4-left", "auxskd/figure4-right", "graph/figure3", "graph/figure4a", "graph/figure4b"]
+    assert [line.split("  ")[0] for line in printed.splitlines()] == names
     code, _, message = figures("auxskd/figure5")
-    assert (code, message) == (
-        2, "unknown figure 'auxskd/figure5'; valid figures: auxskd/figure4-left, auxskd/figure4-right\n",
-    )  # fmt: skip
+    assert (code, message) == (2, f"unknown figure 'auxskd/figure5'; valid figures: {', '.join(names)}\n")
     assert figures("--format", "gif")[0] == 2
 
 
@@ -67,7 +69,7 @@ def test_losses_are_mean_and_range_over_the_seeds_of_a_row(make_trial_of_row: Ca
         make_trial_of_row(LOSSES.rows[1], seed, {"ucf101": 50.0}, history={"pretext/speed_loss": history}, outcome=outcome)
         for seed, (history, outcome) in enumerate(zip(histories, ["complete", "complete", "failed"], strict=True))
     ]
-    (found,) = loss_curves(LOSSES, trials)
+    (found,) = history_curves(LOSSES, trials)
     (curve,) = found.curves
     assert (curve.panel, curve.curve, curve.seeds) == ("speed loss", "training", 2)
     assert curve.row is LOSSES.rows[1]
@@ -82,22 +84,46 @@ def test_losses_of_other_settings_and_of_earlier_checkpoints_are_apart(make_tria
 
     trials = [trial(0), trial(1, **{"pretext.checkpoint": None}), trial(2, **{"pretext.checkpoint": 2})]
     trials += [trial(3, **{"video.crop": 64})]
-    assert sorted(curve.seeds for found in loss_curves(LOSSES, trials) for curve in found.curves) == [1, 2]
+    assert sorted(curve.seeds for found in history_curves(LOSSES, trials) for curve in found.curves) == [1, 2]
 
 
 def test_sample_ledger_has_all_curves(samples: Path) -> None:
-    (found,) = loss_curves(LOSSES, read_trials(samples))
+    (found,) = history_curves(LOSSES, read_trials(samples))
     assert len(found.curves) == 2 * 2 * 2
     assert {curve.seeds for curve in found.curves} == {3}
+
+
+def test_accuracies_after_each_epoch_are_in_percent_and_of_the_figure_s_set(samples: Path) -> None:
+    """The sample's trials end on three downstream sets; the failed seed of MMGD + Gr has no curve."""
+    figure = FIGURES["graph/figure4a"]
+    trials = read_trials(samples, "sample-graph")
+    (found,) = history_curves(figure, trials)
+    assert {curve.row.label: curve.seeds for curve in found.curves} == {
+        "MMGD": 3, "Gl": 3, "Gr": 3, "MMGD + Gr": 2, "Gl + Gr": 3,
+    }  # fmt: skip
+    ours = next(curve for curve in found.curves if curve.row.label == "Gl + Gr")
+    own = [trial.history["student/val_top1/ucf101"][0] for trial in trials if trial.row == "Gl + Gr" and trial.history]
+    assert ours.mean[0] == pytest.approx(100 * sum(own) / 3)
+    assert (ours.low[0], ours.high[0]) == (pytest.approx(100 * min(own)), pytest.approx(100 * max(own)))
+
+
+def test_accuracy_is_drawn_against_the_share_of_videos(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single points of other sweeps, such as preset paper's here, make no panel beside a curve."""
+    drawn: list[list[float]] = []
+    monkeypatch.setattr(
+        "reports.curve_drawing._plot_points", lambda axes, series, points: drawn.append([share for share, _ in points])
+    )
+    assert figures("graph/figure4b", "--runs-dir", samples, "--out", tmp_path)[0] == 0
+    assert drawn == [[25, 50, 75, 100]]
 
 
 def test_checkpoints_are_drawn_at_the_epochs_they_were_taken_after(
     samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: dict[bool, list[int]] = {}
+    drawn: dict[str, list[float]] = {}
     monkeypatch.setattr(
-        "reports.figure_drawing._plot_accuracies",
-        lambda axes, with_auxskd, points: drawn.update({with_auxskd: [epochs for epochs, _ in points]}),
+        "reports.curve_drawing._plot_points",
+        lambda axes, series, points: drawn.update({series.label: [epochs for epochs, _ in points]}),
     )
     assert figures("auxskd/figure4-left", "--runs-dir", samples, "--out", tmp_path)[0] == 0
-    assert drawn == {False: [2, 4, 6, 8], True: [2, 4, 6, 8]}
+    assert drawn == {"VSPP": [2, 4, 6, 8], "VSPP + auxSKD": [2, 4, 6, 8]}

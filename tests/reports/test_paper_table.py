@@ -19,7 +19,9 @@ def test_all_tables_and_figures_of_the_auxskd_paper_are_there() -> None:
     assert [name for name in TABLES if name.startswith("auxskd/")] == [
         *(f"auxskd/table{number}" for number in (1, 2, 3, 4)), "auxskd/figure4-left", "auxskd/figure4-right",
     ]  # fmt: skip
-    assert [table.id for table in TABLES.values() if table.is_figure] == ["auxskd/figure4-left", "auxskd/figure4-right"]
+    assert [name for name, table in TABLES.items() if table.is_figure and name.startswith("auxskd/")] == [
+        "auxskd/figure4-left", "auxskd/figure4-right",
+    ]  # fmt: skip
 
 
 def test_table3_is_what_the_paper_prints() -> None:
@@ -61,11 +63,11 @@ def test_rows_the_authors_did_not_run_are_quoted() -> None:
 
 def test_an_effect_is_measured_against_the_row_without_auxskd() -> None:
     measure = TABLE1.measures[0]
-    pairs = {row.entry["row"]: TABLE1.reference(row, measure) for row in TABLE1.rows}
-    found = {number: reference.entry["row"] for number, reference in pairs.items() if reference is not None}
+    pairs = {row.entry["row"]: TABLE1.references(row, measure) for row in TABLE1.rows}
+    found = {number: references[0].entry["row"] for number, references in pairs.items() if references}
     assert found == {17: 16, 19: 18, 21: 20, 24: 23, 26: 25, 28: 27}
-    pairs_of_table2 = [TABLE2.reference(row, measure) for row in TABLE2.rows]
-    assert pairs_of_table2 == [reference for row in TABLE2.rows[::2] for reference in (None, row)]
+    pairs_of_table2 = [TABLE2.references(row, measure) for row in TABLE2.rows]
+    assert pairs_of_table2 == [references for row in TABLE2.rows[::2] for references in ([], [row])]
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

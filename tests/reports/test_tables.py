@@ -25,7 +25,8 @@ def tables(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-GOLDEN = [f"auxskd/table{number}.{name}" for number in (1, 2, 3, 4) for name in FORMATS] + ["auxskd/figure4-left.md"]
+TABLES = (*(f"auxskd/table{number}" for number in (1, 2, 3, 4)), "graph/table2", "graph/compression")
+GOLDEN = [f"{table}.{name}" for table in TABLES for name in FORMATS] + ["auxskd/figure4-left.md", "graph/table1.md"]
 
 
 @pytest.mark.parametrize("wanted", GOLDEN)
@@ -73,7 +74,10 @@ def test_list_names_every_table() -> None:
     code, printed, _ = tables("--list")
     assert code == 0
     listed = [line.split("  ")[0] for line in printed.splitlines()]
-    assert listed == [*(f"auxskd/table{number}" for number in (1, 2, 3, 4)), "auxskd/figure4-left", "auxskd/figure4-right"]
+    assert listed == [
+        *(f"auxskd/table{number}" for number in (1, 2, 3, 4)), "auxskd/figure4-left", "auxskd/figure4-right",
+        *(f"graph/{name}" for name in ("table1", "table2", "compression", "figure3", "figure4a", "figure4b")),
+    ]  # fmt: skip
 
 
 def test_settings_of_rows_are_printed_and_quoted_rows_have_none() -> None:
@@ -88,11 +92,18 @@ def test_settings_of_rows_are_printed_and_quoted_rows_have_none() -> None:
     assert lines[place + 3] == "  at preset paper: pretext.epochs=200 protocol=published"
     assert printed.count("cannot be run") == 13
     assert "  pretext.task=vspp pretext.checkpoints=4 pretext.checkpoint=4 recipe=auxskd_pretext" in lines
+    code, printed, _ = tables("graph/table2", "--settings")
+    assert code == 0
+    assert "  hmdb51: recipe=fusion data.downstream=hmdb51" in printed.splitlines()
+    assert "At preset paper, hmdb51: mean over data.split = 1, 2, 3" in printed.splitlines()
 
 
 def test_all_tables_are_written_by_default_and_figures_where_named(samples: Path, tmp_path: Path) -> None:
     assert tables("--runs-dir", samples, "--out", tmp_path)[0] == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"auxskd_table{number}.md" for number in (1, 2, 3, 4)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(f"auxskd_table{number}.md" for number in (1, 2, 3, 4)),
+        *(f"graph_{name}.md" for name in ("compression", "table1", "table2")),
+    ]
 
 
 def test_figure_without_numbers_is_no_table() -> None:
@@ -107,7 +118,7 @@ def test_unknown_table_and_sweep_exit_2_and_list_the_valid_ones(samples: Path) -
     assert message.startswith("unknown table 'auxskd/table33'; valid tables: auxskd/table1, auxskd/table2, auxskd/table3, ")
     code, _, message = tables("--runs-dir", samples, "--sweep", "none")
     assert code == 2
-    assert "valid sweeps: sample-demo, sample-figure4, sample-short, sample-small, sample-table1" in message
+    assert "valid sweeps: sample-demo, sample-figure4, sample-graph, sample-short, sample-small, sample-table1" in message
 
 
 def test_unknown_format_exits_2() -> None:

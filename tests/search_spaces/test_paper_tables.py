@@ -15,16 +15,25 @@ from trainables.settings import flat
 TABLES = paper_tables()
 
 
-def cells(table: PaperTable) -> list[tuple[int, str | None]]:
-    """(number of the row, measure) of everything that the reports would fill; a figure of losses has no measure."""
-    measures: list[str | None] = [measure.column for measure in table.measures]
-    return [(number, column) for number, row in enumerate(table.rows) if not row.quoted for column in measures or [None]]
+def cells(table: PaperTable, size: str) -> list[tuple[int, str | None, int | None]]:
+    """(number of the row, measure, split) of everything that the reports would fill; a figure of losses has no measure, and
+    splits are told apart at preset paper only."""
+    splits = {measure.column: measure.splits if size == "paper" else () for measure in table.measures}
+    return [
+        (number, column, split)
+        for number, row in enumerate(table.rows)
+        if not row.quoted
+        for column in splits or [None]
+        for split in splits.get(column or "") or [None]
+    ]
 
 
 def test_the_same_tables_in_both() -> None:
     assert set(table_ids()) == set(TABLES)
     names = {"table1", "table2", "table3", "table4", "figure4-left", "figure4-right"}
     assert {f"auxskd/{name}" for name in names} <= set(TABLES)
+    names = {"table1", "table2", "compression", "figure3", "figure4a", "figure4b"}
+    assert {f"graph/{name}" for name in names} <= set(TABLES)
 
 
 @pytest.mark.parametrize("size", list(PRESETS))
@@ -34,17 +43,17 @@ def test_every_row_of_the_space_is_one_cell_of_the_table(table: str, size: str) 
     table's order, and no cell is left out."""
     paper, space = TABLES[table], table_space(table, size)
     assert space.name == table
-    assert space.table == (table if paper.measures else None)
+    assert space.table == (table if paper.measures or paper.networks else None)
     assert space.figure == (table if "figure" in table else None)
     assert space.trials == len(space.rows)
-    found: list[tuple[int, str | None]] = []
+    found: list[tuple[int, str | None, int | None]] = []
     for row in space.rows:
         settings = flat(configure(size, {**space.base, **row.parameters}))
         (number,) = (number for number, one in enumerate(paper.rows) if one.holds(settings))
         counted = [measure.column for measure in paper.measures if measure.counts(settings)]
         assert len(counted) == (1 if paper.measures else 0)
-        found.append((number, counted[0] if counted else None))
-    assert found == cells(paper)
+        found.append((number, counted[0] if counted else None, row.parameters.get("data.split")))
+    assert found == cells(paper, size)
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
@@ -53,7 +62,7 @@ def test_settings_of_a_cell_agree_with_the_reports(table: str) -> None:
     paper = TABLES[table]
     for size in PRESETS:
         space = table_space(table, size)
-        for row, (number, column) in zip(space.rows, cells(paper), strict=True):
+        for row, (number, column, _) in zip(space.rows, cells(paper, size), strict=True):
             wanted: dict[str, Any] = dict(paper.rows[number].settings)
             wanted |= next((measure.settings for measure in paper.measures if measure.column == column), {})
             if size == "paper":
@@ -101,6 +110,26 @@ def test_circumstances_that_no_row_varies_are_the_paper_s_but_sizes_are_the_pres
     assert {base["pretext.checkpoints"] for base in figure.values()} == {4}
 
 
+def test_numbers_that_are_means_over_splits_are_run_on_each_at_preset_paper() -> None:
+    """9 rows on three splits of UCF101 and of HMDB51 and on CCV."""
+    at_paper, at_demo = (table_space("graph/table2", size) for size in ("paper", "demo"))
+    assert len(at_paper.rows) == 9 * (3 + 3 + 1)
+    assert len(at_demo.rows) == 9 * 3
+    assert [row.label for row in at_paper.rows[2:5]] == [
+        "Models fusion -> ucf101, split 3", "Models fusion -> hmdb51, split 1", "Models fusion -> hmdb51, split 2",
+    ]  # fmt: skip
+    assert at_paper.rows[2].parameters == {"recipe": "fusion", "data.downstream": "ucf101", "data.split": 3}
+    assert all("data.split" not in row.parameters for row in [*at_demo.rows, at_paper.rows[6]])
+
+
+def test_costs_are_measured_once_and_judged_by_none_of_the_accuracies() -> None:
+    space = table_space("graph/compression", "demo")
+    (row,) = space.rows
+    settings = configure("demo", {**space.base, **row.parameters})
+    assert (settings.recipe, settings.evaluation.measures) == ("distillation", ("compression",))
+    assert (space.objective, space.direction) == ("compression/student_parameters", "minimize")
+
+
 def test_rows_carry_the_printed_values_as_labels() -> None:
     assert [row.label for row in table_rows("auxskd/table3")][5:] == ["0.01 / 0.1", "0.02 / 0.1"]
     assert table_rows("auxskd/table2")[1].label == "R(2+1)D / UCF101 / no aux skd -> hmdb51"
@@ -125,3 +154,20 @@ def test_a_table_s_space_suggests_its_own_values() -> None:
     assert suggested.keys() == set(space.rows[0].parameters)
     for name, value in suggested.items():
         assert value in {row.parameters[name] for row in space.rows}
+
+
+def test_what_a_row_does_not_name_is_not_suggested_with_it() -> None:
+    """Models fusion has no graphs; what has, has all of their settings."""
+
+    class Drawing:
+        def __init__(self, recipe: str) -> None:
+            self.recipe = recipe
+
+        def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+            return self.recipe if name == "recipe" else choices[0]
+
+    space = table_space("graph/table2", "demo")
+    drawn = {recipe: set(space.suggest(Drawing(recipe))) for recipe in ("fusion", "distillation")}  # type: ignore[arg-type]
+    assert drawn["fusion"] == {"recipe", "data.downstream"}
+    graph = {f"graph.{name}" for name in ("logits", "representation", "distance", "edges")}
+    assert drawn["distillation"] == {"recipe", "data.downstream"} | graph

@@ -1,4 +1,7 @@
-"""What every video network has in common: layers in a row, pooling over space and time, and a last layer that may be absent."""
+"""What every video network has in common: layers in a row, pooling over space and time, and a last layer that may be absent.
+
+Handing convolutions from one network to the next and placing a network on its device work for `Encoder`s as well.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from trainables.models.encoder import Encoder
 from trainables.settings import ComputeSettings
+
+HEADS = ("fc.", "classifier.")
+"""How the names of parameters begin that belong to no convolutional layer."""
 
 
 class Backbone(nn.Module, ABC):
@@ -36,32 +43,43 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def convolution_weights(network: Backbone) -> dict[str, Tensor]:
-    """State of the backbone without `fc`: what one stage hands to the next, batch-norm statistics included."""
-    return {name: value.detach().cpu() for name, value in network.state_dict().items() if not name.startswith("fc.")}
+def convolution_weights(network: nn.Module) -> dict[str, Tensor]:
+    """State of a backbone or encoder without its head: what a stage hands to the next, batch-norm statistics included."""
+    return {name: value.detach().cpu() for name, value in network.state_dict().items() if not name.startswith(HEADS)}
 
 
-def load_convolutions(network: Backbone, weights: dict[str, Tensor]) -> None:
+def load_convolutions(network: nn.Module, weights: dict[str, Tensor]) -> None:
     """Load what `convolution_weights` gave; raises ValueError naming the first key that is missing or of another shape."""
     own = network.state_dict()
-    expected = {name: value for name, value in own.items() if not name.startswith("fc.")}
-    for name in sorted(expected.keys() | weights.keys()):
-        if name not in weights or name not in expected:
-            raise ValueError(f"weights of another network: '{name}' is {'missing' if name in expected else 'not part of it'}")
-        if weights[name].shape != expected[name].shape:
-            raise ValueError(
-                f"weights of another network: '{name}' is {tuple(weights[name].shape)}, expected {tuple(expected[name].shape)}"
-            )
+    if problem := mismatch(weights, {name: value for name, value in own.items() if not name.startswith(HEADS)}):
+        raise ValueError(f"weights of another network: {problem}")
     network.load_state_dict({**own, **weights})
+
+
+def mismatch(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
+    """What is wrong with the first key, by name, that is missing, not expected or of another shape; None if all agree."""
+    for name in sorted(expected.keys() | weights.keys()):
+        if name not in weights:
+            return f"'{name}' is missing, expected {tuple(expected[name].shape)}"
+        if name not in expected:
+            return f"'{name}' is not part of it, found {tuple(weights[name].shape)}"
+        if weights[name].shape != expected[name].shape:
+            return f"'{name}' is {tuple(weights[name].shape)}, expected {tuple(expected[name].shape)}"
+    return None
 
 
 @torch.no_grad()
 def place(network: nn.Module, device: torch.device, compute: ComputeSettings) -> nn.Module:
-    """The network on the device, its backbones compiled if asked; on a GPU in the memory layout that is fastest for cuDNN."""
+    """The network on the device, its backbones and encoders compiled if asked.
+
+    On a GPU in the memory layout that is fastest for cuDNN: of images for encoders, of clips for backbones.
+    """
     if compute.compile:
         for module in network.modules():
-            if isinstance(module, Backbone):
+            if isinstance(module, Backbone | Encoder):
                 module.compile()
     if device.type == "cuda" and compute.channels_last:
-        return network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
+        of_images = any(isinstance(module, Encoder) for module in network.modules())
+        layout = torch.channels_last if of_images else torch.channels_last_3d
+        return network.to(device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
     return network.to(device)

@@ -12,6 +12,8 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trainables.settings import VideoSettings
+
 
 class Outputs(NamedTuple):
     """logits (B, classes); map (B, C, h, w) of the layer that was asked for; features (B, F), what the last layer sees."""
@@ -29,6 +31,10 @@ class Encoder(nn.Module, ABC):
 
     pixels: ClassVar[Literal["rgb_unit"] | None] = None
     classifier: nn.Sequential
+
+    def seen(self, video: VideoSettings) -> VideoSettings:
+        """The form in which it takes clips."""
+        return video if self.pixels is None else video.model_copy(update={"pixels": self.pixels})
 
     @abstractmethod
     def layers(self) -> list[nn.Module]:

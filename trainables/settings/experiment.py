@@ -139,10 +139,14 @@ class ExperimentSettings(Settings):
             )
         if self.recipe != "distillation":
             return self
-        tasks = self.teachers.tasks
-        if self.graph.representation == "graph" and len(tasks) < 2:
+        if self.teachers.outputs == "bank" and self.student.clips_per_video != 1:
             raise ValueError(
-                f"teachers.tasks = {list(tasks)}: the representation graph pairs teachers, so it needs two or more; "
+                f"student.clips_per_video = {self.student.clips_per_video}: an epoch sees one view of each video; for more "
+                "clips raise student.epochs and views.views, or set teachers.outputs = live"
+            )
+        if self.graph.representation == "graph" and len(self.teachers.names) < 2:
+            raise ValueError(
+                f"teachers.tasks = {self.teachers.tasks}: the representation graph pairs teachers, so it needs two or more; "
                 "with one teacher use graph.representation = single or none"
             )
         return self

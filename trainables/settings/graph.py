@@ -16,6 +16,7 @@ TeacherTaskName = Literal["sorting", "ego_motion", "tracking", "prediction"]
 TEACHER_TASKS: tuple[TeacherTaskName, ...] = get_args(TeacherTaskName)
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+LaterLayer = Annotated[int, Field(ge=2, le=5)]
 Bandwidth = Literal["median"] | Positive
 
 
@@ -30,6 +31,7 @@ class VGGSettings(Settings):
 
     channels: tuple[Count, Count, Count, Count, Count] = (96, 128, 256, 512, 512)
     convolutions: tuple[Count, Count, Count, Count, Count] = Field((2, 2, 4, 4, 4), description="3x3 convolutions per layer")
+    pooled_layers: tuple[LaterLayer, ...] = Field((2, 3, 4, 5), description="layers that start with 2x2 pooling")
     conv1_filter: Count = Field(11, description="side of the first convolution's filters")
     conv1_stride: Count = Field(4, description="AlexNet's, as the paper gives none")
     hidden: Count = Field(4096, description="units of the two layers before the last")
@@ -64,6 +66,7 @@ class AlexNetSettings(Settings):
     conv1_stride: Count = 4
     hidden: Count = 4096
     dropout: Dropout = 0.5
+    batch_norm: bool = Field(False, description="after every convolution; torchvision's has none, small networks need it")
 
 
 class TeacherTaskSettings(Pretraining):
@@ -147,15 +150,24 @@ class PredictionSettings(TeacherTaskSettings):
 class TeachersSettings(Settings):
     """Which teachers there are, and whether their outputs are computed once or at every step."""
 
-    tasks: tuple[TeacherTaskName, ...] = Field(TEACHER_TASKS, min_length=1)
+    tasks: str = Field("+".join(TEACHER_TASKS), description="joined by +")
     outputs: Literal["bank", "live"] = Field(
         "bank", description="bank: of a fixed set of views, computed once; live: of new views in every epoch"
     )
 
+    @property
+    def names(self) -> tuple[TeacherTaskName, ...]:
+        """The tasks, in the order of TEACHER_TASKS."""
+        named = self.tasks.split("+")
+        return tuple(task for task in TEACHER_TASKS if task in named)
+
     @model_validator(mode="after")
-    def _tasks_differ(self) -> Self:
-        if len(set(self.tasks)) < len(self.tasks):
-            raise ValueError(f"tasks = {list(self.tasks)}: two teachers are the same; each of {', '.join(TEACHER_TASKS)} once")
+    def _tasks_exist_and_differ(self) -> Self:
+        named = self.tasks.split("+")
+        if unknown := [task for task in named if task not in TEACHER_TASKS]:
+            raise ValueError(f"tasks = {self.tasks}: '{unknown[0]}' is none of {', '.join(TEACHER_TASKS)}, joined by +")
+        if len(set(named)) < len(named):
+            raise ValueError(f"tasks = {self.tasks}: two teachers are the same; each of {', '.join(TEACHER_TASKS)} once")
         return self
 
 
@@ -217,7 +229,7 @@ class GraphSettings(Settings):
     tracking_temperature: Positive = 2.0
     prediction_temperature: Positive = 2.0
     student_temperature: Positive = Field(1.0, description="1: Eq. 6; Hinton et al. soften the student as well")
-    sinkhorn_regularisation: Positive = Field(0.01, description="in units of the largest cost")
+    sinkhorn_regularisation: Positive = Field(0.0005, description="in units of the largest cost")
     edges: Literal["uniform", "learned", "gain"] = Field(
         "gain",
         description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's losses; "

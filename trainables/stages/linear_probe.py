@@ -9,15 +9,15 @@ softmax over its clips. The usual alternative, SGD on augmented clips with all l
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.stages.evaluate import top_k
+from trainables.stages.measures import top_k
 from trainables.stages.work import Work
 from trainables.store import Artifact
-from trainables.video.layouts import PARTS
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Weights of half the squared norm of the classifier's matrix, beside the mean cross-entropy."""
@@ -26,21 +26,41 @@ ITERATIONS = 200
 
 def run(work: Work) -> Artifact:
     started = time.monotonic()
-    found = {name: value.to(work.device) for name, value in work.inputs["features"].tensors("features").items()}
-    classes = len(work.videos.classes)
-    mean, deviation = found["train"].mean((0, 1)), found["train"].std((0, 1)) + 1e-6
-    train, validation, test = (((found[part] - mean) / deviation).double() for part in PARTS)
-    scored = []
-    for penalty in PENALTIES:
-        matrix = fit(train, found["train_targets"], classes, penalty)
-        scored.append((top_k(predict(matrix, validation), found["validation_targets"], 1), penalty, matrix))
-    best, penalty, matrix = max(scored, key=lambda entry: entry[:2])
-    scores = predict(matrix, test)
-    metrics = {"validation/linear_probe_top1": best, "linear_probe/penalty": penalty}
-    metrics |= {f"test/linear_probe_top{k}": top_k(scores, found["test_targets"], k) for k in (1, 5)}
+    found = work.inputs["features"].tensors("features")
+    parts = {part: found[part] for part in ("validation", "test")}
+
+    def judge(scores: Tensor) -> float:
+        return top_k(scores, found["validation_targets"], 1)
+
+    penalty, scores = fitted_scores(found["train"], found["train_targets"], len(work.videos.classes), parts, judge, work.device)
+    metrics = {"validation/linear_probe_top1": judge(scores["validation"]), "linear_probe/penalty": penalty}
+    metrics |= {f"test/linear_probe_top{k}": top_k(scores["test"], found["test_targets"], k) for k in (1, 5)}
     return work.workplace.publish(
         settings=work.settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[]
     )
+
+
+def fitted_scores(
+    train: Tensor,
+    targets: Tensor,
+    classes: int,
+    parts: Mapping[str, Tensor],
+    judge: Callable[[Tensor], float],
+    device: torch.device,
+) -> tuple[float, dict[str, Tensor]]:
+    """The penalty with which `judge` likes the scores of the part `validation` best, and all parts' scores (videos, classes).
+
+    train and parts: features (videos, clips, C); targets: (videos,).
+    """
+    mean, deviation = train.to(device).mean((0, 1)), train.to(device).std((0, 1)) + 1e-6
+    samples, *others = (((found.to(device) - mean) / deviation).double() for found in (train, *parts.values()))
+    fitted = []
+    for penalty in PENALTIES:
+        matrix = fit(samples, targets.to(device), classes, penalty)
+        scores = {part: predict(matrix, found).cpu() for part, found in zip(parts, others, strict=True)}
+        fitted.append((judge(scores["validation"]), penalty, scores))
+    _, penalty, scores = max(fitted, key=lambda entry: entry[:2])
+    return penalty, scores
 
 
 def fit(features: Tensor, targets: Tensor, classes: int, penalty: float) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainables.stages.work import Work
 from trainables.store import Artifact
-from trainables.video.layouts import PARTS
+from trainables.video.layouts import PARTS, UNLABELLED
 
 NEIGHBOURS = (1, 5, 10, 20, 50)
 
@@ -34,8 +34,9 @@ def run(work: Work) -> Artifact:
 def recalls(part: str, queries: Tensor, targets: Tensor, gallery: Tensor, labels: Tensor) -> dict[str, float]:
     """R@k for each k: the share of queries (Q, C) with one of their class among their k nearest in the gallery (G, C).
 
-    With fewer than k videos in the gallery all of them count.
+    With fewer than k videos in the gallery all of them count. Queries without a label do not count.
     """
+    queries, targets = queries[targets != UNLABELLED], targets[targets != UNLABELLED]
     similarities = F.normalize(queries.double(), dim=1) @ F.normalize(gallery.double(), dim=1).T
     nearest = labels[similarities.argsort(dim=1, descending=True, stable=True)]
     hits = nearest == targets[:, None]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipLoader, generator
 from trainables.video.layouts import VideoSet
 
+ADAM_BETA2 = 0.999
 COSINE_RANGE = 1000
 """Of a cosine schedule: the first learning rate over the one it goes down to."""
 
@@ -34,7 +36,10 @@ class NonFiniteLoss(ArithmeticError):
 
 @dataclass(frozen=True)
 class Work:
-    """One stage to run: its settings, its inputs by role, its data, where to leave its state and whom to tell."""
+    """One stage to run: its settings, its inputs by role, its data, where to leave its state and whom to tell.
+
+    weights: files with weights that a user gave, by network.
+    """
 
     kind: str
     settings: ExperimentSettings
@@ -46,9 +51,10 @@ class Work:
     device: torch.device
     workers: int
     report: Report
+    weights: Mapping[str, Path] = field(default_factory=dict)
 
     def pretrained(self, stage: str) -> dict[str, Tensor]:
-        """The weights that an upstream stage, `auxskd` or `pretext`, hands on: those of its chosen checkpoint."""
+        """The weights that an upstream pretraining stage hands on: those of its chosen checkpoint."""
         group: Pretraining = getattr(self.settings, stage)
         kept = group.checkpoint is not None and group.checkpoint < group.checkpoints
         return self.inputs[stage].tensors(f"weights-{group.checkpoint}" if kept else "weights")
@@ -117,7 +123,7 @@ def train(
     keep_best: str | None = None,
     weights: Callable[[], dict[str, Tensor]] | None = None,
 ) -> Trained:
-    """Train `network` (everything that has state: teachers and memory banks too) with SGD and a learning rate schedule.
+    """Train `network` (everything that has state: teachers and memory banks too) with a learning rate schedule.
 
     `step` gives the mean loss of a batch and metrics over its samples. `validate` gives metrics after each epoch, named
     `val_...`; with `keep_best` naming one of them, the network's state at its first highest value is kept in `Trained.best`.
@@ -125,13 +131,7 @@ def train(
     Raises NonFiniteLoss.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.SGD(
-        parameters,
-        lr=optimisation.learning_rate,
-        momentum=optimisation.momentum,
-        weight_decay=optimisation.weight_decay,
-        foreach=True,
-    )
+    optimiser = make_optimiser(parameters, optimisation)
     result = Trained()
     if (state := work.workplace.load_state()) is not None:
         network.load_state_dict(state["network"])
@@ -168,6 +168,14 @@ def train(
         )
         work.report({"stage": work.kind, "epochs": optimisation.epochs, **line})
     return result
+
+
+def make_optimiser(parameters: list[nn.Parameter], optimisation: Optimisation) -> torch.optim.Optimizer:
+    """SGD, or Adam with `momentum` as beta1; weight decay is an L2 penalty in both."""
+    common: dict[str, Any] = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay, "foreach": True}
+    if optimisation.optimiser == "adam":
+        return torch.optim.Adam(parameters, betas=(optimisation.momentum, ADAM_BETA2), **common)
+    return torch.optim.SGD(parameters, momentum=optimisation.momentum, **common)
 
 
 def learning_rate(optimisation: Optimisation, epoch: int) -> float:
@@ -215,7 +223,7 @@ def train_step(
     step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
     batch: Batch,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """One update: forward, backward, SGD."""
+    """One update: forward, backward, optimiser."""
     with work.autocast():
         loss, metrics = step(batch)
     optimiser.zero_grad(set_to_none=True)

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder
-from trainables.settings import ExperimentSettings
+from trainables.settings import AugmentationSettings, ExperimentSettings
 from trainables.settings.graph import TeacherTaskSettings
 from trainables.video.layouts import Video
 from trainables.video.sampling import SampledClips
@@ -22,11 +22,12 @@ Tracks = Mapping[str, np.ndarray]
 class TeacherTask(ABC):
     """A self-supervised task; its settings are the group of its name. A subclass holds no state of training.
 
-    encoder: name of its network in trainables.models.ENCODERS, which is also the group of that network's settings.
-    tracks: whether it is trained on tracked patches, which are then mined from the videos before.
+    needs: what a usable video has, for messages. encoder: name of its network in trainables.models.ENCODERS, which is also the
+    group of that network's settings. needs_tracks: whether it is trained on tracked patches, which are mined before.
     """
 
     name: ClassVar[str]
+    needs: ClassVar[str] = "a teacher needs a frame"
     encoder: ClassVar[str]
     needs_tracks: ClassVar[bool] = False
 
@@ -38,6 +39,11 @@ class TeacherTask(ABC):
     def optimisation(self) -> TeacherTaskSettings:
         group: TeacherTaskSettings = getattr(self.settings, self.name)
         return group
+
+    @property
+    def augmentation(self) -> AugmentationSettings:
+        """How training samples are changed: without what would change their labels."""
+        return self.settings.augmentation
 
     def usable(self, video: Video) -> bool:
         """Whether a video can take part; others are left out, and counted."""

@@ -1,4 +1,4 @@
-"""Evaluation against counts made by hand, and averages over clips against single clips."""
+"""Predictions of videos: averages over clips against single clips."""
 
 from __future__ import annotations
 
@@ -11,23 +11,10 @@ import torch
 
 from trainables.runtime import Runtime, open_data
 from trainables.settings import ExperimentSettings, with_values
-from trainables.stages.evaluate import confusion_matrix, predict, top_k
+from trainables.stages.evaluate import predict
 from trainables.stages.finetune import Classifier
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
-
-
-def test_top_k_by_hand() -> None:
-    scores = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.6, 0.1, 0.3]])
-    targets = torch.tensor([1, 1, 0, 2])
-    assert top_k(scores, targets, 1) == 0.25
-    assert top_k(scores, targets, 2) == 0.5
-    assert top_k(scores, targets, 5) == 1.0, "fewer than five classes"
-
-
-def test_confusion_matrix_by_hand() -> None:
-    matrix = confusion_matrix(torch.tensor([0, 1, 1, 2, 0]), torch.tensor([0, 0, 1, 1, 2]), 4)
-    assert matrix.tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def decided(classifier: Classifier) -> Classifier:

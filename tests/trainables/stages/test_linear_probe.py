@@ -16,7 +16,7 @@ from trainables.stages.linear_probe import PENALTIES, fit, predict
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
 from trainables.video.cache import FrameCache
-from trainables.video.layouts import VideoSet
+from trainables.video.layouts import UNLABELLED, VideoSet
 
 Features = dict[str, Tensor]
 Probe = Callable[[Features], dict[str, float]]
@@ -82,6 +82,12 @@ def test_features_without_information_are_not(probe: Probe) -> None:
     features = parts(noise=0.1)
     found = probe({**features, "test": normal(9, 6, 2, 8), "validation": normal(8, 6, 2, 8)})
     assert found["test/linear_probe_top1"] < 1
+
+
+def test_test_videos_without_a_label_do_not_count(probe: Probe) -> None:
+    features = parts(noise=0.1)
+    features["test_targets"] = torch.tensor([0, 1, 2, UNLABELLED, UNLABELLED, 1])
+    assert probe(features)["test/linear_probe_top1"] == pytest.approx(3 / 4)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

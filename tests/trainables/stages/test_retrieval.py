@@ -15,7 +15,7 @@ from trainables.stages.retrieval import NEIGHBOURS, recalls
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
 from trainables.video.cache import FrameCache
-from trainables.video.layouts import VideoSet
+from trainables.video.layouts import UNLABELLED, VideoSet
 
 
 def test_by_hand() -> None:
@@ -52,6 +52,12 @@ def test_against_a_double_loop() -> None:
     values = [found[f"test/retrieval_r{k}"] for k in NEIGHBOURS]
     assert values == sorted(values)
     assert 0 < values[0] < values[-1] < 1
+
+
+def test_queries_without_a_label_do_not_count() -> None:
+    gallery, labels = torch.eye(3), torch.tensor([0, 1, 2])
+    queries, targets = torch.eye(3)[[0, 1, 1]], torch.tensor([0, 2, UNLABELLED])
+    assert recalls("test", queries, targets, gallery, labels)["test/retrieval_r1"] == 0.5
 
 
 def one_hot(*numbers: int) -> Tensor:

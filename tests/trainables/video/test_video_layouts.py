@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from trainables.video.layouts import (
     LAYOUTS,
+    UNLABELLED,
     DataError,
     DataSource,
     Skipped,
@@ -103,7 +104,7 @@ def test_what_is_not_there_is_said_with_what_is_expected(ucf101: DataSource, tmp
     with pytest.raises(DataError, match="give --data ucf101=DIR"):
         read(None, None)
     with pytest.raises(
-        DataError, match="unknown dataset 'ucf'; valid: embedded, folder, hmdb51, kinetics100, kinetics400, ucf101"
+        DataError, match="unknown dataset 'ucf'; valid: ccv, embedded, folder, hmdb51, kinetics100, kinetics400, ucf101"
     ):
         read(ucf101.root, None, dataset="ucf")
     with pytest.raises(DataError, match="expected one sub-folder per class"):
@@ -199,6 +200,21 @@ def test_a_union_keeps_what_has_the_same_name_in_two_sets_apart() -> None:
             join_videos(sets)
 
 
+def test_further_labels_move_with_the_first_in_a_union_and_a_video_without_any_stays_so() -> None:
+    first, second = one_set("ucf101", "a", "b"), one_set("ccv", "x", "y")
+    several, none = replace(second.test[0], others=(1,)), replace(second.test[1], label=UNLABELLED)
+    union = join_videos([first, replace(second, test=(several, none))])
+    assert [(video.label, video.others, video.labels) for video in union.test[2:]] == [(2, (3,), (2, 3)), (UNLABELLED, (), ())]
+
+
+def test_the_fingerprint_covers_further_labels_where_there_are_any(ucf101: DataSource) -> None:
+    """The first is that of this data before there were further labels, so that what was computed on it is found again."""
+    videos = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
+    assert videos.fingerprint() == "a4ab28b5c4a376d0"
+    more = replace(videos, test=(replace(videos.test[0], others=(1,)), *videos.test[1:]))
+    assert more.fingerprint("test") != videos.fingerprint("test")
+
+
 def test_the_fingerprint_of_a_union_tells_which_set_a_video_is_from(ucf101: DataSource) -> None:
     videos = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
     other = replace(videos, dataset="other")
@@ -216,6 +232,8 @@ def test_the_fingerprint_of_a_union_tells_which_set_a_video_is_from(ucf101: Data
         (["clap_test_split1.txt"], "hmdb51"),
         (["testTrainMulti_7030_splits/clap_test_split3.txt", "clap/a.avi"], "hmdb51"),
         (["clap/April_09_clap_u_nm_np1_ba_goo_0.avi"], "hmdb51"),
+        (["trainVidID.txt", "testVidID.txt", "-J7lRo9a7Ks.mp4"], "ccv"),
+        (["videos/-J7lRo9a7Ks.mp4"], "folder"),
         (["annotations/train.csv", "train/clap/a.mp4"], "kinetics400"),
         (["kinetics-400_val.csv", "list_of_classes_400.txt", "clap/a.mp4"], "kinetics400"),
         (["kinetics-400_train.csv", "classes.txt", "clap/a.mp4"], "kinetics100"),
@@ -244,12 +262,13 @@ def test_a_layout_is_recognised_by_its_lists_or_by_the_names_of_its_videos(
 def test_lists_that_lie_elsewhere_say_what_a_directory_of_videos_is(tmp_path: Path) -> None:
     videos, lists = tmp_path / "videos", tmp_path / "lists"
     put(videos, "clap/a.avi")
-    put(lists, "u/classInd.txt", "h/clap_test_split1.txt", "k/classes.txt")
+    put(lists, "u/classInd.txt", "h/clap_test_split1.txt", "c/trainVidID.txt", "c/testVidID.txt", "k/classes.txt")
     (lists / "k" / "val.csv").write_text("label,youtube_id,time_start,time_end,split\n")
     (lists / "folds.csv").write_text("path,label\n")
     expected = {
         "u": "ucf101",
         "h": "hmdb51",
+        "c": "ccv",
         "k": "kinetics100",
         "k/classes.txt": "kinetics100",
         "k/val.csv": "kinetics400",

@@ -2,7 +2,7 @@
 
 `read_videos("ucf101", source, split=1, validation_fraction=0.1)` gives the train, validation and test videos with dense
 labels; `recognise_layout(root)` says which layout lies at a directory. Each layout is one file: `ucf101`, `hmdb51`,
-`kinetics400`, `kinetics100`, `folder`; `reading.LAYOUTS` registers them.
+`ccv`, `kinetics400`, `kinetics100`, `folder`; `reading.LAYOUTS` registers them.
 
 The validation part is carved out of the official training part by *group* (the film or scene that a video was cut
 from), so that near-identical videos never lie on both sides. A copy of a dataset may be partial: what the lists name
@@ -14,6 +14,7 @@ from trainables.video.layouts.reading import LAYOUTS, read_videos, recognise_lay
 from trainables.video.layouts.videos import (
     EXTENSIONS,
     PARTS,
+    UNLABELLED,
     DataError,
     DataSource,
     Skipped,
@@ -26,6 +27,7 @@ __all__ = [
     "EXTENSIONS",
     "LAYOUTS",
     "PARTS",
+    "UNLABELLED",
     "DataError",
     "DataSource",
     "Skipped",

@@ -9,16 +9,23 @@ from pathlib import Path
 from trainables.video.layouts.groups import hold_out
 from trainables.video.layouts.videos import EXTENSIONS, DataError, Skipped
 
+UNNAMED = ""
+"""The label of a test video that shows none of the classes."""
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A video as a layout lists it. `where` is the file and line that names it, for error messages."""
+    """A video as a layout lists it, with its class, or the first of several and the `others`.
+
+    `where` is the file and line that names it, for error messages.
+    """
 
     name: str
     label: str
     group: str
     part: str
     where: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

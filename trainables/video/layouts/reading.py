@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from trainables.video.layouts import folder, hmdb51, kinetics100, kinetics400, ucf101
+from trainables.video.layouts import ccv, folder, hmdb51, kinetics100, kinetics400, ucf101
 from trainables.video.layouts.groups import carve_validation
-from trainables.video.layouts.listing import Entry, Listing, first_video
-from trainables.video.layouts.videos import PARTS, DataError, DataSource, Video, VideoSet
+from trainables.video.layouts.listing import UNNAMED, Entry, Listing, first_video
+from trainables.video.layouts.videos import PARTS, UNLABELLED, DataError, DataSource, Video, VideoSet
 
 
 class Layout(NamedTuple):
@@ -24,6 +24,7 @@ class Layout(NamedTuple):
 LAYOUTS: dict[str, Layout] = {
     "ucf101": Layout(ucf101.read, ucf101.lies_at),
     "hmdb51": Layout(hmdb51.read, hmdb51.lies_at),
+    "ccv": Layout(ccv.read, ccv.lies_at),
     "kinetics100": Layout(kinetics100.read, kinetics100.lies_at),
     "kinetics400": Layout(kinetics400.read, kinetics400.lies_at),
     "folder": Layout(folder.read, folder.lies_at),
@@ -34,7 +35,7 @@ LAYOUTS: dict[str, Layout] = {
 def read_videos(dataset: str, source: DataSource, *, split: int, validation_fraction: float) -> VideoSet:
     """The videos of `dataset` as they lie at `source`.
 
-    `split` is the official split (UCF101 and HMDB51: 1 to 3; Kinetics: 1) or the fold that is the test part.
+    `split` is the official split (UCF101 and HMDB51: 1 to 3; CCV and Kinetics: 1) or the fold that is the test part.
     `validation_fraction`, in [0, 1), is the share of each class's training groups that is held out for validation: at
     least one where a class has two or more, none at 0. Raises DataError.
     """
@@ -67,10 +68,12 @@ def _assemble(dataset: str, listing: Listing, validation_fraction: float) -> Vid
         raise _nothing_there(listing)
     used = {entry.label for entry in listing.entries}
     classes = tuple(name for name in listing.classes if name in used)
-    label_of = {name: label for label, name in enumerate(classes)}
+    label_of = {UNNAMED: UNLABELLED} | {name: label for label, name in enumerate(classes)}
     parts: dict[str, list[Video]] = {part: [] for part in PARTS}
     for entry in listing.entries:
-        parts[entry.part].append(Video(entry.name, listing.root / entry.name, label_of[entry.label], entry.group))
+        others = tuple(label_of[name] for name in entry.others if name in label_of)
+        video = Video(entry.name, listing.root / entry.name, label_of[entry.label], entry.group, others=others)
+        parts[entry.part].append(video)
     train, validation = tuple(parts["train"]), tuple(parts["validation"])
     if validation:
         _expect_apart(train, validation, listing.entries[0])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 EXTENSIONS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg")
 PARTS = ("train", "validation", "test")
+UNLABELLED = -1
+"""The label of a test video that shows no class of its dataset: a negative of every class."""
 
 
 class DataError(ValueError):
@@ -18,8 +20,9 @@ class DataError(ValueError):
 class Video:
     """One video file of a dataset.
 
-    `name` is its posix path below the dataset's root and its identity. `frames` is the number of frames that can be
-    decoded and `decoder` the decoder that reads them exactly (0 and "" until the inventory was taken).
+    `name` is its posix path below the dataset's root and its identity. `label` is its class, or the first of several, and
+    `others` are the further ones. `frames` is the number of frames that can be decoded and `decoder` the decoder that
+    reads them exactly (0 and "" until the inventory was taken).
     """
 
     name: str
@@ -28,6 +31,12 @@ class Video:
     group: str
     frames: int = 0
     decoder: str = ""
+    others: tuple[int, ...] = ()
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """All its labels, none if it is unlabelled."""
+        return () if self.label == UNLABELLED else (self.label, *self.others)
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,14 @@ class VideoSet:
     def fingerprint(self, *parts: str) -> str:
         """16 hex digits that identify the content of `parts` (all three by default).
 
-        Hashes the classes and, for each video, (part, name, size in bytes, label); no path, host or time goes in, so
-        the same data has the same fingerprint wherever it lies.
+        Hashes the classes and, for each video, (part, name, size in bytes, label, further labels if any); no path, host
+        or time goes in, so the same data has the same fingerprint wherever it lies.
         """
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for part in sorted(set(parts or PARTS)):
             for video in sorted(self.part(part), key=lambda video: video.name):
-                digest.update(json.dumps([part, video.name, video.path.stat().st_size, video.label]).encode())
+                size = video.path.stat().st_size
+                digest.update(json.dumps([part, video.name, size, video.label, *video.others]).encode())
         return digest.hexdigest()[:16]
 
 
@@ -113,4 +123,5 @@ def join_videos(sets: Sequence[VideoSet]) -> VideoSet:
 def _in_union(video: Video, dataset: str, first_label: int) -> Video:
     """The video under the name, label and group that it has beside other datasets."""
     name, group = f"{dataset}/{video.name}", f"{dataset}/{video.group}"
-    return replace(video, name=name, group=group, label=first_label + video.label)
+    label = video.label if video.label == UNLABELLED else first_label + video.label
+    return replace(video, name=name, group=group, label=label, others=tuple(first_label + other for other in video.others))

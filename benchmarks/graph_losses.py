@@ -1,0 +1,167 @@
+"""The losses of graph distillation over the direct formulas: seconds and agreement, on one thread or on a GPU.
+
+    python benchmarks/graph_losses.py
+    python benchmarks/graph_losses.py --device cuda
+
+Values and gradients with respect to the student:
+
+- transport between the predictions of four teachers and a student: exact and entropic, both of all teachers at once, over
+  a loop of `ot.emd2`;
+- maximum mean discrepancy over a loop over pairs of channels, and compact bilinear pooling (which has no gradient) over
+  sketching the outer product entry by entry; small sizes, as the loops are slow.
+
+Half a minute.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import ot
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor
+
+from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
+from trainables.distillation.bilinear import CompactBilinear
+from trainables.distillation.mmd import squared_mmd
+from trainables.distillation.transport import earth_mover, sinkhorn
+from trainables.settings import GraphSettings
+
+TEACHERS = 4
+SIGMA = 0.1
+Loss = Callable[[Tensor], Tensor]
+
+
+def main(
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    batch: Annotated[int, typer.Option(min=2)] = 128,
+    classes: Annotated[int, typer.Option(min=2)] = 101,
+    channels: Annotated[int, typer.Option(min=2, help="of student, teachers and sketch, where loops are compared")] = 16,
+    rounds: Annotated[int, typer.Option(min=1, help="runs of each side")] = 15,
+) -> None:
+    """Compare the losses with the formulas they compute."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise typer.BadParameter("--device cuda: no GPU is available")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    with torch.device(device):
+        figures = [*transport(batch, classes, rounds), *discrepancy(channels, rounds), *pooling(channels, rounds)]
+    show(
+        "graph_losses",
+        f"losses of graph distillation, {device}, {rounds} rounds",
+        figures,
+        torch=torch.__version__,
+        pot=ot.__version__,
+    )
+
+
+def transport(batch: int, classes: int, rounds: int) -> list[Figure]:
+    """The student says the half of what the teachers say."""
+    common = torch.randn(batch, classes)
+    mu = (common + torch.randn(TEACHERS, batch, classes)).softmax(-1)
+    student = (2 * (common + torch.randn(batch, classes))).requires_grad_()
+    weight = torch.full((batch,), 1 / batch)
+
+    def loop(student: Tensor) -> Tensor:
+        eta = student.softmax(-1)
+        return torch.stack([ot.emd2(weight, weight, torch.cdist(each, eta)) for each in mu])
+
+    def entropic(student: Tensor) -> Tensor:
+        return sinkhorn(mu, student.softmax(-1), GraphSettings().sinkhorn_regularisation)
+
+    name = f"transport, batch {batch}, {classes} classes"
+    sides: dict[str, Loss] = {
+        f"{name}: loop of ot.emd2": loop,
+        f"{name}: exact": lambda student: earth_mover(mu, student.softmax(-1)),
+        f"{name}: Sinkhorn": entropic,
+    }
+    return compare(sides, student, rounds, {f"{name}: exact": 1e-6, f"{name}: Sinkhorn": 1e-3}, f"{name}: exact")
+
+
+def discrepancy(channels: int, rounds: int) -> list[Figure]:
+    samples, places = 2, 49
+    vertex = torch.randn(samples, channels, places).softmax(-1)
+    student = torch.randn(samples, channels, places).requires_grad_()
+
+    def kernels(one: Tensor, other: Tensor) -> Tensor:
+        pairs = itertools.product(one.unbind(), other.unbind())
+        return torch.stack([torch.exp(-(a - b).square().sum() / (2 * SIGMA**2)) for a, b in pairs]).mean()
+
+    def loop(student: Tensor) -> Tensor:
+        sets = list(zip(student.softmax(-1), vertex, strict=True))
+        return torch.stack([kernels(x, x) + kernels(y, y) - 2 * kernels(x, y) for x, y in sets]).mean()
+
+    name = f"MMD, {samples} samples, {channels} and {channels} channels"
+    batched = f"{name}: batched"
+    sides: dict[str, Loss] = {
+        f"{name}: double loop": loop,
+        batched: lambda student: squared_mmd(student.softmax(-1), vertex, SIGMA),
+    }
+    return compare(sides, student, rounds, {batched: 1e-3}, batched)
+
+
+def pooling(channels: int, rounds: int) -> list[Figure]:
+    maps = [torch.randn(8, channels, 13, 13) for _ in range(TEACHERS)]
+    compact = CompactBilinear([channels] * TEACHERS, channels).to(maps[0].device)
+
+    def vertex(one: int, other: int) -> Tensor:
+        first, second = compact.sketches[one], compact.sketches[other]
+        outer = maps[one][:, :, None] * maps[other][:, None] * (first.signs[:, None] * second.signs)[:, :, None, None]
+        places = (first.places[:, None] + second.places) % channels
+        sketch = torch.zeros(8, channels, 13, 13).index_add_(1, places.flatten(), outer.flatten(1, 2))
+        return F.normalize(sketch.sign() * sketch.abs().sqrt(), dim=1)
+
+    def direct(student: Tensor) -> Tensor:
+        return torch.stack([vertex(one, other) for one, other in itertools.combinations(range(TEACHERS), 2)]).square()
+
+    name = f"compact bilinear, {TEACHERS} teachers, {channels} channels"
+    sides: dict[str, Loss] = {
+        f"{name}: outer products": direct,
+        f"{name}: transforms": lambda student: torch.stack(compact(maps)).square(),
+    }
+    return compare(sides, torch.zeros(1), rounds, {f"{name}: transforms": 1e-3}, f"{name}: transforms")
+
+
+def compare(
+    sides: Mapping[str, Loss], student: Tensor, rounds: int, agreement: Mapping[str, float], faster: str
+) -> list[Figure]:
+    """Seconds of each side and their ratios to the first; and by how much values differ from the first's.
+
+    agreement: for each of the other sides the largest difference, in units of the largest value. faster: the side that has to
+    be faster than the first.
+    """
+
+    def run(loss: Loss) -> Tensor:
+        student.grad = None
+        values = loss(student)
+        if values.requires_grad:
+            values.sum().backward()
+        if values.is_cuda:
+            torch.cuda.synchronize()
+        return values.detach()
+
+    reference, *_ = values = [run(loss) for loss in sides.values()]
+    seconds = alternate({name: timed(lambda loss=loss: run(loss)) for name, loss in sides.items()}, rounds)
+    base = next(iter(seconds.values()))
+    figures = [
+        Figure(name, 1e3 * statistics.median(taken), "ms", median_ratio(taken, base), 1 if name == faster else None)
+        for name, taken in seconds.items()
+    ]
+    for name, found in zip(sides, values, strict=True):
+        if name in agreement:
+            difference = float((found - reference).abs().max() / reference.abs().max())
+            figures.append(Figure(f"{name}, difference", difference, "", difference, agreement[name]))
+    return figures
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,56 @@
+"""What each component of graph distillation adds: the nine rows of its Table 2, on whatever data there are.
+
+`--table graph/table2` runs the same rows on the table's own data sets. The teachers are trained once for all rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from search_spaces.paper_tables import table_rows
+from search_spaces.space import Parameters, Row, Space, Suggest
+
+OF_DATA = "data."
+
+
+def _rows() -> tuple[Row, ...]:
+    """The rows of Table 2, whose measures differ in their data only."""
+    rows: dict[str, Row] = {}
+    for row in table_rows("graph/table2"):
+        label = row.label.partition(" -> ")[0]
+        rows[label] = Row(label, {name: value for name, value in row.parameters.items() if not name.startswith(OF_DATA)})
+    return tuple(rows.values())
+
+
+ROWS = _rows()
+CHOICES = {
+    "graph.logits": ("none", "average", "graph"),
+    "graph.representation": ("none", "single", "graph"),
+    "graph.distance": ("em", "cosine"),
+    "graph.edges": ("gain", "learned"),
+}
+
+
+def _suggest(trial: Suggest) -> Parameters:
+    recipe = trial.suggest_categorical("recipe", ("fusion", "ensemble", "distillation"))
+    if recipe != "distillation":
+        return {"recipe": recipe}
+    return {"recipe": recipe} | {name: trial.suggest_categorical(name, choices) for name, choices in CHOICES.items()}
+
+
+def _grid() -> list[Parameters]:
+    found: list[Parameters] = [{"recipe": "fusion"}, {"recipe": "ensemble"}]
+    for values in itertools.product(*CHOICES.values()):
+        found.append({"recipe": "distillation", **dict(zip(CHOICES, values, strict=True))})
+    return found
+
+
+SPACE = Space(
+    name="components",
+    summary="fusion, ensemble, KD, and every form of the two graphs: the rows of graph distillation's Table 2",
+    rows=ROWS,
+    suggest=_suggest,
+    grid=_grid,
+    table="graph/table2",
+    trials=len(ROWS),
+)

@@ -1,0 +1,108 @@
+"""AlexNet (Krizhevsky et al. 2012) with torchvision's layer shapes and names, and loading its ImageNet weights from a file.
+
+At the settings' defaults and with 1000 classes it has torchvision's 61,100,840 parameters, 2,469,696 of them in convolutions;
+the fourth convolution has 256 channels, at 13x13 positions of a frame of 224 pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from trainables.models.backbone import mismatch
+from trainables.models.encoder import FrameEncoder
+from trainables.models.frames import MaxPool, initialise, padding
+from trainables.settings import ExperimentSettings
+
+FILTER, STRIDE, CELLS = 11, 4, 6
+"""Side and stride of the published first convolution, and the side to which the maps behind it are pooled at the end."""
+
+POOLED = (2, 3)
+"""Layers that start with pooling; there is more of it after the last."""
+
+LAST = "classifier.6."
+
+
+class AlexNet(FrameEncoder):
+    """Five convolutions and two hidden layers before the last.
+
+    A first convolution other than the published one is
+    for frames so small that little is left behind it: their maps are averaged over all of space, not to 6x6 positions.
+    """
+
+    def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
+        super().__init__()
+        self.frames_per_clip = settings.frames.per_clip
+        alexnet = settings.alexnet
+        side, stride = alexnet.conv1_filter, alexnet.conv1_stride
+        cells = CELLS if (side, stride) == (FILTER, STRIDE) else 1
+        first, second, third, fourth, last = alexnet.channels
+        convolutions = (
+            nn.Conv2d(3, first, side, stride, padding(side, stride)),
+            nn.Conv2d(first, second, 5, padding=2),
+            nn.Conv2d(second, third, 3, padding=1),
+            nn.Conv2d(third, fourth, 3, padding=1),
+            nn.Conv2d(fourth, last, 3, padding=1),
+        )
+        modules: list[nn.Module] = []
+        self.starts: list[int] = []
+        for number, convolution in enumerate(convolutions, start=1):
+            self.starts.append(len(modules))
+            modules += [MaxPool(3, 2)] if number in POOLED else []
+            modules += [convolution, nn.BatchNorm2d(convolution.out_channels)] if alexnet.batch_norm else [convolution]
+            modules.append(nn.ReLU(inplace=True))
+        self.features = nn.Sequential(*modules, MaxPool(3, 2))
+        self.avgpool = nn.AdaptiveAvgPool2d(cells)
+        self.classifier = nn.Sequential(
+            nn.Dropout(alexnet.dropout),
+            nn.Linear(last * cells * cells, alexnet.hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(alexnet.dropout),
+            nn.Linear(alexnet.hidden, alexnet.hidden),
+            nn.ReLU(inplace=True),
+            nn.Identity() if classes is None else nn.Linear(alexnet.hidden, classes),
+        )
+        initialise(self)
+
+    def layers(self) -> list[nn.Module]:
+        ends = [*self.starts[1:], len(self.features) - 1]
+        return [self.features[start:end] for start, end in zip(self.starts, ends, strict=True)]
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        result: Tensor = self.avgpool(self.features[-1](maps)).flatten(1)
+        return result
+
+
+def load_imagenet(network: AlexNet, path: Path) -> None:
+    """Load torchvision's state dict of AlexNet; the last layer stays as it is if the file's has another number of classes.
+
+    path: a .safetensors file, or one that torch.save wrote, of which only tensors are read and no code is run.
+    Raises ValueError naming the file when it cannot be read, and the first key, by name, that is missing, unknown or of
+    another shape.
+    """
+    weights, own = _read(path), network.state_dict()
+    if f"{LAST}weight" in weights and _classes(weights) != _classes(own):
+        weights = {name: value for name, value in weights.items() if not name.startswith(LAST)}
+        weights |= {name: value for name, value in own.items() if name.startswith(LAST)}
+    if problem := mismatch(weights, own):
+        raise ValueError(f"{path}: weights of another network than this AlexNet: {problem}")
+    network.load_state_dict(weights)
+
+
+def _classes(weights: dict[str, Tensor]) -> torch.Size | None:
+    last = weights.get(f"{LAST}weight")
+    return None if last is None else last.shape[:1]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in whichever way its bytes happen to be read
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: not readable as a file of weights: {reason}") from error
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"{path}: not a state dict; expected tensors by name, as torchvision's alexnet().state_dict() gives")
+    return dict(weights)

@@ -1,0 +1,52 @@
+"""VGG-19 (Simonyan & Zisserman 2015) as the graph-distillation paper changes it: conv1 has 96 channels and 11x11 filters.
+
+The first convolution has AlexNet's stride and padding, so that the third layer (conv3_1 to conv3_4, 256 channels) of a frame
+of 224 pixels has AlexNet's 13x13 positions. Max pooling comes at the start of layers 2 to 5 and after the last, which keeps a
+layer's map as its convolutions leave it. At the settings' defaults the convolutions have 20,140,512 parameters.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from trainables.models.encoder import FrameEncoder
+from trainables.models.frames import MaxPool, initialise, padding
+from trainables.settings import ExperimentSettings
+
+
+class VGG(FrameEncoder):
+    """Five layers of 3x3 convolutions, one average over space, and two hidden layers before the last."""
+
+    def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
+        super().__init__()
+        self.frames_per_clip = settings.frames.per_clip
+        vgg = settings.vgg
+        inputs, side, stride = 3, vgg.conv1_filter, vgg.conv1_stride
+        self.features = nn.Sequential()
+        for number, (outputs, convolutions) in enumerate(zip(vgg.channels, vgg.convolutions, strict=True), start=1):
+            layer: list[nn.Module] = [MaxPool(2, 2)] if number in vgg.pooled_layers else []
+            for _ in range(convolutions):
+                layer.append(nn.Conv2d(inputs, outputs, side, stride, padding(side, stride)))
+                layer += [nn.BatchNorm2d(outputs)] if vgg.batch_norm else []
+                layer.append(nn.ReLU(inplace=True))
+                inputs, side, stride = outputs, 3, 1
+            self.features.append(nn.Sequential(*layer))
+        self.pool = MaxPool(2, 2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(
+            nn.Linear(inputs, vgg.hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(vgg.dropout),
+            nn.Linear(vgg.hidden, vgg.hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(vgg.dropout),
+            nn.Identity() if classes is None else nn.Linear(vgg.hidden, classes),
+        )
+        initialise(self)
+
+    def layers(self) -> list[nn.Module]:
+        return list(self.features)
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        result: Tensor = self.avgpool(self.pool(maps)).flatten(1)
+        return result

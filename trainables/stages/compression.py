@@ -1,0 +1,100 @@
+"""What teachers and student cost: parameters, operations, latency and memory of one clip's forward pass (Sec. 5.7).
+
+The networks are untrained, as weights change none of it. A metric is `compression/<network>_<quantity>`, the network a
+teacher's task or `student`: parameters; flops (a multiplication and an addition are two); latency in seconds, the median of
+several passes of a single clip; peak_memory in bytes, of weights and what lives at once beside them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.models import make_encoder
+from trainables.models.backbone import parameter_count, place
+from trainables.models.encoder import Encoder
+from trainables.settings import TEACHER_TASKS
+from trainables.stages.teacher_classifier import new_classifier
+from trainables.stages.work import Work
+from trainables.store import Artifact
+
+WARM_UP, REPEATS = 2, 10
+
+
+def run(work: Work) -> Artifact:
+    started = time.monotonic()
+    settings, classes = work.settings, len(work.videos.classes)
+    networks: dict[str, Encoder] = {task: new_classifier(task, settings, classes) for task in TEACHER_TASKS}
+    networks["student"] = make_encoder("alexnet", settings, classes)
+    metrics: dict[str, float] = {}
+    for number, (name, network) in enumerate(networks.items(), start=1):
+        place(network, work.device, settings.compute)
+        video = settings.video
+        clip = torch.zeros(1, 3, video.clip_frames, video.crop, video.crop, device=work.device)
+        measured = measure(network.eval(), clip)
+        metrics |= {f"compression/{name}_{quantity}": value for quantity, value in measured.items()}
+        work.report({"stage": work.kind, "epoch": number, "epochs": len(networks)})
+    return work.workplace.publish(
+        settings=settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[]
+    )
+
+
+@torch.no_grad()
+def measure(network: Encoder, clip: Tensor) -> dict[str, float]:
+    """Parameters, flops, latency in seconds and peak memory in bytes of a network on one clip (1, 3, K, H, W)."""
+    with FlopCounterMode(display=False) as flops:
+        network(clip)
+    with LiveBytes(network) as memory:
+        network(clip)
+    return {
+        "parameters": float(parameter_count(network)),
+        "flops": float(flops.get_total_flops()),
+        "latency": statistics.median(_seconds(network, clip) for _ in range(WARM_UP + REPEATS)),
+        "peak_memory": float(memory.peak),
+    }
+
+
+def _seconds(network: nn.Module, clip: Tensor) -> float:
+    started = time.perf_counter()
+    network(clip)
+    if clip.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages that operations inside give, beside the network's own; `peak` is the most at once."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.sizes: dict[int, int] = {}
+        self.total = self.peak = 0
+        for tensor in (*network.parameters(), *network.buffers()):
+            self._add(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for found in tree_leaves(result):
+            if isinstance(found, Tensor):
+                self._add(found)
+        return result
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        address = storage._cdata
+        if address not in self.sizes:
+            self.sizes[address] = storage.nbytes()
+            self.total += storage.nbytes()
+            self.peak = max(self.peak, self.total)
+            weakref.finalize(storage, self._remove, address)
+
+    def _remove(self, address: int) -> None:
+        self.total -= self.sizes.pop(address)

@@ -1,0 +1,93 @@
+"""What a finetuned teacher says of the view bank, and of validation and test videos (DESIGN 8): computed once, shared by all
+students of that teacher, by fusion and by the ensemble.
+
+Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h, w) of V views of the N training videos;
+`validation` and `test`: logits (N, clips, classes) and features (N, clips, F) of clips spread evenly over each video.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.models.backbone import place
+from trainables.models.encoder import Encoder, Outputs
+from trainables.settings import ExperimentSettings
+from trainables.stages.evaluate import clips_of_videos
+from trainables.stages.measures import measure_videos
+from trainables.stages.supervised import training_clips
+from trainables.stages.teacher_classifier import new_classifier, task_of
+from trainables.stages.work import Work
+from trainables.store import Artifact
+from trainables.teachers import TEACHERS
+from trainables.video.dataset import ClipLoader, network_clips
+
+SUFFIX = "_views"
+BANK = "views"
+"""Stream of the bank's clips: teachers and student draw the same ones from it."""
+CLIPS_PER_BATCH = 16
+
+
+def kept_layer(task: str, settings: ExperimentSettings) -> int:
+    """The layer of a teacher whose maps the student imitates, from 1."""
+    return settings.views.vgg_layer if TEACHERS[task].encoder == "vgg" else settings.views.prednet_layer
+
+
+def run(work: Work) -> Artifact:
+    started = time.monotonic()
+    settings, task = work.settings, task_of(work.kind, SUFFIX)
+    classes = work.videos.classes
+    teacher = new_classifier(task, settings, len(classes))
+    teacher.load_state_dict(work.inputs[task].tensors())
+    place(teacher, work.device, settings.compute)
+    teacher.eval()
+    tensors: dict[str, dict[str, Tensor]] = {"train": _bank(work, teacher, kept_layer(task, settings))}
+    metrics: dict[str, float] = {}
+    for part in ("validation", "test"):
+        found = _of_videos(work, teacher, part)
+        tensors[part] = found
+        measured = measure_videos(found["logits"].softmax(-1).mean(1), work.videos.part(part), len(classes), part)
+        metrics |= {f"{part}/{task}_{name.rpartition('/')[2]}": value for name, value in measured.items()}
+    return work.workplace.publish(
+        settings=settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[], tensors=tensors
+    )
+
+
+@torch.no_grad()
+def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
+    loader = ClipLoader(training_clips(work, BANK), CLIPS_PER_BATCH, training=False, workers=work.workers)
+    stored = torch.float16 if work.settings.views.stored == "float16" else torch.float32
+    views: list[dict[str, Tensor]] = []
+    for view in range(work.settings.views.views):
+        found = [_outputs(work, teacher, batch, layer) for batch in loader.epoch(view)]
+        views.append({name: torch.cat([getattr(outputs, name) for outputs in found]) for name in Outputs._fields})
+        work.report({"stage": work.kind, "epoch": view + 1, "epochs": work.settings.views.views})
+    whole = {name: torch.stack([view.pop(name) for view in views]) for name in Outputs._fields}
+    return {"logits": whole["logits"], "features": whole["features"], "maps": whole["map"].to(stored)}
+
+
+@torch.no_grad()
+def _of_videos(work: Work, teacher: Encoder, part: str) -> dict[str, Tensor]:
+    clips = work.settings.evaluation.clips
+    logits, features = [], []
+    for batch in clips_of_videos(work, work.videos.part(part), clips):
+        outputs = _outputs(work, teacher, batch, 1)
+        logits.append(outputs.logits.reshape(-1, clips, outputs.logits.shape[-1]))
+        features.append(outputs.features.reshape(-1, clips, outputs.features.shape[-1]))
+    return {"logits": torch.cat(logits), "features": torch.cat(features)}
+
+
+def _outputs(work: Work, teacher: Encoder, batch: dict[str, Any], layer: int) -> Outputs:
+    clips = network_clips(batch, teacher.seen(work.settings.video), work.device).flatten(0, 1)
+    with work.autocast():
+        outputs = teacher.outputs(clips, layer)
+    return Outputs(*(found.float().cpu() for found in outputs))
+
+
+def mean_confidence(views: Iterable[Artifact], part: str) -> Tensor:
+    """Mean over teachers and clips of their softmax on a part's videos: (N, classes)."""
+    return torch.stack([artifact.tensors(part)["logits"].softmax(-1).mean(1) for artifact in views]).mean(0)

@@ -1,0 +1,79 @@
+"""Frame prediction (PredNet, Lotter et al. 2017; Sec. 3 and 5.1): the next frame, from all before it.
+
+A sample is one clip of consecutive frames. The loss is the mean of PredNet's error units, weighted over layers ([1, 0, ...]:
+the released L_0; [1, 0.1, ...]: L_all) and over time: the first frame, of which nothing is known, does not count, all others
+alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.models.encoder import Encoder
+from trainables.models.prednet import PredNet
+from trainables.teachers.task import TeacherTask
+from trainables.video.layouts import Video
+from trainables.video.sampling import SampledClips, consecutive_clip
+
+
+class PredictionNetwork(nn.Module):
+    """PredNet alone. Clips (B, 3, K, H, W) to the means of its error units (B, K, L), per frame and layer."""
+
+    def __init__(self, encoder: PredNet) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.encoder.errors(clips)
+
+
+def weighted_errors(errors: Tensor, upper_layers: float) -> Tensor:
+    """The loss (B,) of error means (B, K, L): layers weighted 1, then `upper_layers`; all frames but the first alike."""
+    weights = errors.new_full(errors.shape[2:], upper_layers)
+    weights[0] = 1
+    return errors[:, 1:].mean(1) @ weights
+
+
+class Prediction(TeacherTask):
+    """The task; its settings are the group `prediction`."""
+
+    name = "prediction"
+    encoder = "prednet"
+    needs = "prediction needs video.clip_frames frames"
+
+    def usable(self, video: Video) -> bool:
+        return video.frames >= self.settings.video.clip_frames
+
+    def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
+        return consecutive_clip(video.frames, rng, self.settings.video.clip_frames)
+
+    def network(self, encoder: Encoder) -> nn.Module:
+        assert isinstance(encoder, PredNet)
+        return PredictionNetwork(encoder)
+
+    def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted mean of the error units, and two metrics in the units of the pixels, 0 to 1.
+
+        `error`: mean absolute difference of predicted and true frames; an error unit holds only one sign of it, the other one
+        is 0, so that is twice their mean. `last_frame_error`: of the frame before and the true one, which is what a network
+        has that predicts no change.
+        """
+        errors = network(clips[:, 0]).float()
+        metrics = {
+            "error": 2 * errors.detach()[:, 1:, 0].mean(1),
+            "last_frame_error": self._seen(clips[:, 0]).diff(dim=2).abs().flatten(1).mean(1),
+        }
+        return weighted_errors(errors, self.settings.prediction.upper_layers).mean(), metrics
+
+    def _seen(self, clips: Tensor) -> Tensor:
+        """Clips (B, 3, K, H, W) at the size at which PredNet compares them."""
+        side = self.settings.prednet.side
+        if side is None or clips.shape[-2:] == (side, side):
+            return clips
+        frames = clips.transpose(1, 2).flatten(0, 1)
+        scaled = F.interpolate(frames, (side, side), mode="bilinear", antialias=True)
+        return scaled.view(len(clips), -1, 3, side, side).transpose(1, 2)
