@@ -67,8 +67,9 @@ QUIET = {
 def run_trial(config: dict[str, Any]) -> None:
     """One trial, in a Ray worker. Reports each epoch, then how it ended; test metrics stay in the store."""
     experiment = Experiment(validated(config["settings"]), config["seed"])
+    runtime = Runtime.from_config(config["runtime"])
     try:
-        result = run_experiment(experiment, Runtime.from_config(config["runtime"]), tune.report)
+        result = run_experiment(experiment, runtime, tune.report)
     except (DataError, StoreError, NonFiniteLoss) as error:
         tune.report({"outcome": "failed", "reason": str(error)})
     except Exception as error:
@@ -79,6 +80,7 @@ def run_trial(config: dict[str, Any]) -> None:
         tune.report(
             {
                 "outcome": "complete",
+                "device": runtime.device_name(),
                 **{f"{SECONDS}{kind}": [spent.used, spent.saved] for kind, spent in result.seconds.items()},
                 **{name: value for name, value in result.metrics.items() if not name.startswith("test/")},
             }
@@ -199,15 +201,18 @@ class Bookkeeper:
         outcome: Outcome = "complete" if reported.get("outcome") == "complete" else "failed"
         reason = None if outcome == "complete" else reported.get("reason") or f"its worker died {WORKER_LIVES} times"
         seconds = {name.removeprefix(SECONDS): spent for name, spent in reported.items() if name.startswith(SECONDS)}
-        self._write(job, outcome, reason, seconds)
+        device = {"device": str(reported["device"])} if "device" in reported else {}
+        self._write(job, outcome, reason, seconds, self.versions | device)
 
     def interrupt(self) -> None:
         """The sweep stops now: record what was running."""
         for trial in sorted(self.running):
-            self._write(self.handed_out.pop(trial), "interrupted", "the sweep was interrupted", {})
+            self._write(self.handed_out.pop(trial), "interrupted", "the sweep was interrupted", {}, self.versions)
         self.running.clear()
 
-    def _write(self, job: Job, outcome: Outcome, reason: str | None, seconds: dict[str, list[float]]) -> None:
+    def _write(
+        self, job: Job, outcome: Outcome, reason: str | None, seconds: dict[str, list[float]], versions: dict[str, str]
+    ) -> None:
         stages: dict[str, str] = {}
         metrics: dict[str, float] = {}
         history: dict[str, list[float]] = {}
@@ -239,7 +244,7 @@ class Bookkeeper:
             seconds={kind: Seconds(used=used, saved=saved) for kind, (used, saved) in seconds.items()},
             outcome=outcome,
             reason=reason,
-            versions=self.versions,
+            versions=versions,
             command=self.sweep.command,
         )
         self.ledger.append(record)

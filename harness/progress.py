@@ -207,7 +207,7 @@ class Progress:
 
     def _result(self, finished: _Finished) -> str:
         if finished.outcome == "complete" and finished.objective is not None:
-            return _value(self._objective, finished.objective)
+            return shown(self._objective, finished.objective)
         return ""
 
     def _finished_line(self, finished: _Finished) -> str:
@@ -301,7 +301,7 @@ def _compact(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _value(name: str, value: float) -> str:
+def shown(name: str, value: float) -> str:
     """A metric for people: accuracies in percent with one decimal, all else with three significant digits."""
     is_fraction = any(word in (name.partition("/")[2] or name) for word in ("accuracy", "top1", "top5", "map"))
     return f"{100 * value:.1f}%" if is_fraction else f"{value:.3g}"
@@ -310,7 +310,7 @@ def _value(name: str, value: float) -> str:
 def _latest_loss(stage: str, metrics: Mapping[str, Any]) -> str:
     kind, several, dataset = stage.partition("/")
     value = metrics.get(f"{kind}/loss{several}{dataset}")
-    return _value("loss", value) if isinstance(value, float) else ""
+    return shown("loss", value) if isinstance(value, float) else ""
 
 
 def _latest_accuracy(stage: str, metrics: Mapping[str, Any]) -> str:
@@ -320,7 +320,7 @@ def _latest_accuracy(stage: str, metrics: Mapping[str, Any]) -> str:
     if not names:
         return ""
     name = next((name for name in names if name.startswith(f"{kind}/val_")), names[0])
-    return _value(name, metrics[name])
+    return shown(name, metrics[name])
 
 
 def _times(finished: _Finished) -> str:

@@ -30,7 +30,7 @@ from rich.table import Table
 from harness.executor import REPOSITORY, Bookkeeper, ClusterLost, run_trials
 from harness.ledger import Ledger, LedgerError, Record
 from harness.planner import Plan, Sweep, SweepError, make_plan
-from harness.progress import Progress
+from harness.progress import Progress, shown
 from harness.request import Request, data_sources, named_stand_ins, weights_files
 from harness.tracking import Tracker
 from search_spaces.paper_tables import table_ids, table_space
@@ -247,7 +247,9 @@ def _show_results(sweep: Sweep, records: list[Record], wandb: str) -> None:
         console.print(f"\nbest trial {best.trial} (seed {best.seed}): {values}", highlight=False)
         console.print(
             "  "
-            + ", ".join(f"{name} {100 * best.metrics[name]:.1f} %" for name in (objective, "test/top1") if name in best.metrics)
+            + ", ".join(
+                f"{name} {shown(name, best.metrics[name])}" for name in (objective, "test/top1") if name in best.metrics
+            )
             + "\n"
         )
     space = sweep.space

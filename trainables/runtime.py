@@ -52,6 +52,11 @@ class Runtime:
             torch.set_num_threads(1)
         return torch.device(name)
 
+    def device_name(self) -> str:
+        """What computes: a GPU's name, or `cpu`."""
+        device = self.torch_device()
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
     def weights_fingerprints(self) -> dict[str, str]:
         """Hash of the content of each file with weights, by network."""
         return {network: _file_hash(path) for network, path in self.weights}

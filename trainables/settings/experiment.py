@@ -137,6 +137,9 @@ class ExperimentSettings(Settings):
             raise ValueError(
                 f"frames.per_clip = {self.frames.per_clip} is more than video.clip_frames = {self.video.clip_frames}"
             )
+        if "prediction" in self.teachers.names and self.views.prednet_layer > len(self.prednet.targets):
+            layers = len(self.prednet.targets)
+            raise ValueError(f"views.prednet_layer = {self.views.prednet_layer}: prednet.targets gives PredNet {layers} layers")
         if self.recipe != "distillation":
             return self
         if self.teachers.outputs == "bank" and self.student.clips_per_video != 1:

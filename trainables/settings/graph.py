@@ -127,7 +127,7 @@ class TrackingSettings(TeacherTaskSettings):
     patch: float = Field(0.6, gt=0, le=1, description="side of a patch, in units of the frame's shorter side")
     tracks_per_video: Count = 4
     least_motion: Positive = Field(
-        0.005, description="mean flow of a patch beyond the camera's, in frame sides per frame, below which nothing moves"
+        0.002, description="mean flow of a patch beyond the camera's, in frame sides per frame, below which nothing moves"
     )
     units: Count = Field(1024, description="of the feature that is compared")
     margin: Positive = Field(0.5, description="0.5: paper; 1: released prototxt")
@@ -232,7 +232,8 @@ class GraphSettings(Settings):
     sinkhorn_regularisation: Positive = Field(0.0005, description="in units of the largest cost")
     edges: Literal["uniform", "learned", "gain"] = Field(
         "gain",
-        description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's losses; "
+        description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's distances, so "
+        "that teachers it imitates well weigh more; "
         "learned: softmax of learned logits over n, with a prior (MMGD); uniform",
     )
     edge_temperature: Positive = Field(0.1, description="T of the softmax over edges of G_l")
