@@ -15,7 +15,7 @@ from trainables.settings import ExperimentSettings
 
 
 class VGG(FrameEncoder):
-    """Five layers of 3x3 convolutions, one average over space, and two hidden layers before the last."""
+    """Five layers of 3x3 convolutions, averages over cells x cells parts of the frame, two hidden layers and the last."""
 
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
         super().__init__()
@@ -32,9 +32,9 @@ class VGG(FrameEncoder):
                 inputs, side, stride = outputs, 3, 1
             self.features.append(nn.Sequential(*layer))
         self.pool = MaxPool(2, 2)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.avgpool = nn.AdaptiveAvgPool2d(vgg.cells)
         self.classifier = nn.Sequential(
-            nn.Linear(inputs, vgg.hidden),
+            nn.Linear(inputs * vgg.cells**2, vgg.hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(vgg.dropout),
             nn.Linear(vgg.hidden, vgg.hidden),

@@ -34,6 +34,7 @@ class VGGSettings(Settings):
     pooled_layers: tuple[LaterLayer, ...] = Field((2, 3, 4, 5), description="layers that start with 2x2 pooling")
     conv1_filter: Count = Field(11, description="side of the first convolution's filters")
     conv1_stride: Count = Field(4, description="AlexNet's, as the paper gives none")
+    cells: Count = Field(7, description="side to which the last map is pooled; a smaller one is repeated (torchvision)")
     hidden: Count = Field(4096, description="units of the two layers before the last")
     dropout: Dropout = 0.5
     batch_norm: bool = Field(False, description="after every convolution; the paper names none, small networks need it")
@@ -232,8 +233,8 @@ class GraphSettings(Settings):
     sinkhorn_regularisation: Positive = Field(0.0005, description="in units of the largest cost")
     edges: Literal["uniform", "learned", "gain"] = Field(
         "gain",
-        description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's distances, so "
-        "that teachers it imitates well weigh more; "
+        description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's distances, "
+        "so that teachers it imitates well weigh more; "
         "learned: softmax of learned logits over n, with a prior (MMGD); uniform",
     )
     edge_temperature: Positive = Field(0.1, description="T of the softmax over edges of G_l")

@@ -25,7 +25,7 @@ def test_convolutions_are_vgg_19_s_with_a_larger_first_layer() -> None:
     assert {(conv.kernel_size, conv.stride, conv.padding) for conv in others} == {((3, 3), (1, 1), (1, 1))}
     expected = 121 * 3 * 96 + 96 + sum(9 * inputs * outputs + outputs for inputs, outputs in CHANNELS[1:])
     assert parameter_count(network.features) == expected == 20_140_512
-    assert parameter_count(network.classifier) == 513 * 4096 + 4097 * 4096 + 4097 * 101
+    assert parameter_count(network.classifier) == (7 * 7 * 512 + 1) * 4096 + 4097 * 4096 + 4097 * 101
 
 
 def test_maps_of_each_layer_at_224_pixels() -> None:
@@ -48,7 +48,7 @@ def test_order_of_what_is_in_a_layer() -> None:
 
 
 def test_what_the_classifier_sees_is_the_mean_of_the_pooled_last_map() -> None:
-    network = VGG(with_values(ExperimentSettings(), {"vgg.channels": [4, 4, 4, 4, 4], "vgg.hidden": 4}))
+    network = VGG(with_values(ExperimentSettings(), {"vgg.channels": [4, 4, 4, 4, 4], "vgg.hidden": 4, "vgg.cells": 1}))
     maps = torch.rand(2, 4, 7, 5)
     expected = torch.stack(
         [maps[..., row : row + 2, column : column + 2].amax((2, 3)) for row in (0, 2, 4) for column in (0, 2)]
