@@ -22,28 +22,25 @@ import itertools
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
-from unittest import mock
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 import typer
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
+from benchmarks.training import Training, ready_clips, work_of
 from trainables.presets import configure
 from trainables.pretext import TASKS
 from trainables.runtime import Runtime, open_data
-from trainables.settings import ExperimentSettings, Optimisation, parse_assignment, with_values
-from trainables.stages import auxskd, pretext
-from trainables.stages.work import Work, train
-from trainables.store import Workplace
-from trainables.video.dataset import Batch, ClipLoader, network_clips
+from trainables.settings import ExperimentSettings, parse_assignment, with_values
+from trainables.stages.work import train
+from trainables.video.dataset import network_clips
 
 STAGES = ("auxskd", *TASKS)
 TARGET = 0.85
@@ -127,21 +124,8 @@ def _figures(
         yield Figure(f"{title}: {side}", rate, "clips/s", ratio, at_least=target if side == "stage" else None)
 
 
-@dataclass(frozen=True)
-class Training:
-    """What a pretraining stage (`module`) hands to `train`."""
-
-    module: Any
-    work: Work
-    network: nn.Module
-    loader: ClipLoader
-    optimisation: Optimisation
-    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
-
-    @functools.cached_property
-    def batch(self) -> Batch:
-        """A batch of the loader, on the device."""
-        return {name: value.to(self.work.device) for name, value in next(self.loader.epoch(0)).items()}
+class Pretraining(Training):
+    """A pretraining stage and what it is compared with."""
 
     @functools.cached_property
     def clips(self) -> Tensor:
@@ -161,7 +145,7 @@ class Training:
 
     def bare(self) -> None:
         self.network.train()
-        with mock.patch.object(self.module, "network_clips", lambda *arguments: self.clips):
+        with ready_clips(self.clips):
             for _ in range(len(self.loader.loader)):
                 self.network.zero_grad(set_to_none=True)
                 with self.work.autocast():
@@ -184,55 +168,19 @@ class Training:
             torch.cuda.synchronize()
 
 
-class _Started(Exception):
-    """The stage has begun to train."""
-
-
-def _training(settings: ExperimentSettings, stage: str, runtime: Runtime, batches: int) -> Training:
+def _training(settings: ExperimentSettings, stage: str, runtime: Runtime, batches: int) -> Pretraining:
     """Run the stage up to the point where it would begin to train: one epoch of so many batches.
 
     auxSKD's views are those of `pretext.task`.
     """
-    kind, module = ("auxskd", auxskd) if stage == "auxskd" else ("pretext", pretext)
+    kind = "auxskd" if stage == "auxskd" else "pretext"
     changes: dict[str, Any] = {} if stage == "auxskd" else {"pretext.task": stage}
     videos = open_data(settings.data, runtime)["pretraining"]
     samples = batches * getattr(settings, kind).batch_size
     per_video = -(-samples // len(videos.train))
     videos = replace(videos, train=videos.train[: -(-samples // per_video)])
     changes |= {f"{kind}.epochs": 1, f"{kind}.checkpoints": 1, f"{kind}.checkpoint": None, f"{kind}.clips_per_video": per_video}
-    work = Work(
-        kind,
-        with_values(settings, changes),
-        0,
-        videos,
-        {},
-        Workplace(runtime.open_store(), kind, "benchmark"),
-        runtime.open_cache(),
-        runtime.torch_device(),
-        runtime.workers,
-        lambda line: None,
-    )
-    with _noting_what_is_trained(module) as noted:
-        module.run(work)
-    return Training(module, *noted)
-
-
-@contextmanager
-def _noting_what_is_trained(module: Any) -> Iterator[Sequence[Any]]:
-    """Inside, the stage ends where it would begin to train; the first arguments of `train` are noted."""
-    noted: list[Any] = []
-
-    def begin(
-        work: Work, network: nn.Module, loader: ClipLoader, optimisation: Optimisation, step: Any, **options: Any
-    ) -> None:
-        noted.extend((work, network, loader, optimisation, step))
-        raise _Started
-
-    with mock.patch.object(module, "train", begin):
-        try:
-            yield noted
-        except _Started:
-            pass
+    return Pretraining.of(work_of(kind, with_values(settings, changes), videos, runtime))
 
 
 if __name__ == "__main__":

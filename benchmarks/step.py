@@ -18,27 +18,23 @@ import functools
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
-from unittest import mock
+from typing import Annotated
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 import torch.nn.functional as F
 import typer
-from torch import Tensor, nn
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
+from benchmarks.training import Training, ready_clips, work_of
 from trainables.presets import preset
 from trainables.runtime import Runtime, open_data
-from trainables.settings import ExperimentSettings, Optimisation, with_values
-from trainables.stages import finetune
-from trainables.stages.work import Work, train_step
-from trainables.store import Workplace
-from trainables.video.dataset import Batch, ClipLoader, network_clips
+from trainables.settings import ExperimentSettings, with_values
+from trainables.stages.work import train_step
+from trainables.video.dataset import network_clips
 
 FEW_CLIPS = {"data.embedded.train": 4, "data.embedded.validation": 1, "data.embedded.test": 1}
 
@@ -60,45 +56,12 @@ def main(
     show("step", f"training steps, one thread, {rounds} rounds", figures, torch=torch.__version__)
 
 
-@dataclass(frozen=True)
-class Finetuning:
-    """What the finetuning stage hands to `train`, and one batch of its loader."""
-
-    work: Work
-    network: nn.Module
-    batch: Batch
-    optimisation: Optimisation
-    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
-
-
-class _Started(Exception):
-    """The stage has begun to train."""
-
-
-def _finetuning(settings: ExperimentSettings, scratch: Path) -> Finetuning:
-    """Run the stage up to the point where it would begin to train."""
+def _finetuning(settings: ExperimentSettings, scratch: Path) -> Training:
     runtime = Runtime(store=scratch / "store", cache=scratch / "cache", device="cpu")
-    videos = open_data(settings.data, runtime)["downstream"]
-    place = Workplace(runtime.open_store(), "finetune", "benchmark")
-    cache, device = runtime.open_cache(), runtime.torch_device()
-    work = Work("finetune", settings, 0, videos, {}, place, cache, device, runtime.workers, lambda line: None)
-    begun: list[Finetuning] = []
-
-    def begin(
-        work: Work, network: nn.Module, loader: ClipLoader, optimisation: Optimisation, step: Any, **options: Any
-    ) -> None:
-        begun.append(Finetuning(work, network, next(loader.epoch(0)), optimisation, step))
-        raise _Started
-
-    with mock.patch.object(finetune, "train", begin):
-        try:
-            finetune.run(work)
-        except _Started:
-            pass
-    return begun[0]
+    return Training.of(work_of("finetune", settings, open_data(settings.data, runtime)["downstream"], runtime))
 
 
-def _measure(stage: Finetuning, rounds: int) -> Mapping[str, list[float]]:
+def _measure(stage: Training, rounds: int) -> Mapping[str, list[float]]:
     network, batch = stage.network.train(), stage.batch
     clips = network_clips(batch, stage.work.settings.video, stage.work.device)
     optimiser = torch.optim.SGD(
@@ -118,7 +81,7 @@ def _measure(stage: Finetuning, rounds: int) -> Mapping[str, list[float]]:
         return timed(bare)()
 
     def step() -> float:
-        with mock.patch.object(finetune, "network_clips", lambda *arguments: clips):
+        with ready_clips(clips):
             return timed(full_step)()
 
     sides = {"bare": bare_from_no_gradients, "step": step, "step from pixels": timed(full_step)}

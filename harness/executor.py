@@ -190,6 +190,8 @@ class Bookkeeper:
     def epoch(self, trial: str, metrics: dict[str, Any]) -> None:
         self.progress.epoch(trial, metrics)
         job = self.handed_out[trial]
+        if KINDS[metrics["stage"].partition("/")[0]].schedule is None:  # its rounds are no epochs, which are counted through
+            return
         numbers = {name: value for name, value in metrics.items() if "/" in name}
         self.tracker.log(trial, _global_epoch(job, metrics["stage"], metrics["epoch"]), numbers)
 

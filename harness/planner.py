@@ -108,7 +108,7 @@ class Sweep:
         jobs = []
         for seed in range(self.seeds):
             experiment = Experiment(settings, seed)
-            stages = resolve(experiment, data, self.runtime.weights_fingerprints())
+            stages = resolve(experiment, data, self.runtime.weights_fingerprints(), self.runtime.device_name())
             jobs.append(Job(experiment_id(experiment, stages), configuration, experiment, data, stages))
         return jobs
 

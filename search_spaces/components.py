@@ -23,25 +23,28 @@ def _rows() -> tuple[Row, ...]:
 
 
 ROWS = _rows()
-CHOICES = {
-    "graph.logits": ("none", "average", "graph"),
-    "graph.representation": ("none", "single", "graph"),
-    "graph.distance": ("em", "cosine"),
-    "graph.edges": ("gain", "learned"),
-}
+FORMS = {"graph.logits": ("none", "average", "graph"), "graph.representation": ("none", "single", "graph")}
+OF_LOGITS_GRAPH = {"graph.distance": ("em", "cosine"), "graph.edges": ("gain", "learned")}
 
 
 def _suggest(trial: Suggest) -> Parameters:
     recipe = trial.suggest_categorical("recipe", ("fusion", "ensemble", "distillation"))
     if recipe != "distillation":
         return {"recipe": recipe}
-    return {"recipe": recipe} | {name: trial.suggest_categorical(name, choices) for name, choices in CHOICES.items()}
+    choices = FORMS | OF_LOGITS_GRAPH
+    return {"recipe": recipe} | {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
 
 
 def _grid() -> list[Parameters]:
+    """Every form of the two losses but none at all; distance and edges vary where there is a logits graph."""
     found: list[Parameters] = [{"recipe": "fusion"}, {"recipe": "ensemble"}]
-    for values in itertools.product(*CHOICES.values()):
-        found.append({"recipe": "distillation", **dict(zip(CHOICES, values, strict=True))})
+    for logits, representation in itertools.product(*FORMS.values()):
+        form = {"recipe": "distillation", "graph.logits": logits, "graph.representation": representation}
+        distances, edges = OF_LOGITS_GRAPH.values() if logits == "graph" else (("em",), ("gain",))
+        if (logits, representation) != ("none", "none"):
+            found += [
+                {**form, "graph.distance": one, "graph.edges": other} for one, other in itertools.product(distances, edges)
+            ]
     return found
 
 

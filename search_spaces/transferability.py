@@ -9,34 +9,34 @@ from __future__ import annotations
 import itertools
 
 from search_spaces.space import Parameters, Row, Space, Suggest
-from trainables.settings import TEACHER_TASKS
 
 TASKS, LAYERS, FREEZE = "teachers.tasks", "teacher_finetune.transferred_layers", "teacher_finetune.freeze"
-MOST_LAYERS = 5
-"""Of VGG; PredNet has four, and five are all of them."""
+LAYERS_OF = {"sorting": 5, "ego_motion": 5, "tracking": 5, "prediction": 4}
+"""Of the teachers' networks: VGG and PredNet."""
 
 
 def _suggest(trial: Suggest) -> Parameters:
     return {
-        TASKS: trial.suggest_categorical(TASKS, TEACHER_TASKS),
-        LAYERS: trial.suggest_int(LAYERS, 0, MOST_LAYERS),
-        FREEZE: trial.suggest_categorical(FREEZE, (False, True)),
+        TASKS: trial.suggest_categorical(TASKS, tuple(LAYERS_OF)),
+        LAYERS: trial.suggest_int(LAYERS, 1, max(LAYERS_OF.values())),
+        FREEZE: trial.suggest_categorical(FREEZE, (True, False)),
     }
 
 
-def _parameters(task: str, layers: int, freeze: bool) -> Parameters:
-    return {TASKS: task, LAYERS: layers, FREEZE: freeze}
+def _rows() -> tuple[Row, ...]:
+    return tuple(
+        Row(f"{task}: conv1-{layers} {'frozen' if freeze else 'finetuned'}", {TASKS: task, LAYERS: layers, FREEZE: freeze})
+        for task, most in LAYERS_OF.items()
+        for layers, freeze in itertools.product(range(1, most + 1), (True, False))
+    )
 
 
 SPACE = Space(
     name="transferability",
     summary="layers of a teacher that start from its task, frozen or finetuned (graph distillation, Sec. 5.2)",
     base={"recipe": "fusion"},
-    rows=tuple(
-        Row(f"{task}: conv1-{layers} {'frozen' if freeze else 'finetuned'}", _parameters(task, layers, freeze))
-        for task, layers, freeze in itertools.product(TEACHER_TASKS, range(1, MOST_LAYERS + 1), (True, False))
-    ),
+    rows=_rows(),
     suggest=_suggest,
-    grid=lambda: [_parameters(*values) for values in itertools.product(TEACHER_TASKS, range(MOST_LAYERS + 1), (False, True))],
-    trials=2 * MOST_LAYERS * len(TEACHER_TASKS),
+    grid=lambda: [dict(row.parameters) for row in _rows()],
+    trials=len(_rows()),
 )

@@ -44,6 +44,49 @@ TINY: dict[str, Any] = {
     "evaluation.clips": 2,
 }
 
+TINY_GRAPH: dict[str, Any] = {
+    **TINY,
+    "recipe": "distillation",
+    "evaluation.measures": ["finetune"],
+    "vgg.channels": [4, 4, 6, 6, 6],
+    "vgg.convolutions": [1, 1, 1, 1, 1],
+    "vgg.pooled_layers": [2, 3],
+    "vgg.conv1_filter": 3,
+    "vgg.conv1_stride": 1,
+    "vgg.hidden": 8,
+    "vgg.dropout": 0.1,
+    "vgg.batch_norm": True,
+    "prednet.targets": [3, 4],
+    "prednet.representations": [4, 6],
+    "prednet.side": 8,
+    "alexnet.channels": [4, 6, 6, 6, 6],
+    "alexnet.conv1_filter": 3,
+    "alexnet.conv1_stride": 1,
+    "alexnet.hidden": 8,
+    "alexnet.dropout": 0.1,
+    "alexnet.batch_norm": True,
+    "sorting.frames": 3,
+    "sorting.spacing": 2,
+    "sorting.crop_jitter": 1,
+    "sorting.pair_units": 8,
+    "ego_motion.close_frames": 2,
+    "ego_motion.top_channels": [4, 4],
+    "ego_motion.top_units": 8,
+    "tracking.frames": 8,
+    "tracking.tracks_per_video": 2,
+    "tracking.units": 8,
+    "teacher_finetune.epochs": 1,
+    "teacher_finetune.batch_size": 5,
+    "views.views": 2,
+    "views.prednet_layer": 2,
+    "student.epochs": 3,
+    "student.batch_size": 5,
+    "graph.sketch": 8,
+}
+for _task in ("sorting", "ego_motion", "tracking", "prediction"):
+    _smallest = {"epochs": 1, "batch_size": 5, "clips_per_video": 1, "validation_clips": 1}
+    TINY_GRAPH |= {f"{_task}.{name}": value for name, value in _smallest.items()}
+
 
 @pytest.fixture(scope="session")
 def tiny_values() -> dict[str, Any]:
@@ -54,6 +97,17 @@ def tiny_values() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tiny() -> ExperimentSettings:
     return with_values(ExperimentSettings(), TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_graph_values() -> dict[str, Any]:
+    """The same for graph distillation: four teachers of one epoch, a bank of two views, a student of three epochs."""
+    return dict(TINY_GRAPH)
+
+
+@pytest.fixture(scope="session")
+def tiny_graph() -> ExperimentSettings:
+    return with_values(ExperimentSettings(), TINY_GRAPH)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trainables.presets import PRESETS, preset
+from trainables.presets import GRAPH, PRESETS, configure, preset
 from trainables.settings import flat, parse_assignment, setting_names, with_values
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -28,18 +29,33 @@ def read(document: str) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_settings_that_a_document_names_exist(document: str) -> None:
     """A name in backticks or after --set that begins with a group of settings is a setting or a group of them."""
-    named = set(re.findall(rf"(?:`|--set )((?:{GROUPS})\.(?!py`)[a-z_.]+)", read(document)))
+    named = set(re.findall(rf"(?:`|--set )((?:{GROUPS})\.(?!py`)[a-z0-9_.]+)", read(document)))
     assert {name for name in named if not any(f"{valid}.".startswith(f"{name}.") for valid in setting_names())} == set()
 
 
 def test_guide_s_table_of_presets_has_every_difference_and_its_values() -> None:
-    table = re.search(r"<!-- presets -->(.*)<!-- /presets -->", read("docs/guide.md"), re.DOTALL)
-    assert table is not None
-    header, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table[1].split("\n") if line]
-    assert header == ["setting", *PRESETS]
     values = {name: flat(settings) for name, settings in PRESETS.items()}
     differing = [name for name in setting_names() if len({str(values[size][name]) for size in PRESETS}) > 1]
-    assert rows == [[name, *(printed(values[size][name]) for size in PRESETS)] for name in differing]
+    assert table_of_guide("presets") == rows_of(differing, values)
+
+
+def test_guide_s_table_of_graph_distillation_has_what_its_recipes_change_and_the_values() -> None:
+    values = {name: flat(configure(name, {"recipe": "distillation"})) for name in PRESETS}
+    changed = [name for name in setting_names() if any(name in changes for changes in GRAPH.values())]
+    assert table_of_guide("graph") == rows_of(changed, values)
+
+
+def table_of_guide(name: str) -> list[list[str]]:
+    """The cells of the table between `<!-- name -->` and `<!-- /name -->`, header first."""
+    table = re.search(rf"<!-- {name} -->(.*)<!-- /{name} -->", read("docs/guide.md"), re.DOTALL)
+    assert table is not None
+    header, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table[1].split("\n") if line]
+    return [header, *rows]
+
+
+def rows_of(settings: list[str], values: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """The cells of a table of settings: a header, then a row for each with its value at every preset."""
+    return [["setting", *PRESETS], *([name, *(printed(values[size][name]) for size in PRESETS)] for name in settings)]
 
 
 def printed(value: Any) -> str:

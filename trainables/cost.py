@@ -25,6 +25,8 @@ PROBE_CLIPS = 4
 PROBE_CLASSES = 10
 LONG_VIDEO = 10_000
 NEGLIGIBLE = 1e-3
+FLOW_SECONDS = 5e-7
+"""Of optical flow, per pixel of a frame on one core."""
 FRAMES_OF_A_SAMPLE: dict[str, Callable[[ExperimentSettings], int]] = {
     "sorting": lambda settings: settings.sorting.frames,
     "ego_motion": lambda settings: 2,
@@ -75,6 +77,8 @@ def _wait(device: torch.device) -> None:
 
 def stage_seconds(stage: Stage, settings: ExperimentSettings, videos: VideoSet, device: torch.device) -> float:
     """Seconds that the networks of a stage compute on its videos; decoding and start-up come on top."""
+    if stage.kind == "tracks":
+        return _tracks_seconds(settings, videos)
     if stage.kind not in WORK:
         return NEGLIGIBLE
     network, passes_of = WORK[stage.kind]
@@ -82,6 +86,12 @@ def stage_seconds(stage: Stage, settings: ExperimentSettings, videos: VideoSet, 
     forward, both = clip_seconds(network, settings, device)
     only_forward, trained = passes_of(settings, train, validation, test)
     return only_forward * forward + trained * both
+
+
+def _tracks_seconds(settings: ExperimentSettings, videos: VideoSet) -> float:
+    video, tracking = settings.video, settings.tracking
+    fields = (len(videos.train) + len(videos.validation)) * tracking.tracks_per_video * (tracking.frames - 1)
+    return fields * video.height * video.width * FLOW_SECONDS
 
 
 def _auxskd(settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:

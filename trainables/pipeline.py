@@ -101,11 +101,11 @@ def digest(content: Any) -> str:
 
 
 def resolve(
-    experiment: Experiment, data: Mapping[str, VideoSet], weights: Mapping[str, str] | None = None
+    experiment: Experiment, data: Mapping[str, VideoSet], weights: Mapping[str, str] | None = None, device: str = ""
 ) -> tuple[Stage, ...]:
     """All stages of the experiment's recipe, each once, in an order in which they can run.
 
-    weights: fingerprints of the files with weights at hand, by network.
+    weights: fingerprints of the files with weights at hand, by network. device: what computes, on which some results depend.
     """
     settings = experiment.settings
 
@@ -117,6 +117,8 @@ def resolve(
         read = _settings_of(kind, inputs, settings)
         if read.get("student.initialisation") == "imagenet":
             read["weights"] = (weights or {}).get("alexnet")
+        if KINDS[kind].of_device:
+            read["device"] = device
         seed = experiment.seed if KINDS[kind].random else 0
         return Stage(kind, role, fingerprint(role, KINDS[kind].parts), read, seed, inputs)
 
@@ -157,7 +159,7 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     artifacts: dict[str, Artifact] = {}
     seconds: dict[str, StageTime] = {}
     metrics: dict[str, float] = {}
-    stages = resolve(experiment, data, runtime.weights_fingerprints())
+    stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name())
     for stage in stages:
         with store.claim(stage.kind, stage.key) as claimed:
             started = time.monotonic()

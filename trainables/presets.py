@@ -42,6 +42,7 @@ from trainables.settings import (
     flat,
     with_values,
 )
+from trainables.teachers import TEACHERS
 
 _CALM = AugmentationSettings(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, jitter_per="clip")
 
@@ -68,9 +69,9 @@ PRESETS: dict[str, ExperimentSettings] = {
         evaluation=EvaluationSettings(clips=10),
         frames=FrameSettings(per_clip=2),
         vgg=VGGSettings(
-            channels=(12, 24, 32, 32, 32),
-            convolutions=(1, 1, 2, 1, 1),
-            pooled_layers=(2, 3),
+            channels=(12, 24, 32, 32, 8),
+            convolutions=(1, 1, 1, 1, 1),
+            pooled_layers=(2, 3, 4),
             cells=1,
             conv1_filter=5,
             conv1_stride=1,
@@ -78,28 +79,34 @@ PRESETS: dict[str, ExperimentSettings] = {
             dropout=0.1,
             batch_norm=True,
         ),
-        prednet=PredNetSettings(targets=(3, 8, 16, 24), representations=(8, 8, 16, 32), side=24, dropout=0.1),
+        prednet=PredNetSettings(targets=(3, 8, 12, 16), representations=(8, 8, 12, 16), side=24, dropout=0.1),
         alexnet=AlexNetSettings(
-            channels=(16, 32, 48, 32, 32), conv1_filter=5, conv1_stride=1, hidden=64, dropout=0.1, batch_norm=True
+            channels=(8, 16, 24, 24, 24), conv1_filter=5, conv1_stride=1, hidden=32, dropout=0.1, batch_norm=True
         ),
         sorting=SortingSettings(
-            epochs=20,
+            epochs=6,
             batch_size=16,
-            step_epochs=16,
+            optimiser="adam",
+            learning_rate=2e-3,
+            weight_decay=0.0,
+            step_epochs=5,
             clips_per_video=8,
-            validation_clips=2,
+            validation_clips=4,
             frames=3,
             spacing=1,
             crop_jitter=0,
-            pair_units=64,
-            dropout=0.1,
+            pair_units=128,
+            dropout=0.0,
         ),
         ego_motion=EgoMotionSettings(
-            epochs=6,
+            epochs=5,
             batch_size=16,
-            learning_rate=0.01,
+            optimiser="adam",
+            learning_rate=2e-3,
+            weight_decay=0.0,
             step_epochs=4,
-            clips_per_video=2,
+            decay=0.1,
+            clips_per_video=4,
             close_frames=2,
             top_channels=(32, 16),
             top_units=64,
@@ -108,15 +115,19 @@ PRESETS: dict[str, ExperimentSettings] = {
         tracking=TrackingSettings(
             epochs=4,
             batch_size=16,
-            learning_rate=0.01,
+            optimiser="adam",
+            learning_rate=1e-3,
+            weight_decay=0.0,
             step_epochs=3,
             clips_per_video=2,
             frames=12,
             tracks_per_video=3,
             units=64,
         ),
-        prediction=PredictionSettings(epochs=4, batch_size=8, learning_rate=2e-3, step_epochs=3, validation_clips=1),
-        teacher_finetune=TeacherFinetuneSettings(epochs=8, batch_size=16, learning_rate=0.01, step_epochs=6),
+        prediction=PredictionSettings(epochs=4, batch_size=8, learning_rate=0.01, step_epochs=3, validation_clips=1),
+        teacher_finetune=TeacherFinetuneSettings(
+            epochs=10, batch_size=16, optimiser="adam", learning_rate=2e-3, weight_decay=0.0, step_epochs=8
+        ),
         views=ViewsSettings(views=4),
         student=StudentSettings(epochs=12, batch_size=16, learning_rate=2e-3, step_epochs=4),
         graph=GraphSettings(sketch=64),
@@ -142,49 +153,65 @@ PRESETS: dict[str, ExperimentSettings] = {
         finetune=FinetuneSettings(epochs=12, batch_size=16, learning_rate=0.01, step_epochs=9),
         frames=FrameSettings(per_clip=2),
         vgg=VGGSettings(
-            channels=(24, 32, 64, 96, 96),
-            convolutions=(1, 2, 2, 2, 2),
-            pooled_layers=(2, 3),
+            channels=(16, 32, 48, 48, 16),
+            convolutions=(1, 1, 2, 1, 1),
+            pooled_layers=(2, 3, 4),
             cells=1,
-            conv1_filter=7,
-            conv1_stride=2,
+            conv1_filter=5,
+            conv1_stride=1,
             hidden=128,
-            dropout=0.2,
+            dropout=0.1,
             batch_norm=True,
         ),
-        prednet=PredNetSettings(targets=(3, 12, 24, 48), representations=(8, 12, 24, 64), side=32, dropout=0.2),
+        prednet=PredNetSettings(targets=(3, 8, 16, 24), representations=(8, 8, 16, 24), side=32, dropout=0.1),
         alexnet=AlexNetSettings(
-            channels=(24, 48, 96, 64, 64), conv1_filter=7, conv1_stride=2, hidden=128, dropout=0.2, batch_norm=True
+            channels=(12, 24, 32, 32, 32), conv1_filter=5, conv1_stride=1, hidden=64, dropout=0.1, batch_norm=True
         ),
         sorting=SortingSettings(
-            epochs=10,
+            epochs=6,
             batch_size=16,
-            step_epochs=8,
-            clips_per_video=2,
+            optimiser="adam",
+            learning_rate=2e-3,
+            weight_decay=0.0,
+            step_epochs=5,
+            clips_per_video=6,
             frames=3,
             spacing=1,
             crop_jitter=0,
-            pair_units=64,
-            dropout=0.2,
+            pair_units=128,
+            dropout=0.0,
         ),
         ego_motion=EgoMotionSettings(
-            epochs=10,
+            epochs=6,
             batch_size=16,
-            learning_rate=0.01,
-            step_epochs=8,
-            clips_per_video=2,
+            optimiser="adam",
+            learning_rate=2e-3,
+            weight_decay=0.0,
+            step_epochs=5,
+            decay=0.1,
+            clips_per_video=3,
             close_frames=2,
             top_channels=(64, 32),
             top_units=128,
-            dropout=0.2,
+            dropout=0.1,
         ),
         tracking=TrackingSettings(
-            epochs=8, batch_size=16, learning_rate=0.01, step_epochs=6, clips_per_video=2, frames=16, units=128
+            epochs=5,
+            batch_size=16,
+            optimiser="adam",
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            step_epochs=4,
+            clips_per_video=2,
+            frames=16,
+            units=128,
         ),
-        prediction=PredictionSettings(epochs=8, batch_size=8, learning_rate=1e-3, step_epochs=6, validation_clips=1),
-        teacher_finetune=TeacherFinetuneSettings(epochs=15, batch_size=16, learning_rate=0.01, step_epochs=11),
+        prediction=PredictionSettings(epochs=4, batch_size=8, learning_rate=0.01, step_epochs=3, validation_clips=1),
+        teacher_finetune=TeacherFinetuneSettings(
+            epochs=12, batch_size=16, optimiser="adam", learning_rate=2e-3, weight_decay=0.0, step_epochs=9
+        ),
         views=ViewsSettings(views=4),
-        student=StudentSettings(epochs=40, batch_size=32, learning_rate=1e-3, step_epochs=12),
+        student=StudentSettings(epochs=24, batch_size=16, learning_rate=2e-3, step_epochs=8),
         graph=GraphSettings(sketch=128),
     ),
     "paper": ExperimentSettings(
@@ -218,6 +245,7 @@ GRAPH: dict[str, dict[str, Any]] = {
         "video.height": 256,
         "video.width": 340,
         "video.crop": 224,
+        "video.pixels": "rgb_imagenet",
         "augmentation.jitter_probability": 0.0,
         "evaluation.clips": 25,
     },
@@ -292,7 +320,11 @@ def configure(preset_name: str, values: Mapping[str, Any]) -> ExperimentSettings
     published = values.get("protocol", base.protocol) == "published"
     recipe = PUBLISHED.get(values.get("pretext.task", base.pretext.task), {}) if published else {}
     graph = GRAPH[preset_name] if values.get("recipe", base.recipe) in GRAPH_RECIPES else {}
-    return with_values(base, {**recipe, **graph, **values})
+    settings = with_values(base, {**recipe, **graph, **values})
+    if graph:
+        for task in settings.teachers.names:
+            TEACHERS[task](settings)  # raises SettingsError for settings that the task cannot work with
+    return settings
 
 
 def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]:

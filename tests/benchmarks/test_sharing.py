@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from benchmarks import sharing
 from benchmarks.comparison import Figure
-from benchmarks.sharing import Asked, Spent, Swept, least_seconds, total, trials, up_to_checkpoint
+from benchmarks.sharing import Asked, Spent, Swept, least_seconds, total, trials, up_to_checkpoint, whole
+from trainables.pipeline import Experiment
 from trainables.presets import configure, preset
 from trainables.runtime import Runtime
+from trainables.video.cache import FrameCache
 
 TINY = {
     "data.embedded.classes": 6,
@@ -49,6 +52,36 @@ def test_stages_of_the_tables_and_how_many_differ(tmp_path: Path) -> None:
     assert sum(naive.values()) == 192
 
 
+def test_teachers_of_graph_distillation_are_shared_by_all_rows_and_data_sets(tmp_path: Path) -> None:
+    """9 rows on 3 data sets. Four teachers and the tracks of one of them are pretrained once; each is finetuned and asked about
+    the views once per set; the rest is one stage for fusion and for the ensemble, and two for each of seven students."""
+    asked = Asked("demo", TINY, tmp_path / "cache")
+    jobs = list(trials(asked.sweep("graph/table2", tmp_path)))
+    assert len(jobs) == 27
+    assert sum(len(job.stages) for job in jobs) == 3 * (2 * (1 + 3 * 4 + 1) + 7 * (1 + 3 * 4 + 2)) == 399
+    assert len({stage.key for job in jobs for stage in job.stages}) == 1 + 4 + 3 * (2 * 4 + 2 + 7 * 2) == 77
+
+
+def test_some_trials_of_a_table_are_spread_over_its_rows_and_data_sets(tmp_path: Path) -> None:
+    sweep = Asked("demo", TINY, tmp_path / "cache").sweep("graph/table2", tmp_path)
+    labels = [job.configuration.row for job in trials(sharing._part(sweep, 4))]
+    assert labels == [sweep.space.rows[number].label for number in (0, 6, 13, 20)]
+    assert {job.experiment.settings.data.downstream for job in trials(sharing._part(sweep, 4))} == {"ucf101", "hmdb51", "ccv"}
+    assert len(list(trials(sharing._part(sweep, 99)))) == 27
+
+
+def test_clips_are_decoded_before_in_the_size_that_the_rows_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipes of graph distillation have a size of their own at preset demo, beside which the preset's is of no use."""
+    sizes: dict[str, set[tuple[int, int]]] = {}
+    asked = Asked("demo", TINY, tmp_path / "cache")
+    for table in ("graph/table2", "auxskd/table4"):
+        sizes[table] = set()
+        monkeypatch.setattr(FrameCache, "fill", lambda cache, videos, size, found=sizes[table]: found.add(size))
+        asked.fill_cache(table)
+    own, plain = configure("demo", {"recipe": "fusion"}).video, preset("demo").video
+    assert sizes == {"graph/table2": {(own.height, own.width)}, "auxskd/table4": {(plain.height, plain.width)}}
+
+
 def test_a_stage_costs_what_the_trials_spent_that_trained_it_longest() -> None:
     spent = [Spent("pretext", 1, 10.0), Spent("pretext", 4, 40.0), Spent("pretext", 4, 44.0), Spent("evaluate", 0, 3.0)]
     assert least_seconds(spent) == 42.0 + 3.0
@@ -63,7 +96,7 @@ def test_figures_compare_counts_and_times() -> None:
     own: Any = [Job(), Job()]
     naive = Swept(9.0, own, [Spent("p", 4, 6.0), Spent("a", 1, 2.0), Spent("p", 4, 6.0), Spent("b", 1, 2.0)])
     shared = Swept(6.3, own, [Spent("p", 4, 5.0), Spent("a", 1, 2.0), Spent("b", 1, 2.0)])
-    found = {figure.name: figure for figure in sharing.figures(shared, naive)}
+    found = {figure.name: figure for figure in sharing.figures(shared, naive, 2)}
     assert found["stages run, shared / each once"].ratio == 1.0
     assert found["stages run, shared / naive"].ratio == 0.75
     assert found["seconds of stages, each once / naive"].ratio == 10 / 16
@@ -71,7 +104,7 @@ def test_figures_compare_counts_and_times() -> None:
     assert found["wall-clock, shared / (naive x share of seconds)"].ratio == pytest.approx(0.7 / 0.625)
     wall = found["wall-clock, shared / (naive x share of stages)"]
     assert (wall.ratio, wall.met) == (pytest.approx(0.7 / 0.75), True)
-    slower = sharing.figures(Swept(7.2, own, shared.spent), naive)
+    slower = sharing.figures(Swept(7.2, own, shared.spent), naive, 2)
     assert [figure.met for figure in slower if figure.name == wall.name] == [False]
     assert found["trials computing at a time, naive"].value == pytest.approx(16 / 9)
 
@@ -82,10 +115,50 @@ def test_a_stage_run_twice_misses_the_target_and_a_naive_side_that_shares_is_an_
 
     naive = Swept(1.0, [Job()], [Spent("p", 1, 1.0)])  # type: ignore[list-item]
     twice = Swept(1.0, [], [Spent("p", 1, 1.0), Spent("p", 1, 1.0)])
-    found: list[Figure] = sharing.figures(twice, naive)
+    found: list[Figure] = sharing.figures(twice, naive, 2)
     assert found[0].met is False
     with pytest.raises(RuntimeError, match="naive trial"):
-        sharing.figures(twice, Swept(1.0, [Job(), Job()], naive.spent))  # type: ignore[list-item]
+        sharing.figures(twice, Swept(1.0, [Job(), Job()], naive.spent), 2)  # type: ignore[list-item]
+
+
+@dataclass(frozen=True)
+class Step:
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is read of a job."""
+
+    trial: str
+    experiment: Experiment
+    stages: tuple[Step, ...]
+
+
+def test_naive_trials_that_did_not_run_take_what_their_stages_took_on_the_shared_side() -> None:
+    """Three trials share a pretraining of 8 s; the second ran without sharing, the third needs a quarter of the epochs."""
+    last = configure("demo", {"pretext.epochs": 8, "pretext.checkpoints": 4})
+    first = configure("demo", {"pretext.epochs": 8, "pretext.checkpoints": 4, "pretext.checkpoint": 1})
+    pretext, finetune, features = Step("pretext", "p"), Step("finetune", "t"), Step("features", "f")
+    jobs: Any = [
+        Trial("one", Experiment(last, 0), (pretext, finetune)),
+        Trial("two", Experiment(last, 0), (pretext, features)),
+        Trial("three", Experiment(first, 0), (pretext,)),
+    ]
+    shared = Swept(12.0, jobs, [Spent("p", 8, 8.0), Spent("t", 5, 1.0), Spent("f", 0, 2.0)])
+    measured = Swept(14.0, [jobs[1]], [Spent("p", 8, 9.0), Spent("f", 0, 3.0)])
+    found = whole(measured, shared, at_once=2)
+    assert found.jobs == jobs
+    assert found.spent == [*measured.spent, Spent("p", 8, 8.0), Spent("t", 5, 1.0), Spent("p", 2, 2.0)]
+    assert found.seconds == (9 + 3 + 8 + 1 + 2) / 2
+    named = {figure.name: figure for figure in sharing.figures(shared, measured, 2, bound=0.35)}
+    assert named["seconds of a stage, naive trials that ran / shared"].ratio == 12 / 10
+    assert named["trials computing at a time, naive"].value == 12 / 14
+    wall = named["wall-clock, shared / naive"]
+    assert (wall.ratio, wall.target, wall.met) == (12 / 11.5, "<= 0.35", False)
+    assert named["stages run, shared / naive"].ratio == 3 / 5
+    assert [figure.name for figure in named.values() if figure.met] == ["stages run, shared / each once"]
 
 
 def test_sweeps_add_up() -> None:
@@ -108,6 +181,13 @@ def test_a_naive_trial_has_its_own_store_and_trains_up_to_its_checkpoint(monkeyp
     assert ran[0]["settings"]["finetune"] == second.finetune.model_dump()
     assert len({config["runtime"]["store"] for config in ran} | {"runs/store"}) == 3
     assert {config["runtime"]["cache"] for config in ran} == {"runs/cache"}
+
+
+def test_a_naive_trial_does_not_wait_for_one_that_computes_the_same_stages() -> None:
+    books = object.__new__(sharing.NaiveBookkeeper)
+    one, two = {"trial": "one"}, {"trial": "two"}
+    assert books.choose([two, one], running=[one]) is two
+    assert books.choose([], running=[one]) is None
 
 
 @pytest.mark.slow

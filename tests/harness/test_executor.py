@@ -138,6 +138,38 @@ def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep
     assert (shown.trial, objective) == (record.trial, pytest.approx(0.7))
 
 
+def test_a_trial_of_graph_distillation_counts_the_epochs_of_what_trains(
+    make_sweep: MakeSweep, tiny_graph_values: dict[str, Any]
+) -> None:
+    """Mined tracks and answered views are shown as they come, but W&B's steps are epochs of teachers, classifiers and student
+    and only grow; the record has all stages, the metrics of each and the student's epochs."""
+    given = {name: value for name, value in tiny_graph_values.items() if name != "graph.sketch"}
+    sweep = make_sweep({**given, "teachers.tasks": "sorting+tracking"}, space=find_space("graph"))
+    books, tracker, progress = bookkeeper(sweep)
+    (config,) = books.jobs(configuration(sweep))
+    books.started(config["trial"])
+    run_experiment(
+        sweep.jobs(configuration(sweep))[0].experiment, sweep.runtime, lambda line: books.epoch(config["trial"], line)
+    )
+    assert {line["stage"] for _, line in progress.of("epoch")} >= {"tracks", "tracking_views", "student"}
+    assert [step for _, step, _ in tracker.of("log")] == list(range(1, 2 * (1 + 1) + 3 + 1))
+    assert "student/distance_tracking" in tracker.of("log")[-1][2]
+    books.ended(config, {"outcome": "complete", "device": "cpu"})
+    (record,) = Ledger(sweep.directory).records()
+    of_teachers = [f"{task}{stage}" for task in ("sorting", "tracking") for stage in ("", "_classifier", "_views")]
+    assert set(record.stages) == {*of_teachers, "tracks", "student", "evaluate_student"}
+    assert {
+        "test/map",
+        "validation/top1",
+        "test/tracking_top1",
+        "tracks/tracks",
+        "student/edge_sorting",
+    } <= record.metrics.keys()
+    assert len(record.history["student/val_top1"]) == 3
+    assert record.versions["device"] == "cpu"
+    assert progress.of("trial_ended")[0][1] == record.metrics["validation/top1"]
+
+
 def test_a_table_does_not_run_what_another_sweep_has_completed(make_sweep: MakeSweep, tmp_path: Path) -> None:
     """Exactly the missing cells: a complete trial of another sweep is shown, not run, and not written down again; other seeds
     and rows are run."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,25 @@ def test_each_pretraining_of_table_2_feeds_two_finetunings(make_sweep: MakeSweep
         sweep = make_sweep(space=space, trials=trials, runtime=runtime(stand_ins=stand_ins))
         assert kinds(sweep) == expected
         assert counts(plan(sweep))[2] == 4 + 8 + 5 * 16
+
+
+def test_the_rows_of_graph_table_2_share_their_teachers(
+    make_sweep: MakeSweep, tiny_graph_values: dict[str, Any], runtime: Callable[..., Runtime]
+) -> None:
+    """Nine rows on three downstream sets, two seeds: four teachers per seed and tracks once; on each set a classifier of every
+    teacher and its answers; and what is each row's own. Nothing less would do."""
+    stand_ins = tuple((name, "embedded") for name in ("ccv", "hmdb51", "ucf101"))
+    space = table_space("graph/table2", "demo")
+    given = {name: value for name, value in tiny_graph_values.items() if name != "recipe"}
+    sweep = make_sweep({**given, **space.base}, space=space, trials=27, seeds=2, runtime=runtime(stand_ins=stand_ins))
+    tasks = ("sorting", "ego_motion", "tracking", "prediction")
+    expected = {"tracks": 1, **dict.fromkeys(tasks, 2)}
+    expected |= {f"{task}_{stage}": 2 * 3 for task in tasks for stage in ("classifier", "views")}
+    expected |= {"fusion": 2 * 3, "ensemble": 2 * 3, "student": 2 * 3 * 7, "evaluate_student": 2 * 3 * 7}
+    assert kinds(sweep) == expected
+    naive = 2 * 3 * ((5 + 4 * 2 + 1) * 2 + (5 + 4 * 2 + 2) * 7)
+    assert counts(plan(sweep)) == (54, naive, sum(expected.values()), 0)
+    assert (naive // 2, (sum(expected.values()) + 1) // 2) == (399, 77), "for a single seed"
 
 
 def test_what_the_store_holds_is_done(make_sweep: MakeSweep) -> None:

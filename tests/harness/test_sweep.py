@@ -90,6 +90,15 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--table", "auxskd/table4", "--stand-in", "imagenet=embedded"], ["imagenet", "kinetics100", "OTHER"]),
         (["--table", "auxskd/table4", "--stand-in", "kinetics100=ucf101"], ["kinetics100=ucf101", "OTHER one of embedded"]),
         (["--table", "auxskd/table4", "--stand-in", "kinetics100=embedded+ucf101"], ["kinetics100=embedded+ucf101"]),
+        (["--space", "lambda", "--set", "graph.imitation_weight=0.5"], ["lambda varies it"]),
+        (["--space", "graph", "--set", "graph.representation=none"], ["graph varies it"]),
+        (["--space", "lambda", "--set", "student.batch_size=1"], ["batch_size = 1", "greater than or equal to 2"]),
+        (["--space", "lambda", "--set", "teachers.tasks=tracking"], ["teachers.tasks = tracking", "needs two or more"]),
+        (["--space", "lambda", "--set", "teachers.tasks=sorting+sorting"], ["two teachers are the same"]),
+        (["--space", "lambda", "--set", "teachers.tasks=sorting+jigsaw"], ["'jigsaw' is none of sorting, ego_motion"]),
+        (["--space", "lambda", "--set", "evaluation.measures=[retrieval]"], ["recipe distillation has no retrieval"]),
+        (["--space", "lambda", "--weights", "vgg=file"], ["--weights", "NETWORK=FILE", "alexnet"]),
+        (["--space", "lambda", "--weights", "alexnet=nowhere"], ["--weights", "there is no file nowhere"]),
         (["--space", "temperatures", "--search", "annealing"], ["--search", "tpe", "random", "grid"]),
         (["--space", "temperatures", "--wandb", "maybe"], ["--wandb", "offline"]),
         (["--space", "temperatures", "--trials", "0"], ["--trials"]),
@@ -135,8 +144,8 @@ def test_list_names_every_space_and_table(run: Run) -> None:
 def test_help_names_every_flag_of_the_contract(run: Run) -> None:
     code, output, _ = run("--help")
     assert code == 0
-    names = "space table preset data splits stand-in set trials seeds search concurrency gpus-per-trial name runs-dir store "
-    names += "wandb retry-failed address list plan json"
+    names = "space table preset data splits stand-in weights set trials seeds search concurrency gpus-per-trial name runs-dir "
+    names += "store wandb retry-failed address list plan json"
     assert [name for name in names.split() if f"--{name}" not in output] == []
 
 

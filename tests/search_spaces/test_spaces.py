@@ -47,12 +47,14 @@ def test_most_suggestions_are_valid_settings(name: str) -> None:
 
 @pytest.mark.parametrize("name", space_names())
 def test_a_grid_holds_each_point_once_and_every_row_that_it_can(name: str) -> None:
-    """Rows are run before the grid, and what is in both once."""
+    """Rows are run before the grid, and what is in both once. Only of `graph` the points need not all vary the same."""
     space = find_space(name)
     points = [json.dumps(point, sort_keys=True) for point in space.grid()]
     assert len(points) == len(set(points)) > 0
     names = {tuple(sorted(point)) for point in space.grid()}
-    assert names == {tuple(sorted(row.parameters)) for row in space.rows}, "the same settings vary"
+    of_rows = {tuple(sorted(row.parameters)) for row in space.rows}
+    assert of_rows <= names, "the same settings vary"
+    assert names == of_rows or name == "graph"
 
 
 def test_temperatures_are_the_paper_s_seven_rows_in_its_order() -> None:
@@ -207,10 +209,54 @@ def test_pretext_is_every_task_with_and_without_auxskd_on_both_backbones() -> No
     assert found == set(itertools.product(tasks, ("pretext", "auxskd_pretext"), ("r2plus1d", "r3d")))
 
 
+def test_teachers_are_all_sets_of_two_or_more() -> None:
+    """Six pairs, four sets of three, and all four, which come first."""
+    sets = [row["teachers.tasks"].split("+") for row in rows("teachers")]
+    assert len(sets) == len({frozenset(tasks) for tasks in sets}) == 11
+    assert [len(tasks) for tasks in sets] == [4, *[3] * 4, *[2] * 6]
+    assert set(itertools.chain(*sets)) == {"sorting", "ego_motion", "tracking", "prediction"}
+
+
+@pytest.mark.parametrize(
+    "sampler", [optuna.samplers.RandomSampler(seed=0), optuna.samplers.TPESampler(seed=0, multivariate=True, group=True)]
+)
+def test_what_a_graph_is_made_of_is_asked_only_where_it_is_on(sampler: optuna.samplers.BaseSampler) -> None:
+    """In the settings that come of it at least one graph is on; each combination is met, and Optuna accepts all draws."""
+    space = find_space("graph")
+    study = optuna.create_study(sampler=sampler)
+    of_logits = {"graph.distance", "graph.edges", "graph.representation"}
+    of_maps = {"graph.sketch", "graph.bandwidth", "graph.representation_weight"}
+    met = set()
+    for number in range(40):
+        trial = study.ask()
+        parameters = space.suggest(trial)  # type: ignore[arg-type]
+        study.tell(trial, number / 40)
+        graph = configure("demo", {**space.base, **parameters}).graph
+        assert "graph" in (graph.logits, graph.representation)
+        expected = {"graph.logits"} | (of_logits if graph.logits == "graph" else set())
+        expected |= of_maps if graph.representation == "graph" else set()
+        expected |= {"graph.edge_temperature"} if graph.logits == "graph" and graph.edges != "uniform" else set()
+        assert set(parameters) == expected
+        met.add((graph.logits, graph.representation))
+    assert met == {("graph", "graph"), ("graph", "none"), ("none", "graph")}
+
+
+def test_rows_of_graph_are_each_graph_alone_and_both() -> None:
+    settings = [configure("demo", {**find_space("graph").base, **row}).graph for row in rows("graph")]
+    forms = [(graph.logits, graph.representation) for graph in settings]
+    assert forms == [("graph", "graph"), ("graph", "none"), ("none", "graph")]
+
+
+def test_lambda_goes_from_labels_alone_to_teachers_alone() -> None:
+    points = [point["graph.imitation_weight"] for point in find_space("lambda").grid()]
+    assert (min(points), max(points)) == (0.0, 1.0)
+    assert 0.6 in points
+
+
 def test_rows_of_the_paper_are_preset_paper_s_values() -> None:
     """What the spaces without a table call the paper's row."""
     paper = flat(configure("paper", {}))
-    for name in ("finetune", "loss_weights", "skd"):
+    for name in ("finetune", "lambda", "loss_weights", "skd"):
         (row,) = (row for row in find_space(name).rows if row.label == "paper")
         assert {setting: paper[setting] for setting in row.parameters} == dict(row.parameters), name
     released = next(row for row in find_space("skd").rows if row.label == "released code").parameters

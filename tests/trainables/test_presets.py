@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from trainables.presets import PRESETS, PUBLISHED, configure, departures, preset
+from trainables.presets import GRAPH, PRESETS, PUBLISHED, configure, departures, preset
 from trainables.pretext import TASKS
-from trainables.settings import SettingsError, flat, setting_names
+from trainables.settings import GRAPH_RECIPES, SettingsError, flat, setting_names
 
 PUBLISHED_PROTOCOL = {"protocol": "published"}
 
@@ -78,6 +78,19 @@ def test_departures_are_what_preset_and_protocol_do_not_give() -> None:
         assert departures(configure("paper", {**chosen, "pretext.epochs": 7}), "paper") == {"pretext.epochs": 7}
     vcop = configure("paper", {"pretext.task": "vcop", "pretext.epochs": 200})
     assert departures(vcop, "paper") == {"pretext.epochs": 200}, "the published value is a departure like for like"
+
+
+@pytest.mark.parametrize("size", list(PRESETS))
+@pytest.mark.parametrize("recipe", GRAPH_RECIPES)
+def test_recipes_of_graph_distillation_have_its_sizes_of_clips(size: str, recipe: str) -> None:
+    """Over the preset and under what the user sets; none of it departs from the preset."""
+    found = flat(configure(size, {"recipe": recipe}))
+    assert differences(flat(preset(size)), found) == {
+        name: value for name, value in {**GRAPH[size], "recipe": recipe}.items() if flat(preset(size))[name] != value
+    }
+    assert departures(configure(size, {"recipe": recipe}), size) == {"recipe": recipe}
+    smaller = configure(size, {"recipe": recipe, "video.crop": 8, "evaluation.clips": 3})
+    assert departures(smaller, size) == {"recipe": recipe, "video.crop": 8, "evaluation.clips": 3}
 
 
 def test_what_cannot_be_configured() -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from trainables.video.layouts import PARTS, DataError, DataSource, VideoSet
 def test_a_runtime_travels_as_json() -> None:
     sources = (("folder", DataSource(Path("/data"), Path("/data/list.csv"))), ("ucf101", DataSource(Path("/ucf"), None)))
     stand_ins = (("hmdb51", "embedded"), ("kinetics100", "ucf101+folder"))
-    runtime = Runtime(Path("/store"), Path("/cache"), sources, stand_ins, 123, "cpu", 3)
+    weights = (("alexnet", Path("/weights/alexnet.pth")),)
+    runtime = Runtime(Path("/store"), Path("/cache"), sources, stand_ins, weights, 123, "cpu", 3)
     assert Runtime.from_config(json.loads(json.dumps(runtime.as_config()))) == runtime
 
 
@@ -91,6 +93,33 @@ def test_another_set_stands_in(tiny: ExperimentSettings, runtime: Callable[..., 
     both = opened(tiny, runtime(sources=sources, stand_ins=(("kinetics100", "folder+embedded"),)), "kinetics100")
     assert both.dataset == "folder+embedded"
     assert len(both.train) == len(alone.train) + len(source.train)
+
+
+def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).write_bytes(content)
+    found = [Runtime(tmp_path, tmp_path, weights=(("alexnet", tmp_path / name),)).weights_fingerprints() for name in "abc"]
+    assert [list(one) for one in found] == [["alexnet"]] * 3
+    assert found[0] == found[1] != found[2]
+    assert Runtime(tmp_path, tmp_path).weights_fingerprints() == {}
+
+
+def test_a_smaller_share_of_the_pretraining_videos_is_part_of_a_larger_one(
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime]
+) -> None:
+    """Of 12 training videos; in the order of the whole set, which the other parts and downstream data keep."""
+    whole = open_data(tiny.data, runtime())
+    parts = {}
+    for share, count in ((0.01, 2), (0.25, 3), (0.5, 6), (0.75, 9), (1.0, 12)):
+        data = open_data(with_values(tiny, {"data.pretraining_share": share}).data, runtime())
+        assert data["downstream"] == whole["downstream"]
+        assert replace(data["pretraining"], train=whole["pretraining"].train) == whole["pretraining"]
+        parts[share] = [video.name for video in data["pretraining"].train]
+        assert len(parts[share]) == count
+    names = [video.name for video in whole["pretraining"].train]
+    for smaller, larger in itertools.pairwise(parts.values()):
+        assert set(smaller) < set(larger)
+        assert sorted(smaller, key=names.index) == smaller
 
 
 def test_downstream_roles() -> None:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.presets import PRESETS, preset
+from trainables.presets import PRESETS, configure, preset
 from trainables.settings import ExperimentSettings, SettingsError, flat, parse_assignment, setting_names, validated, with_values
 
 
@@ -53,8 +53,29 @@ from trainables.settings import ExperimentSettings, SettingsError, flat, parse_a
         ("backbone.depth", 50, "10, 18 or 34"),
         ("data.embedded.classes", 5, "greater than or equal to 6"),
         ("data.validation_fraction", 0, "greater than 0"),
-        ("recipe", "everything", "'scratch', 'pretext', 'auxskd_pretext'"),
+        ("recipe", "everything", "'scratch', 'pretext', 'auxskd_pretext', 'fusion', 'ensemble', 'student' or 'distillation'"),
         ("compute.precision", "float8", "'float32' or 'bfloat16'"),
+        ("data.pretraining_share", 0, "greater than 0"),
+        ("data.pretraining_share", 1.1, "less than or equal to 1"),
+        ("graph.imitation_weight", -0.1, "greater than or equal to 0"),
+        ("graph.imitation_weight", 1.2, "less than or equal to 1"),
+        ("graph.imitation_weight", math.nan, "graph.imitation_weight = nan"),
+        ("graph.sorting_temperature", 0, "greater than 0"),
+        ("graph.bandwidth", 0, "'median'"),
+        ("graph.edges", "gate", "'uniform', 'learned' or 'gain'"),
+        ("graph.student_layer", 6, "less than or equal to 5"),
+        ("student.batch_size", 1, "greater than or equal to 2"),
+        ("student.initialisation", "places", "'random' or 'imagenet'"),
+        ("teacher_finetune.transferred_layers", -1, "greater than or equal to 0"),
+        ("views.views", 0, "greater than or equal to 1"),
+        ("sorting.frames", 2, "3, 4 or 5"),
+        ("tracking.patch", 1.5, "less than or equal to 1"),
+        ("tracking.least_motion", 0, "greater than 0"),
+        ("teachers.tasks", "sorting+jigsaw", "'jigsaw' is none of sorting, ego_motion, tracking, prediction, joined by +"),
+        ("teachers.tasks", "", "'' is none of sorting"),
+        ("teachers.tasks", "sorting+tracking+sorting", "two teachers are the same"),
+        ("prednet.targets", [4, 8, 8, 8], "the first targets are the 3 channels of a frame"),
+        ("prednet.representations", [8, 8], "as many of each"),
     ],
 )
 def test_a_bad_value_is_named_and_what_is_valid_is_said(name: str, value: Any, says: str) -> None:
@@ -110,6 +131,37 @@ def test_settings_that_contradict_each_other() -> None:
             with_values(preset("demo"), {"backbone.family": "c3d", name: value})
 
 
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"teachers.tasks": "tracking"}, "teachers.tasks = tracking: the representation graph pairs teachers, so it needs two"),
+        ({"student.clips_per_video": 2}, "student.clips_per_video = 2: an epoch sees one view of each video"),
+        ({"frames.per_clip": 99}, "frames.per_clip = 99 is more than video.clip_frames"),
+        ({"views.prednet_layer": 5}, "views.prednet_layer = 5: prednet.targets gives PredNet 4 layers"),
+        ({"evaluation.measures": ["retrieval"]}, "recipe distillation has no retrieval; valid: finetune, compression"),
+        ({"recipe": "pretext", "evaluation.measures": ["compression"]}, "compression is of the recipes fusion, ensemble"),
+    ],
+)
+def test_graph_distillation_s_settings_that_contradict_each_other(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        configure("demo", {"recipe": "distillation", **values})
+    assert says in str(error.value)
+
+
+def test_what_graph_distillation_forbids_is_allowed_where_it_does_not_matter() -> None:
+    """One teacher without pairs of teachers; several clips of a video with live teachers; a layer of a PredNet that is not
+    there; and nothing of all that in the recipes of the other paper."""
+    one = {"recipe": "distillation", "teachers.tasks": "tracking"}
+    for values in (
+        {**one, "graph.representation": "single"},
+        {**one, "graph.representation": "none", "views.prednet_layer": 9},
+        {"recipe": "distillation", "student.clips_per_video": 2, "teachers.outputs": "live"},
+        {"recipe": "student", "student.clips_per_video": 2, "teachers.tasks": "tracking"},
+        {"recipe": "pretext", "frames.per_clip": 99, "student.clips_per_video": 2, "teachers.tasks": "tracking"},
+    ):
+        assert configure("demo", values)
+
+
 @pytest.mark.parametrize("measures", [[], ["finetune", "finetune"], ["knn"], "finetune"])
 def test_measures_are_different_ones_that_exist(measures: Any) -> None:
     with pytest.raises(SettingsError, match=r"evaluation.*measures"):
@@ -156,6 +208,9 @@ def test_presets_keep_the_paper_s_task() -> None:
     sizes = ("data.embedded", "video.", "augmentation.", "backbone.", "evaluation.clips", "frozen.clips")
     training = ("epochs", "batch_size", "learning_rate", "clips_per_video", "memory_bank", "projection", "predictor_hidden")
     training += ("teacher_momentum", "key_momentum", "step_epochs", "checkpoints", "head_width")
+    sizes += ("vgg.", "prednet.", "alexnet.", "frames.", "views.", "tracking.frames", "tracking.tracks_per_video")
+    sizes += ("sorting.frames", "sorting.spacing", "sorting.crop_jitter", "ego_motion.close_frames", "ego_motion.top_channels")
+    training += ("dropout", "units", "validation_clips", "graph.sketch")
     paper = flat(preset("paper"))
     for name in ("demo", "small"):
         other = flat(preset(name))
@@ -197,6 +252,36 @@ def test_preset_paper_is_the_paper_s_text() -> None:
     for stage in ("auxskd", "pretext", "finetune"):
         expected |= {f"{stage}.batch_size": 30, f"{stage}.momentum": 0.9, f"{stage}.weight_decay": 5e-4}
         expected |= {f"{stage}.step_epochs": 6, f"{stage}.decay": 0.1}
+    assert {name: values[name] for name in expected} == expected
+
+
+def test_preset_paper_is_the_graph_distillation_paper_s_text() -> None:
+    """Secs. 3, 4.2, 5.1, 5.2 and 5.5, where they give a number or a name; frames in the sizes of its networks."""
+    values = flat(configure("paper", {"recipe": "distillation"}))
+    expected = {
+        "teachers.tasks": "sorting+ego_motion+tracking+prediction",
+        "vgg.channels": [96, 128, 256, 512, 512],
+        "vgg.convolutions": [2, 2, 4, 4, 4],
+        "vgg.conv1_filter": 11,
+        "alexnet.channels": [64, 192, 384, 256, 256],
+        "prednet.representations": [3, 48, 96, 256],
+        "ego_motion.objective": "closeness",
+        "student.epochs": 350,
+        "student.optimiser": "adam",
+        "student.momentum": 0.9,
+        "student.batch_size": 128,
+        "student.learning_rate": 0.01,
+        "student.schedule": "step",
+        "student.step_epochs": 50,
+        "student.decay": 0.5,
+        "graph.imitation_weight": 0.6,
+        "graph.logits": "graph",
+        "graph.representation": "graph",
+        "graph.distance": "em",
+        "graph.student_layer": 4,
+        "video.crop": 224,
+        "evaluation.measures": ["finetune"],
+    }
     assert {name: values[name] for name in expected} == expected
 
 

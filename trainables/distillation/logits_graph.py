@@ -2,7 +2,7 @@
 
 Every vertex is a teacher, and e_{n->m} weighs the distance of teacher n from the student on its way to vertex m. The edges into
 a vertex sum to one and none starts where it ends, but for a single teacher's. Eq. 4 sums over all of them, so the loss
-is n times a weighted mean of the n distances.
+is n times a weighted mean of the n distances; with `graph.vertices: mean` it is that mean.
 """
 
 from __future__ import annotations
@@ -78,13 +78,18 @@ class Edges(nn.Module):
     def uniform(self) -> Tensor:
         return self.exists / self.exists.sum(0)
 
+    def flow(self, weights: Tensor, distances: Tensor) -> Tensor:
+        """Eq. 4: sum (or mean) over vertices m of the sum over n of weight[n, m] * distance[n]."""
+        total = (weights.sum(1) * distances).sum()
+        return total / len(distances) if self.settings.vertices == "mean" else total
+
 
 class UniformEdges(Edges):
     """1 / (n - 1): the loss is the sum of the distances."""
 
     def forward(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         edges = self.uniform()
-        return edges, _flow(edges, distances)
+        return edges, self.flow(edges, distances)
 
 
 class GainEdges(Edges):
@@ -108,7 +113,7 @@ class GainEdges(Edges):
             self._follow(distances.detach())
         gains = self.running_means[None, :] - self.running_means[:, None]
         edges = self.incoming_softmax(gains)
-        return edges, _flow(edges, distances)
+        return edges, self.flow(edges, distances)
 
     def _follow(self, distances: Tensor) -> None:
         kept = self.settings.gain_momentum * self.started
@@ -130,15 +135,10 @@ class LearnedEdges(Edges):
     def forward(self, distances: Tensor) -> tuple[Tensor, Tensor]:
         edges, prior = self.incoming_softmax(self.adjacency), self.uniform()
         penalty = self.settings.prior_weight * (edges - prior).square().sum()
-        return edges, _flow(edges + prior, distances) + penalty
+        return edges, self.flow(edges + prior, distances) + penalty
 
 
 EDGES: dict[str, type[Edges]] = {"uniform": UniformEdges, "gain": GainEdges, "learned": LearnedEdges}
-
-
-def _flow(weights: Tensor, distances: Tensor) -> Tensor:
-    """Eq. 4: sum over m and n of weight[n, m] * distance[n]."""
-    return (weights.sum(1) * distances).sum()
 
 
 def _temperatures(settings: GraphSettings, tasks: Sequence[str]) -> Tensor:

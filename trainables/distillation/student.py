@@ -11,6 +11,7 @@ from trainables.distillation.logits_graph import AveragedPredictions, LogitsGrap
 from trainables.distillation.representation_graph import RepresentationGraph
 from trainables.models.encoder import Encoder, Outputs
 from trainables.settings import ExperimentSettings, GraphSettings
+from trainables.teachers import TEACHERS
 
 _LOGITS = {
     "none": (),
@@ -19,12 +20,14 @@ _LOGITS = {
         "graph.imitation_weight",
         "graph.student_temperature",
         "graph.distance",
-        "graph.sinkhorn_regularisation",
         "graph.edges",
-        "graph.edge_temperature",
-        "graph.gain_momentum",
-        "graph.prior_weight",
+        "graph.vertices",
     ),
+}
+_EDGES = {
+    "uniform": (),
+    "learned": ("graph.edge_temperature", "graph.prior_weight"),
+    "gain": ("graph.edge_temperature", "graph.gain_momentum"),
 }
 _MAPS = ("graph.representation_weight", "graph.student_layer", "graph.vertex_temperature", "graph.bandwidth")
 _REPRESENTATION = {
@@ -35,15 +38,23 @@ _REPRESENTATION = {
 
 
 def settings_read(settings: ExperimentSettings) -> tuple[str, ...]:
-    """The settings of the group `graph` that the student depends on, those of parts that are off left out."""
-    graph = settings.graph
-    temperatures = tuple(f"graph.{task}_temperature" for task in settings.teachers.names) if graph.logits != "none" else ()
+    """The settings of the group `graph` that the student depends on, those of parts that are off left out.
+
+    With live teachers also which of their layers are imitated; a bank has its own layers' maps.
+    """
+    graph, tasks = settings.graph, settings.teachers.names
+    temperatures = tuple(f"graph.{task}_temperature" for task in tasks) if graph.logits != "none" else ()
+    asked = settings.teachers.outputs == "live" and graph.representation != "none"
+    layers = sorted({f"views.{TEACHERS[task].encoder}_layer" for task in tasks}) if asked else ()
     return (
         "graph.logits",
         "graph.representation",
         *_LOGITS[graph.logits],
+        *(_EDGES[graph.edges] if graph.logits == "graph" else ()),
+        *(("graph.sinkhorn_regularisation",) if graph.distance == "sinkhorn" else ()),
         *temperatures,
         *_REPRESENTATION[graph.representation],
+        *layers,
     )
 
 

@@ -101,8 +101,10 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in whichever way its bytes happen to be read
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: not readable as a file of weights: {reason}") from error
+        raise ValueError(
+            f"{path}: not readable as a file of weights ({type(error).__name__}); expected .safetensors, or tensors that "
+            "torch.save wrote"
+        ) from error
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ValueError(f"{path}: not a state dict; expected tensors by name, as torchvision's alexnet().state_dict() gives")
     return dict(weights)

@@ -76,8 +76,10 @@ def place(network: nn.Module, device: torch.device, compute: ComputeSettings) ->
     """
     if compute.compile:
         for module in network.modules():
-            if isinstance(module, Backbone | Encoder):
+            if isinstance(module, Backbone):
                 module.compile()
+            elif isinstance(module, Encoder):
+                module.compile_methods()
     if device.type == "cuda" and compute.channels_last:
         of_images = any(isinstance(module, Encoder) for module in network.modules())
         layout = torch.channels_last if of_images else torch.channels_last_3d

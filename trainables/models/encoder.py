@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from trainables.settings import VideoSettings
 
+COMPILED = ("outputs", "maps", "errors")
+"""What stages ask of an encoder; not every one has all."""
+
 
 class Outputs(NamedTuple):
     """logits (B, classes); map (B, C, h, w) of the layer that was asked for; features (B, F), what the last layer sees."""
@@ -43,6 +46,12 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def outputs(self, clips: Tensor, layer: int) -> Outputs:
         """What the network says of clips (B, 3, K, H, W)."""
+
+    def compile_methods(self) -> None:
+        """torch.compile what is asked of the network, which is more than `forward`."""
+        for name in COMPILED:
+            if hasattr(self, name):
+                setattr(self, name, torch.compile(getattr(self, name)))
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits (B, classes) of clips (B, 3, K, H, W)."""

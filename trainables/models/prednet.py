@@ -70,7 +70,7 @@ class PredNet(Encoder):
         return list(self.features)
 
     def outputs(self, clips: Tensor, layer: int) -> Outputs:
-        frames = self._frames(clips)
+        frames = self.frames(clips)
         state = self.start(frames[0])
         for frame in frames:
             state = self.compare(frame, self.represent(state))
@@ -80,7 +80,7 @@ class PredNet(Encoder):
 
     def errors(self, clips: Tensor) -> Tensor:
         """Mean of the error units (B, K, layers) at every frame of clips (B, 3, K, H, W)."""
-        frames = self._frames(clips)
+        frames = self.frames(clips)
         state = self.start(frames[0])
         found = []
         for frame in frames:
@@ -122,7 +122,7 @@ class PredNet(Encoder):
             errors.append(torch.cat([(prediction - target).relu(), (target - prediction).relu()], dim=1))
         return state._replace(errors=errors)
 
-    def _frames(self, clips: Tensor) -> list[Tensor]:
+    def frames(self, clips: Tensor) -> list[Tensor]:
         """Frames (B, 3, side, side) of clips (B, 3, K, H, W), one tensor each."""
         frames, side = clips.transpose(1, 2), self.settings.side
         if side is not None and frames.shape[-2:] != (side, side):

@@ -57,10 +57,11 @@ class VideoSettings(Settings):
     height: int = Field(128, ge=8)
     width: int = Field(171, ge=8)
     crop: int = Field(112, ge=8)
-    pixels: Literal["rgb_normalised", "rgb_unit", "bgr_255", "rgb_motion"] = Field(
+    pixels: Literal["rgb_normalised", "rgb_imagenet", "rgb_unit", "bgr_255", "rgb_motion"] = Field(
         "rgb_normalised",
-        description="rgb_normalised: mean and deviation of Kinetics-400; rgb_unit: 0 to 1 (VCOP); bgr_255: BGR, 0 to 255, as "
-        "the released code reads frames; rgb_motion: less the clip's mean image, over its deviation: only what moves is left",
+        description="rgb_normalised, rgb_imagenet: by mean and deviation of Kinetics-400 or ImageNet; rgb_unit: 0 to 1 (VCOP); "
+        "bgr_255: BGR, 0 to 255, as the released code of auxSKD reads frames; rgb_motion: less the clip's mean image, over its "
+        "deviation: only what moves is left",
     )
 
     @model_validator(mode="after")

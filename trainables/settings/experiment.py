@@ -142,6 +142,8 @@ class ExperimentSettings(Settings):
             raise ValueError(f"views.prednet_layer = {self.views.prednet_layer}: prednet.targets gives PredNet {layers} layers")
         if self.recipe != "distillation":
             return self
+        if self.graph.logits == "none" and self.graph.representation == "none":
+            raise ValueError("graph.logits and graph.representation are both none: nothing is distilled; use recipe student")
         if self.teachers.outputs == "bank" and self.student.clips_per_video != 1:
             raise ValueError(
                 f"student.clips_per_video = {self.student.clips_per_video}: an epoch sees one view of each video; for more "
@@ -210,11 +212,11 @@ def validated(tree: Mapping[str, Any]) -> ExperimentSettings:
     try:
         return ExperimentSettings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise SettingsError("\n".join(dict.fromkeys(_explain(problem) for problem in error.errors()))) from None
 
 
 def _explain(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
+    name = ".".join(str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier())
     message = problem["msg"].removeprefix("Value error, ")
     if not name or problem["type"] == "value_error":
         return f"{name}: {message}" if name else message

@@ -180,7 +180,7 @@ class TeacherFinetuneSettings(Optimisation):
     learning_rate: Positive = 1e-3
     step_epochs: Count = 40
     transferred_layers: int | None = Field(
-        None, ge=0, description="leading layers that start from the self-supervised encoder, others fresh; null: all"
+        None, ge=0, le=5, description="leading layers that start from the self-supervised encoder, others fresh; null: all"
     )
     freeze: bool = Field(False, description="whether the transferred layers keep their weights")
 
@@ -236,6 +236,9 @@ class GraphSettings(Settings):
         description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's distances, "
         "so that teachers it imitates well weigh more; "
         "learned: softmax of learned logits over n, with a prior (MMGD); uniform",
+    )
+    vertices: Literal["sum", "mean"] = Field(
+        "sum", description="over vertices of G_l. sum: Eq. 4, which weighs more with more teachers; mean: of one scale for all"
     )
     edge_temperature: Positive = Field(0.1, description="T of the softmax over edges of G_l")
     gain_momentum: float = Field(0.9, ge=0, lt=1, description="of the running means of the student's losses")

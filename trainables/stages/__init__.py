@@ -40,7 +40,7 @@ class Kind:
     """A kind of stage. groups: settings it reads, by dotted prefix; parts: what it reads of its data set.
 
     further: prefixes that it reads only with some settings. schedule: the group with its epochs, of stages that train.
-    random: whether the seed matters; else all seeds share one.
+    random: whether the seed matters; else all seeds share one. of_device: whether it measures the device.
     """
 
     run: Callable[[Work], Artifact]
@@ -50,6 +50,7 @@ class Kind:
     further: Callable[[ExperimentSettings], tuple[str, ...]] | None = None
     schedule: str | None = None
     random: bool = True
+    of_device: bool = False
 
     def reads(self, settings: ExperimentSettings) -> tuple[str, ...]:
         """Dotted prefixes of all settings that the stage depends on."""
@@ -96,19 +97,20 @@ KINDS: dict[str, Kind] = {
     "ensemble": Kind(ensemble.run, 1, (), PARTS),
     "student": Kind(student.run, 1, (*_FRAMES, "augmentation", "alexnet", "student"), _LABELLED, _of_graphs, "student"),
     "evaluate_student": Kind(evaluate.run_student, 1, (*_FRAMES, "alexnet", *_SCORES), ("validation", "test")),
-    "compression": Kind(compression.run, 1, (*_FRAMES, "vgg", "prednet", "alexnet"), PARTS, random=False),
+    "compression": Kind(compression.run, 1, (*_FRAMES, "vgg", "prednet", "alexnet"), PARTS, random=False, of_device=True),
 }
 for _task, _teacher in TEACHERS.items():
-    _encoder = (*_FRAMES, _teacher.encoder)
+    _encoder = (*_CLIPS, _teacher.encoder)
+    _of_clips = (*_encoder, "frames") if _teacher.encoder == "vgg" else _encoder
     KINDS |= {
         _task: Kind(teacher.run, 1, (*_encoder, "augmentation", _task), _LABELLED, schedule=_task),
         _task + teacher_classifier.SUFFIX: Kind(
-            teacher_classifier.run, 1, (*_encoder, "augmentation", "teacher_finetune"), _LABELLED, schedule="teacher_finetune"
+            teacher_classifier.run, 1, (*_of_clips, "augmentation", "teacher_finetune"), _LABELLED, schedule="teacher_finetune"
         ),
         _task + views.SUFFIX: Kind(
             views.run,
             1,
-            (*_encoder, "augmentation", "views.views", "views.stored", f"views.{_teacher.encoder}_layer", _SCORES[0]),
+            (*_of_clips, "augmentation", "views.views", "views.stored", f"views.{_teacher.encoder}_layer", _SCORES[0]),
             PARTS,
         ),
     }

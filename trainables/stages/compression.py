@@ -57,7 +57,7 @@ def measure(network: Encoder, clip: Tensor) -> dict[str, float]:
     return {
         "parameters": float(parameter_count(network)),
         "flops": float(flops.get_total_flops()),
-        "latency": statistics.median(_seconds(network, clip) for _ in range(WARM_UP + REPEATS)),
+        "latency": statistics.median([_seconds(network, clip) for _ in range(WARM_UP + REPEATS)][WARM_UP:]),
         "peak_memory": float(memory.peak),
     }
 
@@ -71,7 +71,10 @@ def _seconds(network: nn.Module, clip: Tensor) -> float:
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages that operations inside give, beside the network's own; `peak` is the most at once."""
+    """Counts the bytes of all new storages that operations inside give, beside the network's own; `peak` is the most at once.
+
+    A clip that comes from outside does not count, nor do views of it.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -82,14 +85,14 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        given = {_address(tensor) for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, Tensor)}
         for found in tree_leaves(result):
-            if isinstance(found, Tensor):
+            if isinstance(found, Tensor) and _address(found) not in given:
                 self._add(found)
         return result
 
     def _add(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        address = storage._cdata
+        storage, address = tensor.untyped_storage(), _address(tensor)
         if address not in self.sizes:
             self.sizes[address] = storage.nbytes()
             self.total += storage.nbytes()
@@ -98,3 +101,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _remove(self, address: int) -> None:
         self.total -= self.sizes.pop(address)
+
+
+def _address(tensor: Tensor) -> int:
+    address: int = tensor.untyped_storage()._cdata
+    return address

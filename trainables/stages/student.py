@@ -72,7 +72,10 @@ def _new_student(work: Work) -> AlexNet:
     if work.settings.student.initialisation == "imagenet":
         if "alexnet" not in work.weights:
             raise DataError("student.initialisation = imagenet: give the weights of AlexNet with --weights alexnet=FILE")
-        load_imagenet(student, work.weights["alexnet"])
+        try:
+            load_imagenet(student, work.weights["alexnet"])
+        except ValueError as error:
+            raise DataError(str(error)) from None
     return student
 
 
@@ -84,6 +87,8 @@ def _banked(work: Work, tasks: Sequence[str]) -> tuple[Answers, list[int]]:
     def answers(batch: Batch) -> tuple[Tensor, list[Tensor]]:
         view, video = batch["epoch"], batch["index"]
         logits = torch.stack([bank["logits"][view, video] for bank in banks]).to(work.device, non_blocking=True)
+        if work.settings.graph.representation == "none":
+            return logits, []
         return logits, [bank["maps"][view, video].to(work.device, non_blocking=True).float() for bank in banks]
 
     return answers, [bank["maps"].shape[2] for bank in banks]
@@ -95,8 +100,8 @@ def _live(work: Work, tasks: Sequence[str]) -> tuple[Answers, list[int]]:
     for task in tasks:
         weights = work.inputs[task].tensors()
         teacher = new_classifier(task, settings, len(work.videos.classes))
-        last = next(reversed([name for name in weights if name.startswith("classifier.") and name.endswith(".bias")]))
-        check_classes(task, len(weights[last]), len(work.videos.classes))
+        *_, last = teacher.classifier.state_dict()
+        check_classes(task, len(weights[f"classifier.{last}"]), len(work.videos.classes))
         teacher.load_state_dict(weights)
         place(teacher, work.device, settings.compute)
         teachers.append((teacher.eval().requires_grad_(False), kept_layer(task, settings)))

@@ -19,7 +19,7 @@ def run(work: Work) -> Artifact:
     videos = (*work.videos.train, *work.videos.validation)
     tracks = unpack(work.inputs["tracks"].tensors("tracks"), videos) if kind.needs_tracks else None
     task = kind(settings, tracks)
-    with work.seeded("backbone"):
+    with work.seeded(f"{work.kind}/encoder"):
         encoder = make_encoder(kind.encoder, settings)
     with work.seeded(f"{work.kind}/heads"):
         network = task.network(encoder)

@@ -11,7 +11,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from trainables.models import make_encoder
-from trainables.models.backbone import place
+from trainables.models.backbone import load_convolutions, place
 from trainables.models.encoder import Encoder
 from trainables.settings import ExperimentSettings, TeacherFinetuneSettings
 from trainables.stages.supervised import train_classifier
@@ -45,7 +45,8 @@ class Transfer(nn.Module):
         leading = teacher.layers()[: settings.transferred_layers]
         transferred = _names_of(teacher, leading)
         own = teacher.state_dict()
-        teacher.load_state_dict({**own, **{name: value for name, value in weights.items() if name in transferred}})
+        kept = {name: value for name, value in own.items() if name in weights and name not in transferred}
+        load_convolutions(teacher, {**weights, **kept})
         self.frozen = leading if settings.freeze else []
         for layer in self.frozen:
             layer.requires_grad_(False)

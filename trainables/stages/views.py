@@ -25,6 +25,7 @@ from trainables.stages.work import Work
 from trainables.store import Artifact
 from trainables.teachers import TEACHERS
 from trainables.video.dataset import ClipLoader, network_clips
+from trainables.video.layouts import DataError
 
 SUFFIX = "_views"
 BANK = "views"
@@ -60,14 +61,30 @@ def run(work: Work) -> Artifact:
 @torch.no_grad()
 def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
     loader = ClipLoader(training_clips(work, BANK), CLIPS_PER_BATCH, training=False, workers=work.workers)
-    stored = torch.float16 if work.settings.views.stored == "float16" else torch.float32
-    views: list[dict[str, Tensor]] = []
-    for view in range(work.settings.views.views):
-        found = [_outputs(work, teacher, batch, layer) for batch in loader.epoch(view)]
-        views.append({name: torch.cat([getattr(outputs, name) for outputs in found]) for name in Outputs._fields})
-        work.report({"stage": work.kind, "epoch": view + 1, "epochs": work.settings.views.views})
-    whole = {name: torch.stack([view.pop(name) for view in views]) for name in Outputs._fields}
-    return {"logits": whole["logits"], "features": whole["features"], "maps": whole["map"].to(stored)}
+    logits, features, maps = [], [], []
+    count = work.settings.views.views
+    for view in range(count):
+        for batch in loader.epoch(view):
+            outputs = _outputs(work, teacher, batch, layer)
+            logits.append(outputs.logits)
+            features.append(outputs.features)
+            maps.append(stored(work, outputs.map))
+        work.report({"stage": work.kind, "epoch": view + 1, "epochs": count})
+    found = {"logits": logits, "features": features, "maps": maps}
+    joined = {name: torch.cat(batches) for name, batches in found.items()}
+    return {name: values.reshape(count, -1, *values.shape[1:]) for name, values in joined.items()}
+
+
+def stored(work: Work, maps: Tensor) -> Tensor:
+    """Maps in the form in which they are kept. Raises DataError where they do not fit into it."""
+    if work.settings.views.stored == "float32":
+        return maps
+    half = maps.half()
+    if not bool(half.isfinite().all()):
+        raise DataError(
+            f"{work.kind}: maps of up to {maps.abs().max():.3g} do not fit into float16; set views.stored = float32"
+        )
+    return half
 
 
 @torch.no_grad()

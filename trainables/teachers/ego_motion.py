@@ -144,7 +144,6 @@ class EgoMotion(TeacherTask):
 
     name = "ego_motion"
     encoder = "vgg"
-    needs = "ego_motion needs ego_motion.close_frames + 2 frames"
 
     def __init__(self, settings: ExperimentSettings, tracks: Tracks | None = None) -> None:
         super().__init__(settings, tracks)
@@ -157,16 +156,25 @@ class EgoMotion(TeacherTask):
             return super().augmentation
         return super().augmentation.model_copy(update={"flip_probability": 0.0})
 
+    @property
+    def minimum_frames(self) -> int:
+        return 1 if self.camera is not None else self.settings.ego_motion.close_frames + 2
+
+    @property
+    def needs(self) -> str:
+        return f"ego_motion needs {self.minimum_frames} frames (ego_motion.close_frames)"
+
     def usable(self, video: Video) -> bool:
-        return self.camera is not None or video.frames > self.settings.ego_motion.close_frames + 1
+        return video.frames >= self.minimum_frames
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         if self.camera is not None:
             return self._transform(self.camera, video, rng)
         nearest = self.settings.ego_motion.close_frames
         close = int(rng.integers(2))
-        apart = int(rng.integers(1, nearest + 1) if close else rng.integers(nearest + 1, video.frames))
-        first = int(rng.integers(video.frames - apart))
+        begin, length = self.span(video.frames, self.minimum_frames)
+        apart = int(rng.integers(1, nearest + 1) if close else rng.integers(nearest + 1, length))
+        first = begin + int(rng.integers(length - apart))
         return SampledClips(self.in_context(np.array([first, first + apart]), video.frames), {"close": close}, changes=(0, 0))
 
     def _transform(self, camera: Camera, video: Video, rng: np.random.Generator) -> SampledClips:

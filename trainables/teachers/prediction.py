@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder
@@ -43,7 +43,10 @@ class Prediction(TeacherTask):
 
     name = "prediction"
     encoder = "prednet"
-    needs = "prediction needs video.clip_frames frames"
+
+    @property
+    def needs(self) -> str:
+        return f"prediction needs {self.settings.video.clip_frames} frames (video.clip_frames)"
 
     def usable(self, video: Video) -> bool:
         return video.frames >= self.settings.video.clip_frames
@@ -62,18 +65,11 @@ class Prediction(TeacherTask):
         is 0, so that is twice their mean. `last_frame_error`: of the frame before and the true one, which is what a network
         has that predicts no change.
         """
+        assert isinstance(network, PredictionNetwork)
         errors = network(clips[:, 0]).float()
+        frames = torch.stack(network.encoder.frames(clips[:, 0]), dim=1)
         metrics = {
             "error": 2 * errors.detach()[:, 1:, 0].mean(1),
-            "last_frame_error": self._seen(clips[:, 0]).diff(dim=2).abs().flatten(1).mean(1),
+            "last_frame_error": frames.diff(dim=1).abs().flatten(1).mean(1),
         }
         return weighted_errors(errors, self.settings.prediction.upper_layers).mean(), metrics
-
-    def _seen(self, clips: Tensor) -> Tensor:
-        """Clips (B, 3, K, H, W) at the size at which PredNet compares them."""
-        side = self.settings.prednet.side
-        if side is None or clips.shape[-2:] == (side, side):
-            return clips
-        frames = clips.transpose(1, 2).flatten(0, 1)
-        scaled = F.interpolate(frames, (side, side), mode="bilinear", antialias=True)
-        return scaled.view(len(clips), -1, 3, side, side).transpose(1, 2)

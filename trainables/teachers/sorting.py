@@ -91,18 +91,25 @@ class Sorting(TeacherTask):
 
     name = "sorting"
     encoder = "vgg"
-    needs = "sorting needs (sorting.frames - 1) * sorting.spacing + 1 frames"
+
+    @property
+    def minimum_frames(self) -> int:
+        return (self.settings.sorting.frames - 1) * self.settings.sorting.spacing + 1
+
+    @property
+    def needs(self) -> str:
+        return f"sorting needs {self.minimum_frames} frames (sorting.frames, sorting.spacing)"
 
     def usable(self, video: Video) -> bool:
-        sorting = self.settings.sorting
-        return video.frames > (sorting.frames - 1) * sorting.spacing
+        return video.frames >= self.minimum_frames
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         sorting = self.settings.sorting
         gaps = sorting.frames - 1
-        largest = min(LARGEST_SPACING * sorting.spacing, (video.frames - 1) // gaps)
+        begin, length = self.span(video.frames, self.minimum_frames)
+        largest = min(LARGEST_SPACING * sorting.spacing, (length - 1) // gaps)
         spacing = int(rng.integers(sorting.spacing, largest + 1))
-        start = int(rng.integers(video.frames - gaps * spacing))
+        start = begin + int(rng.integers(length - gaps * spacing))
         classes = orders(sorting.frames)
         label = int(rng.integers(len(classes)))
         order = np.array(classes[label])

@@ -22,12 +22,11 @@ Tracks = Mapping[str, np.ndarray]
 class TeacherTask(ABC):
     """A self-supervised task; its settings are the group of its name. A subclass holds no state of training.
 
-    needs: what a usable video has, for messages. encoder: name of its network in trainables.models.ENCODERS, which is also the
+    encoder: name of its network in trainables.models.ENCODERS, which is also the
     group of that network's settings. needs_tracks: whether it is trained on tracked patches, which are mined before.
     """
 
     name: ClassVar[str]
-    needs: ClassVar[str] = "a teacher needs a frame"
     encoder: ClassVar[str]
     needs_tracks: ClassVar[bool] = False
 
@@ -45,9 +44,14 @@ class TeacherTask(ABC):
         """How training samples are changed: without what would change their labels."""
         return self.settings.augmentation
 
+    @property
+    @abstractmethod
+    def needs(self) -> str:
+        """What a video must have to take part, for messages: `sorting needs 13 frames`."""
+
+    @abstractmethod
     def usable(self, video: Video) -> bool:
         """Whether a video can take part; others are left out, and counted."""
-        return True
 
     @abstractmethod
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
@@ -69,6 +73,12 @@ class TeacherTask(ABC):
     def context(self) -> int:
         """Frames that are read around one frame: as many as its pixels depend on."""
         return self.settings.video.clip_frames if self.settings.video.pixels == "rgb_motion" else 1
+
+    def span(self, length: int, needed: int) -> tuple[int, int]:
+        """First and number of the frames of a video of this length whose whole context lies in it: what differs in it at the
+        ends would tell them. All frames where these are fewer than `needed`."""
+        count = length - self.context + 1
+        return (self.context // 2, count) if count >= needed else (0, length)
 
     def in_context(self, frames: np.ndarray, length: int) -> np.ndarray:
         """Indices (V, context) around frames (V,) of a video of this length; at its ends the last frame is repeated."""

@@ -77,8 +77,12 @@ class Tracking(TeacherTask):
 
     name = "tracking"
     encoder = "vgg"
-    needs = "tracking needs motion in tracking.least_motion of the frame's side per frame"
     needs_tracks = True
+
+    @property
+    def needs(self) -> str:
+        least = self.settings.tracking.least_motion
+        return f"tracking needs something that moves by {least:g} of the frame's side per frame (tracking.least_motion)"
 
     def usable(self, video: Video) -> bool:
         return video.name in self.tracks

@@ -21,8 +21,11 @@ from trainables.video.sampling import Window
 LUMA = (0.299, 0.587, 0.114)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 CROP_RATIOS = (3 / 4, 4 / 3)
-MEAN = (0.43216, 0.394666, 0.37645)  # of Kinetics-400, as torchvision's video models use
-STD = (0.22803, 0.22145, 0.216989)
+STATISTICS = {
+    "rgb_normalised": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
+    "rgb_imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Mean and deviation of pixels: of Kinetics-400 and of ImageNet, as torchvision's models use them."""
 MOTION_FLOOR = 0.01  # keeps the noise of a clip in which nothing moves from being blown up
 
 
@@ -92,8 +95,14 @@ def resized(pixels: np.ndarray, side: int) -> np.ndarray:
 def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
     """Batch of clips as the network takes them.
 
-    pixels: (B, K, H, W, 3) uint8 RGB, cropped; flip: (B,) bool; jitter: (B, K, 4). Returns (B, 3, K, H, W) float32.
+    pixels: (B, K, H, W, 3) uint8 RGB, cropped; flip: (B,) bool; jitter: (B, K, 4). Returns (B, 3, K, H, W) float32, under
+    autocast too.
     """
+    with torch.autocast(pixels.device.type, enabled=False):
+        return _to_network(pixels, flip, jitter, video)
+
+
+def _to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
     clips = torch.where(flip[:, None, None, None, None], pixels.flip(3), pixels).to(torch.float32).div_(255)
     if not bool(torch.all(jitter == jitter.new_tensor([1, 1, 1, 0]))):
         clips = _jittered(clips, jitter)
@@ -106,7 +115,8 @@ def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSetting
         deviation = torch.linalg.vector_norm(clips.flatten(1), dim=1) / math.sqrt(clips[0].numel() - 1)  # the mean is 0
         clips = clips / (deviation[:, None, None, None, None] + MOTION_FLOOR)
     else:
-        clips = (clips - clips.new_tensor(MEAN)) / clips.new_tensor(STD)
+        mean, deviation = STATISTICS[video.pixels]
+        clips = (clips - clips.new_tensor(mean)) / clips.new_tensor(deviation)
     return clips.permute(0, 4, 1, 2, 3).contiguous()
 
 

@@ -86,7 +86,7 @@ def test_videos_too_short_for_vcop(tiny: ExperimentSettings, runtime: Callable[.
     `shrink` all take part. auxSKD leaves none out."""
     short = settings(tiny, "vcop", **{"vcop.clips": 3, "vcop.interval": 8, "evaluation.measures": ["linear_probe"]})
     lines: list[dict[str, Any]] = []
-    with pytest.raises(DataError, match="vcop needs 40 frames, and none of 12 videos is as long"):
+    with pytest.raises(DataError, match="vcop needs 40 frames, and none of 12 videos has that"):
         run_experiment(Experiment(short, 0), runtime(), lines.append)
     assert {line["stage"] for line in lines} == {"auxskd"}
     shrunk = with_values(short, {"vcop.short_videos": "shrink", "recipe": "pretext"})

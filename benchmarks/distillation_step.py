@@ -1,0 +1,123 @@
+"""Seconds of a distillation step with the teachers' answers out of the view bank, over one with four live teachers.
+
+    python benchmarks/distillation_step.py
+    python benchmarks/distillation_step.py --device cuda
+
+Networks, loss and step (`train_step`: forward, loss, gradients, update) are those that the student's stage hands to its
+training loop, with both graphs; every side has the same batch of uint8 pixels, of the bank's first view:
+
+- live: four teachers are asked about the clips (`teachers.outputs: live`);
+- bank: what they said of them is looked up (`teachers.outputs: bank`);
+- labels: a student without teachers, below which no bank can bring a step.
+
+The teachers have fresh weights, and their bank is made by its own stage. On the CPU, with one thread, presets demo and small,
+two minutes; on a GPU preset paper.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+import typer
+
+from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
+from benchmarks.training import Training, work_of
+from trainables.presets import configure
+from trainables.runtime import Runtime, open_data
+from trainables.settings import ExperimentSettings, parse_assignment, with_values
+from trainables.stages import views
+from trainables.stages.teacher_classifier import SUFFIX as CLASSIFIER
+from trainables.stages.teacher_classifier import new_classifier
+from trainables.stages.work import make_optimiser, train_step
+from trainables.store import Artifact
+from trainables.video.dataset import Batch
+from trainables.video.layouts import VideoSet
+
+TARGETS = {("small", "bank"): 0.35}
+"""Of the ratio to live teachers, by preset and side."""
+FEW_VIDEOS = {"data.embedded.validation": 1, "data.embedded.test": 1, "evaluation.clips": 1, "views.views": 1}
+WARM_UP = 2
+
+
+def main(
+    presets: Annotated[
+        list[str] | None, typer.Option("--preset", help="repeatable; default: demo and small, on a GPU paper")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    rounds: Annotated[int, typer.Option(min=1, help="steps of each side")] = 15,
+    set_values: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any setting; repeatable")] = None,
+) -> None:
+    """Compare the steps of a student with the bank, with live teachers and without teachers."""
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu and not torch.cuda.is_available():
+        raise typer.BadParameter("--device cuda: torch sees no GPU here")
+    changes = dict(map(parse_assignment, set_values or []))
+    figures: list[Figure] = []
+    for preset_name in presets or (["paper"] if on_gpu else ["demo", "small"]):
+        settings = configure(preset_name, {**FEW_VIDEOS, **changes, "recipe": "distillation"})
+        with tempfile.TemporaryDirectory(prefix="auxgraph-") as scratch:
+            runtime = Runtime(Path(scratch) / "store", Path(scratch) / "cache", device=device)
+            figures += _figures(preset_name, students(settings, runtime), rounds)
+    gpu = torch.cuda.get_device_name() if on_gpu else None
+    show("distillation_step", f"distillation steps, {device}, {rounds} rounds", figures, torch=torch.__version__, gpu=gpu)
+
+
+def students(settings: ExperimentSettings, runtime: Runtime) -> dict[str, Training]:
+    """The student's stage as it begins to train: with live teachers, with their bank, from labels alone."""
+    batch_size, classes = settings.student.batch_size, settings.data.embedded.classes
+    settings = with_values(settings, {"data.embedded.train": -(-batch_size // classes)})
+    videos = open_data(settings.data, runtime)["downstream"]
+    teachers: dict[str, Artifact] = {task: _teacher(task, settings, videos, runtime) for task in settings.teachers.names}
+    bank: dict[str, Artifact] = {
+        task: views.run(work_of(task + views.SUFFIX, settings, videos, runtime, {task: teacher}))
+        for task, teacher in teachers.items()
+    }
+    live = with_values(settings, {"teachers.outputs": "live"})
+    return {
+        "live": Training.of(work_of("student", live, videos, runtime, teachers)),
+        "bank": Training.of(work_of("student", settings, videos, runtime, bank)),
+        "labels": Training.of(work_of("student", settings, videos, runtime)),
+    }
+
+
+def _teacher(task: str, settings: ExperimentSettings, videos: VideoSet, runtime: Runtime) -> Artifact:
+    """A teacher that has learned nothing, as its finetuning would leave it."""
+    work = work_of(task + CLASSIFIER, settings, videos, runtime)
+    with work.seeded(work.kind):
+        weights = new_classifier(task, settings, len(videos.classes)).state_dict()
+    found: dict[str, Any] = {"settings": settings.model_dump(), "metrics": {}, "seconds": 0.0, "history": []}
+    return work.workplace.publish(**found, tensors={"weights": weights})
+
+
+def _figures(preset_name: str, sides: Mapping[str, Training], rounds: int) -> Iterator[Figure]:
+    batch = next(sides["bank"].loader.epoch(0))
+    steps = {side: timed(_step(training, batch)) for side, training in sides.items()}
+    alternate(steps, WARM_UP)
+    seconds = alternate(steps, rounds)
+    for side, values in seconds.items():
+        ratio, target = median_ratio(values, seconds["live"]), TARGETS.get((preset_name, side))
+        yield Figure(f"{preset_name}: {side}, batch {len(batch['index'])}", statistics.median(values), "s", ratio, target)
+
+
+def _step(training: Training, batch: Batch) -> Callable[[], None]:
+    work, network = training.work, training.network.train()
+    optimiser = make_optimiser([weight for weight in network.parameters() if weight.requires_grad], training.optimisation)
+
+    def step() -> None:
+        train_step(work, optimiser, training.step, batch)
+        if work.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return step
+
+
+if __name__ == "__main__":
+    typer.run(main)

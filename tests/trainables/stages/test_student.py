@@ -1,0 +1,225 @@
+"""The student: cached against live answers, its loss from its parts, exact resuming with its graphs, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.distillation.student import TaughtStudent
+from trainables.models.alexnet import AlexNet
+from trainables.pipeline import Experiment, Result, run_experiment
+from trainables.runtime import Runtime
+from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
+from trainables.stages.student import _banked, _live, check_classes
+from trainables.stages.supervised import training_clips
+from trainables.stages.views import BANK
+from trainables.stages.work import NonFiniteLoss, Work
+from trainables.store import Store, Workplace
+from trainables.video.layouts import DataError
+
+Contents = Callable[[Path, Result], dict[str, bytes]]
+Make = Callable[..., Runtime]
+WorkOf = Callable[[str, ExperimentSettings, Runtime], Work]
+
+
+def ignore(line: dict[str, Any]) -> None:
+    pass
+
+
+def test_cached_and_live_teachers_say_the_same_of_the_same_clips(
+    tiny_graph: ExperimentSettings, after_teachers: Make, work_of: WorkOf
+) -> None:
+    """A batch of both views, in no order: the bank answers by (view, video), live teachers look at the clips."""
+    live_settings = with_values(tiny_graph, {"teachers.outputs": "live"})
+    banked, live = (work_of("student", settings, after_teachers(name)) for name, settings in
+                    (("bank", tiny_graph), ("live", live_settings)))  # fmt: skip
+    clips = training_clips(banked, BANK)
+    batch = torch.utils.data.default_collate([clips[item] for item in ((1, 3), (0, 3), (0, 11), (1, 0), (1, 7))])
+    cached, channels = _banked(banked, TEACHER_TASKS)
+    asked, live_channels = _live(live, TEACHER_TASKS)
+    assert channels == live_channels == [6, 6, 6, 6]
+    (cached_logits, cached_maps), (logits, maps) = cached(batch), asked(batch)
+    assert logits.shape == (4, 5, 6)
+    assert not logits.requires_grad
+    torch.testing.assert_close(cached_logits, logits, atol=1e-5, rtol=1e-5)
+    assert len(maps) == len(cached_maps) == 4
+    for found, expected in zip(cached_maps, maps, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(logits[:, 0], logits[:, 1], atol=1e-5), "two views of a video"
+
+
+@pytest.mark.parametrize(
+    ("logits", "representation"), itertools.product(("none", "average", "graph"), ("none", "single", "graph"))
+)
+def test_the_loss_is_made_of_its_parts(tiny_graph: ExperimentSettings, logits: str, representation: str) -> None:
+    """(1 - lambda) CE + lambda L_logits + weight L_representation, lambda 0 without a logits loss; metrics of what is on."""
+    values = {"graph.logits": logits, "graph.representation": representation, "graph.imitation_weight": 0.3}
+    settings = with_values(tiny_graph, {**values, "graph.representation_weight": 2.5})
+    torch.manual_seed(0)
+    network = TaughtStudent(AlexNet(settings, 6), settings.graph, ("sorting", "prediction"), (4, 6)).eval()
+    clips, targets = torch.rand(5, 3, 8, 12, 12), torch.tensor([0, 5, 2, 2, 1])
+    said, maps = torch.randn(2, 5, 6), [torch.rand(5, 4, 3, 3), torch.rand(5, 6, 4, 4)]
+    loss, metrics = network.loss(clips, targets, said, maps)
+    outputs = network.student.outputs(clips, settings.graph.student_layer)
+    expected = hard = functional.cross_entropy(outputs.logits, targets)
+    if network.logits_graph is not None:
+        expected = 0.7 * hard + 0.3 * network.logits_graph(outputs.logits, said)[0]
+    if network.representation_graph is not None:
+        expected = expected + 2.5 * network.representation_graph(outputs.map, maps)[0]
+    torch.testing.assert_close(loss, expected)
+    assert ("logits_loss" in metrics, "representation_loss" in metrics) == (logits != "none", representation != "none")
+    torch.testing.assert_close(metrics["hard_loss"], hard)
+    assert metrics["accuracy"].tolist() == (outputs.logits.argmax(1) == targets).float().tolist()
+
+
+def test_without_labels_the_student_learns_from_teachers_alone(tiny_graph: ExperimentSettings) -> None:
+    """lambda = 1: other labels, the same gradient."""
+    settings = with_values(tiny_graph, {"graph.imitation_weight": 1.0, "graph.representation": "none"})
+    torch.manual_seed(0)
+    network = TaughtStudent(AlexNet(settings, 6), settings.graph, ("sorting", "tracking"), (4, 6)).eval()
+    clips, said = torch.rand(4, 3, 8, 12, 12), torch.randn(2, 4, 6)
+
+    def gradient(targets: list[int]) -> Tensor:
+        loss, _ = network.loss(clips, torch.tensor(targets), said, [])
+        return torch.autograd.grad(loss, network.student.classifier[-1].weight)[0]
+
+    assert torch.equal(gradient([0, 1, 2, 3]), gradient([5, 5, 5, 5]))
+    assert float(gradient([0, 1, 2, 3]).abs().max()) > 0
+
+
+def states_of(place: Runtime, found: list[dict[str, Tensor]]) -> Callable[[dict[str, Any]], None]:
+    """A report that keeps the network of the student's training state after every epoch, graphs included."""
+
+    def report(line: dict[str, Any]) -> None:
+        if line["stage"] == "student":
+            (path,) = place.store.glob("student/.*.work/state.pt")
+            found.append(torch.load(path, weights_only=True)["network"])
+
+    return report
+
+
+@pytest.mark.parametrize(
+    "values", [{"graph.edges": "gain"}, {"graph.edges": "learned", "graph.representation_edges": "dimension"}]
+)
+@pytest.mark.parametrize("outputs", ["bank", "live"])
+def test_interrupted_and_resumed_it_equals_an_uninterrupted_run_to_the_bit(
+    tiny_graph: ExperimentSettings, after_teachers: Make, contents: Contents, values: dict[str, Any], outputs: str
+) -> None:
+    """Graphs included: running means of distances, learned edges, and the hashes of the sketches, without which the third epoch
+    would be another."""
+    settings = with_values(tiny_graph, {**values, "teachers.outputs": outputs})
+
+    def stopping(line: dict[str, Any]) -> None:
+        if (line["stage"], line["epoch"]) == ("student", 2):
+            raise KeyboardInterrupt
+
+    whole, parts = after_teachers("whole"), after_teachers("parts")
+    states: list[dict[str, Tensor]] = []
+    expected = run_experiment(Experiment(settings, 0), whole, states_of(whole, states))
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(Experiment(settings, 0), parts, stopping)
+    resumed = run_experiment(Experiment(settings, 0), parts, states_of(parts, states))
+    assert resumed.metrics == expected.metrics
+    assert contents(parts.store, resumed) == contents(whole.store, expected)
+    assert len(states) == 3 + 1
+    one, other = states[-2:]
+    assert one.keys() == other.keys()
+    graphs = {name for name in one if not name.startswith("student.")}
+    edges = {"gain": "logits_graph.edges.running_means", "learned": "logits_graph.edges.adjacency"}
+    assert {edges[values["graph.edges"]], "representation_graph.edges.logits"} <= graphs
+    assert any("vertices" in name for name in graphs)
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+    assert float(one[edges[values["graph.edges"]]].abs().max()) > 0
+
+
+@pytest.mark.parametrize("recipe", ["student", "distillation"])
+def test_the_best_epoch_can_be_kept(tiny_graph: ExperimentSettings, after_teachers: Make, recipe: str) -> None:
+    """The first of those that are best on validation. It is the student alone that is left, whatever it was trained with."""
+    settings = with_values(tiny_graph, {"recipe": recipe, "student.keep": "best"})
+    place, states = after_teachers(), list[dict[str, Tensor]]()
+    result = run_experiment(Experiment(settings, 0), place, states_of(place, states))
+    artifact = Store(place.store).find("student", result.stages["student"])
+    assert artifact is not None
+    scores = [line["student/val_top1"] for line in artifact.history()]
+    best = states[scores.index(max(scores))]
+    kept = artifact.tensors()
+    assert kept.keys() == AlexNet(settings, 6).state_dict().keys()
+    for name, value in kept.items():
+        assert torch.equal(value, best[f"student.{name}" if recipe == "distillation" else name]), name
+
+
+def test_a_loss_that_becomes_nan_names_the_student(tiny_graph: ExperimentSettings, after_teachers: Make) -> None:
+    settings = with_values(tiny_graph, {"student.learning_rate": 1e30, "student.optimiser": "sgd"})
+    with pytest.raises(NonFiniteLoss, match=r"^student: .* in epoch [123]$"):
+        run_experiment(Experiment(settings, 0), after_teachers(), ignore)
+
+
+def test_a_teacher_of_other_classes_is_refused(
+    tiny_graph: ExperimentSettings, after_teachers: Make, work_of: WorkOf, tmp_path: Path
+) -> None:
+    """Of cached answers the logits say it, of a live teacher its last layer."""
+    says = "the tracking teacher has 5 classes and the student 6: they must be finetuned on the same data set"
+    with pytest.raises(DataError, match=says):
+        check_classes("tracking", 5, 6)
+    for outputs, ask in (("bank", _banked), ("live", _live)):
+        settings = with_values(tiny_graph, {"teachers.outputs": outputs})
+        work = work_of("student", settings, after_teachers(outputs))
+        name = "train" if outputs == "bank" else "weights"
+        tensors = {
+            key: value[..., :5] if key == "logits" else value[:5] if key.startswith("classifier.6.") else value
+            for key, value in work.inputs["tracking"].tensors(name).items()
+        }
+        publish = Workplace(Store(tmp_path / outputs), "tracking", "other").publish
+        other = publish(settings={}, metrics={}, seconds=0, history=[], tensors={name: tensors})
+        changed = Work(**{**vars(work), "inputs": {**work.inputs, "tracking": other}})
+        with pytest.raises(DataError, match=says):
+            ask(changed, TEACHER_TASKS)
+
+
+def from_file(tiny_graph: ExperimentSettings, **values: Any) -> ExperimentSettings:
+    return with_values(tiny_graph, {"recipe": "student", "student.initialisation": "imagenet", **values})
+
+
+def test_it_starts_from_the_weights_of_a_file(tiny_graph: ExperimentSettings, runtime: Make, tmp_path: Path) -> None:
+    """Of other classes, whose last layer is not taken over; at a learning rate of almost nothing the others are still there."""
+    settings = from_file(tiny_graph, **{"student.learning_rate": 1e-12, "student.epochs": 1})
+    torch.manual_seed(5)
+    weights = AlexNet(settings, 9).state_dict()
+    save_file(weights, tmp_path / "alexnet.safetensors")
+    place = runtime(weights=(("alexnet", tmp_path / "alexnet.safetensors"),))
+    result = run_experiment(Experiment(settings, 0), place, ignore)
+    artifact = Store(place.store).find("student", result.stages["student"])
+    assert artifact is not None
+    found = artifact.tensors()
+    assert found["classifier.6.weight"].shape == (6, 8)
+    parameters = [name for name, _ in AlexNet(settings, 9).named_parameters() if not name.startswith("classifier.6.")]
+    assert len(parameters) > 20
+    for name in parameters:
+        torch.testing.assert_close(found[name], weights[name], atol=1e-6, rtol=0)
+
+
+def test_weights_of_another_network_end_the_experiment_with_the_first_key_that_differs(
+    tiny_graph: ExperimentSettings, runtime: Make, tmp_path: Path
+) -> None:
+    """And what cannot be read, or is not given at all."""
+    settings = from_file(tiny_graph)
+    path = tmp_path / "alexnet.pth"
+    place = runtime(weights=(("alexnet", path),))
+    torch.save(AlexNet(with_values(settings, {"alexnet.channels": [5, 6, 6, 6, 6]}), 6).state_dict(), path)
+    says = r"alexnet\.pth: weights of another network than this AlexNet: 'features\.0\.bias' is \(5,\), expected \(4,\)"
+    with pytest.raises(DataError, match=says):
+        run_experiment(Experiment(settings, 0), place, ignore)
+    path.write_bytes(b"no weights")
+    with pytest.raises(DataError, match=r"alexnet\.pth: not readable as a file of weights"):
+        run_experiment(Experiment(settings, 0), runtime("other", weights=(("alexnet", path),)), ignore)
+    with pytest.raises(DataError, match="give the weights of AlexNet with --weights alexnet=FILE"):
+        run_experiment(Experiment(settings, 0), runtime(), ignore)
