@@ -124,12 +124,12 @@ PRESETS: dict[str, ExperimentSettings] = {
             tracks_per_video=3,
             units=64,
         ),
-        prediction=PredictionSettings(epochs=4, batch_size=8, learning_rate=0.01, step_epochs=3, validation_clips=1),
+        prediction=PredictionSettings(epochs=5, batch_size=8, learning_rate=3e-3, step_epochs=4, validation_clips=1),
         teacher_finetune=TeacherFinetuneSettings(
             epochs=10, batch_size=16, optimiser="adam", learning_rate=2e-3, weight_decay=0.0, step_epochs=8
         ),
         views=ViewsSettings(views=4),
-        student=StudentSettings(epochs=12, batch_size=16, learning_rate=2e-3, step_epochs=4),
+        student=StudentSettings(epochs=20, batch_size=16, learning_rate=2e-3, step_epochs=8),
         graph=GraphSettings(sketch=64),
     ),
     "small": ExperimentSettings(
@@ -206,7 +206,7 @@ PRESETS: dict[str, ExperimentSettings] = {
             frames=16,
             units=128,
         ),
-        prediction=PredictionSettings(epochs=4, batch_size=8, learning_rate=0.01, step_epochs=3, validation_clips=1),
+        prediction=PredictionSettings(epochs=5, batch_size=8, learning_rate=3e-3, step_epochs=4, validation_clips=1),
         teacher_finetune=TeacherFinetuneSettings(
             epochs=12, batch_size=16, optimiser="adam", learning_rate=2e-3, weight_decay=0.0, step_epochs=9
         ),

@@ -41,6 +41,7 @@ OTHER_VALUES: dict[str, Any] = {
     "student.keep": "best",
     "graph.distance": "kl",
     "graph.edges": "learned",
+    "graph.vertices": "mean",
     "graph.bandwidth": 0.5,
     "graph.representation_edges": "uniform",
     "evaluation.average": "logits",
@@ -78,7 +79,10 @@ def differing(before: dict[str, str], after: dict[str, str]) -> set[str]:
 def changed(settings: ExperimentSettings, name: str) -> ExperimentSettings:
     """The settings with another valid value of one."""
     value = flat(settings)[name]
-    other = OTHER_VALUES[name] if name in OTHER_VALUES else (value / 2 or 0.1) if isinstance(value, float) else value + 1
+    if name in OTHER_VALUES:
+        other = OTHER_VALUES[name] if OTHER_VALUES[name] != value else flat(ExperimentSettings())[name]
+    else:
+        other = (value / 2 or 0.1) if isinstance(value, float) else value + 1
     assert other != value
     return with_values(settings, {name: other})
 
@@ -137,12 +141,16 @@ def test_the_order_in_which_teachers_are_named_is_none(tiny_graph: ExperimentSet
 
 
 def test_costs_are_measured_without_training_anything(tiny_graph: ExperimentSettings, data: Data) -> None:
-    """Once for all seeds and whatever the networks are trained with."""
+    """Once for all seeds and whatever the networks are trained with, but on every device."""
     costs = with_values(tiny_graph, {"evaluation.measures": ["compression"]})
     assert list(stages(costs, data)) == ["compression"]
     for other, seed in ((costs, 1), (with_values(costs, {"student.epochs": 9, "graph.edges": "uniform"}), 0)):
         assert keys(other, data, seed) == keys(costs, data)
     assert keys(changed(costs, "alexnet.hidden"), data) != keys(costs, data)
+    elsewhere = resolve(Experiment(costs, 0), data, device="another")
+    assert [stage.key for stage in elsewhere] != list(keys(costs, data).values()), "latency is the device's"
+    trained = resolve(Experiment(tiny_graph, 0), data, device="another")
+    assert {stage.name: stage.key for stage in trained} == keys(tiny_graph, data)
     both = with_values(tiny_graph, {"recipe": "student", "evaluation.measures": ["finetune", "compression"]})
     assert list(stages(both, data)) == ["student", "evaluate_student", "compression"]
 
@@ -175,7 +183,7 @@ def test_only_what_draws_nothing_is_shared_by_all_seeds(tiny_graph: ExperimentSe
 
 
 AFFECTED: dict[str, set[str]] = {
-    "frames": {"sorting", "prediction"},
+    "frames": {"sorting_classifier"},
     "vgg": {"sorting"},
     "prednet": {"prediction"},
     "alexnet": TAUGHT,
@@ -191,6 +199,8 @@ AFFECTED: dict[str, set[str]] = {
     "graph": TAUGHT,
     "graph.ego_motion_temperature": set(),
     "graph.tracking_temperature": set(),
+    "graph.sinkhorn_regularisation": set(),
+    "graph.prior_weight": set(),
     "evaluation.clips": {"sorting_views", "prediction_views"},
     "evaluation.average": {"evaluate_student"},
 }
@@ -240,40 +250,65 @@ def test_tracks_depend_on_how_they_are_mined_only(tiny_graph: ExperimentSettings
 
 
 LOGITS = {"imitation_weight", "student_temperature", "sorting_temperature", "prediction_temperature"}
-FLOWS = {"distance", "sinkhorn_regularisation", "edges", "edge_temperature", "gain_momentum", "prior_weight"}
+FLOWS = {"distance", "vertices", "edges", "edge_temperature", "gain_momentum"}
 MAPS = {"representation_weight", "student_layer", "vertex_temperature", "bandwidth"}
 PAIRS = {"sketch", "representation_edges", "representation_edge_temperature"}
 READ = {
     "logits": {"none": set(), "average": LOGITS, "graph": LOGITS | FLOWS},
     "representation": {"none": set(), "single": MAPS, "graph": MAPS | PAIRS},
 }
+FORMS = [form for form in itertools.product(READ["logits"], READ["representation"]) if form != ("none", "none")]
 
 
-@pytest.mark.parametrize(("logits", "representation"), itertools.product(READ["logits"], READ["representation"]))
+def read_of_graph(settings: ExperimentSettings, data: Data) -> set[str]:
+    """The settings of the group `graph` that are in the student's key, but for which of the graphs are on."""
+    before = stages(settings, data)["student"].key
+    others = [
+        name for name in setting_names() if name.startswith("graph.") and name not in ("graph.logits", "graph.representation")
+    ]
+    found = {name for name in others if stages(changed(settings, name), data)["student"].key != before}
+    return {name.removeprefix("graph.") for name in found}
+
+
+@pytest.mark.parametrize(("logits", "representation"), FORMS)
 def test_a_student_does_not_depend_on_graphs_that_are_off(
     tiny_graph: ExperimentSettings, data: Data, logits: str, representation: str
 ) -> None:
     """Nor on temperatures of teachers that it does not have."""
     values = {"teachers.tasks": "sorting+prediction", "graph.logits": logits, "graph.representation": representation}
-    settings = with_values(tiny_graph, values)
-    before = stages(settings, data)["student"].key
-    found = {
-        name.removeprefix("graph.")
-        for name in setting_names()
-        if name.startswith("graph.") and name not in values
-        if stages(changed(settings, name), data)["student"].key != before
+    expected = READ["logits"][logits] | READ["representation"][representation]
+    assert read_of_graph(with_values(tiny_graph, values), data) == expected
+
+
+def test_a_student_depends_on_what_its_edges_and_its_distance_read(tiny_graph: ExperimentSettings, data: Data) -> None:
+    """And without a logits graph on nothing of them."""
+    base = with_values(tiny_graph, {"teachers.tasks": "sorting+prediction", "graph.representation": "none"})
+    always = LOGITS | {"distance", "vertices", "edges"}
+    gain = {"edge_temperature", "gain_momentum"}
+    for edges, distance, expected in (
+        ("uniform", "l2", set()),
+        ("learned", "em", {"edge_temperature", "prior_weight"}),
+        ("gain", "sinkhorn", gain | {"sinkhorn_regularisation"}),
+    ):
+        settings = with_values(base, {"graph.edges": edges, "graph.distance": distance})
+        assert read_of_graph(settings, data) == always | expected, edges
+    maps_only = {
+        "graph.logits": "none",
+        "graph.representation": "single",
+        "graph.distance": "sinkhorn",
+        "graph.edges": "learned",
     }
-    assert found == READ["logits"][logits] | READ["representation"][representation]
+    assert read_of_graph(with_values(base, maps_only), data) == MAPS
 
 
 def test_forms_of_the_graphs_are_students_of_their_own(tiny_graph: ExperimentSettings, data: Data) -> None:
-    """All nine, and the student without teachers, which knows no graph."""
+    """All eight, and the student without teachers, which knows no graph."""
     found = [
         keys(with_values(tiny_graph, {"graph.logits": logits, "graph.representation": representation}), data)["student"]
-        for logits, representation in itertools.product(READ["logits"], READ["representation"])
+        for logits, representation in FORMS
     ]
     alone = with_values(tiny_graph, {"recipe": "student"})
-    assert len({*found, keys(alone, data)["student"]}) == 10
+    assert len({*found, keys(alone, data)["student"]}) == 9
     others = {"graph.logits": "none", "graph.sketch": 9, "views.views": 9, "vgg.hidden": 9, "teacher_finetune.epochs": 9}
     assert keys(with_values(alone, {**others, "teachers.tasks": "tracking"}), data) == keys(alone, data)
 

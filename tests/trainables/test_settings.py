@@ -135,6 +135,7 @@ def test_settings_that_contradict_each_other() -> None:
     ("values", "says"),
     [
         ({"teachers.tasks": "tracking"}, "teachers.tasks = tracking: the representation graph pairs teachers, so it needs two"),
+        ({"graph.logits": "none", "graph.representation": "none"}, "both none: nothing is distilled; use recipe student"),
         ({"student.clips_per_video": 2}, "student.clips_per_video = 2: an epoch sees one view of each video"),
         ({"frames.per_clip": 99}, "frames.per_clip = 99 is more than video.clip_frames"),
         ({"views.prednet_layer": 5}, "views.prednet_layer = 5: prednet.targets gives PredNet 4 layers"),
@@ -207,6 +208,7 @@ def test_presets_keep_the_paper_s_task() -> None:
     """A preset changes sizes, learning rates and the strength of augmentation, not what is computed."""
     sizes = ("data.embedded", "video.", "augmentation.", "backbone.", "evaluation.clips", "frozen.clips")
     training = ("epochs", "batch_size", "learning_rate", "clips_per_video", "memory_bank", "projection", "predictor_hidden")
+    training += ("optimiser", "weight_decay", "ego_motion.decay", "sorting.pair_units")
     training += ("teacher_momentum", "key_momentum", "step_epochs", "checkpoints", "head_width")
     sizes += ("vgg.", "prednet.", "alexnet.", "frames.", "views.", "tracking.frames", "tracking.tracks_per_video")
     sizes += ("sorting.frames", "sorting.spacing", "sorting.crop_jitter", "ego_motion.close_frames", "ego_motion.top_channels")

@@ -51,7 +51,7 @@ def settings_read(settings: ExperimentSettings) -> tuple[str, ...]:
         "graph.representation",
         *_LOGITS[graph.logits],
         *(_EDGES[graph.edges] if graph.logits == "graph" else ()),
-        *(("graph.sinkhorn_regularisation",) if graph.distance == "sinkhorn" else ()),
+        *(("graph.sinkhorn_regularisation",) if (graph.logits, graph.distance) == ("graph", "sinkhorn") else ()),
         *temperatures,
         *_REPRESENTATION[graph.representation],
         *layers,

@@ -22,6 +22,8 @@ from trainables.models.frames import MaxPool
 from trainables.settings import ExperimentSettings
 
 PIXEL_MAX = 1.0
+EPSILON = 1e-8
+"""Of the features' variance: what pretraining leaves in the top layer may differ between clips by a thousandth only."""
 
 
 class State(NamedTuple):
@@ -47,7 +49,8 @@ class PredNetLayer(nn.Module):
 
 
 class PredNet(Encoder):
-    """PredNet and a last layer on its top representation, averaged over space: clips (B, 3, K, H, W) in [0, 1] to logits.
+    """PredNet and a last layer on its top representation, averaged over space and normalised: clips (B, 3, K, H, W) in [0, 1] to
+    logits.
 
     The representations of a clip are those after its last frame, from which the next would be predicted.
     """
@@ -63,7 +66,8 @@ class PredNet(Encoder):
         self.features = nn.ModuleList(map(PredNetLayer, below, prednet.targets, prednet.representations, above))
         self.pool = MaxPool(2, 2)
         last = nn.Identity() if classes is None else nn.Linear(prednet.representations[-1], classes)
-        self.classifier = nn.Sequential(nn.Dropout(prednet.dropout), last)
+        norm = nn.Identity() if classes is None else nn.BatchNorm1d(prednet.representations[-1], eps=EPSILON)
+        self.classifier = nn.Sequential(norm, nn.Dropout(prednet.dropout), last)
         self._initialise()
 
     def layers(self) -> list[nn.Module]:

@@ -152,7 +152,7 @@ def test_frames_are_resized_to_the_setting_s_side() -> None:
     """Bilinear with antialiasing: halving a checkerboard of single pixels gives its mean, away from the borders."""
     network = PredNet(with_values(TINY, {"prednet.side": 16}))
     board = (torch.arange(32)[:, None] + torch.arange(32)) % 2
-    (frame,) = network._frames(board.float().expand(1, 3, 1, 32, 32))
+    (frame,) = network.frames(board.float().expand(1, 3, 1, 32, 32))
     assert frame.shape == (1, 3, 16, 16)
     torch.testing.assert_close(frame[..., 2:-2, 2:-2], torch.full((1, 3, 12, 12), 0.5))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from trainables.pipeline import Experiment, run_experiment
+from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages import KINDS
@@ -35,7 +36,7 @@ def ignore(line: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("task", TEACHER_TASKS)
 def test_a_teacher_leaves_its_encoder_and_its_metrics(
-    tiny_graph: ExperimentSettings, taught: tuple[Any, Any], task: str
+    tiny_graph: ExperimentSettings, taught: tuple[Path, Result], task: str
 ) -> None:
     """No head and no classifier."""
     store, result = taught
@@ -77,10 +78,10 @@ def test_videos_that_are_too_short_are_left_out_and_counted(
 @pytest.mark.parametrize(
     ("task", "values", "says"),
     [
-        ("sorting", {"sorting.spacing": 10}, r"sorting needs \(sorting\.frames - 1\) \* sorting\.spacing \+ 1 frames"),
-        ("ego_motion", {"ego_motion.close_frames": 19}, r"ego_motion needs ego_motion\.close_frames \+ 2 frames"),
-        ("prediction", {"video.clip_frames": 21, "frames.per_clip": 1}, r"prediction needs video\.clip_frames frames"),
-        ("tracking", {"tracking.least_motion": 9.0}, r"tracking needs motion in tracking\.least_motion of the frame's side"),
+        ("sorting", {"sorting.spacing": 10}, r"sorting needs 21 frames \(sorting\.frames, sorting\.spacing\)"),
+        ("ego_motion", {"ego_motion.close_frames": 19}, r"ego_motion needs 21 frames \(ego_motion\.close_frames\)"),
+        ("prediction", {"video.clip_frames": 21, "frames.per_clip": 1}, r"prediction needs 21 frames \(video\.clip_frames\)"),
+        ("tracking", {"tracking.least_motion": 9.0}, r"tracking needs something that moves by 9 of the frame's side"),
     ],
 )
 def test_no_video_left_ends_the_experiment_and_says_what_is_needed(
@@ -106,6 +107,28 @@ def test_videos_in_which_nothing_moves_are_counted(tiny_graph: ExperimentSetting
     found = unpack(artifact.tensors("tracks"), (*videos.train, *videos.validation))
     assert set(found) == {video.name for video in (*videos.train, *videos.validation) if video.frames > 1}
     assert {rows.shape for rows in found.values()} == {(2, 10)}
+
+
+def test_mining_goes_on_where_it_was_interrupted(
+    tiny_graph: ExperimentSettings, taught: tuple[Path, Result], runtime: Make, work_of: WorkOf
+) -> None:
+    """The tracks of videos that were done are kept; the others are mined, and all are the same to the bit."""
+    work = work_of("tracks", tiny_graph, runtime())
+    lines: list[int] = []
+
+    def stopping(line: dict[str, Any]) -> None:
+        if line["epoch"] == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(work, report=stopping)
+    resumed = run_stage(work, report=lambda line: lines.append(line["epoch"]))
+    assert lines == list(range(8, 19))
+    whole = Store(taught[0]).find("tracks", taught[1].stages["tracks"])
+    assert whole is not None
+    assert resumed.done["metrics"] == whole.done["metrics"]
+    for name in ("tracks.safetensors", "settings.json"):
+        assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes()
 
 
 def test_the_tracking_teacher_leaves_out_videos_without_tracks(

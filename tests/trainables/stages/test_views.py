@@ -21,6 +21,7 @@ from trainables.stages.work import Work
 from trainables.store import Artifact, Store
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import ClipDataset, network_clips
+from trainables.video.layouts import DataError
 
 Make = Callable[..., Runtime]
 WorkOf = Callable[[str, ExperimentSettings, Runtime], Work]
@@ -152,3 +153,13 @@ def test_maps_can_be_stored_in_half_the_space(
     assert torch.equal(half["logits"], whole["logits"])
     assert json.loads((artifact.directory / "settings.json").read_text())["views"]["stored"] == "float16"
     assert result.metrics["student/representation_loss"] > 0
+
+
+def test_maps_that_do_not_fit_into_half_the_space_are_refused(
+    tiny_graph: ExperimentSettings, after_teachers: Make, work_of: WorkOf
+) -> None:
+    """Instead of infinities that the student would learn from."""
+    work = work_of("sorting_views", with_values(tiny_graph, {"views.stored": "float16"}), after_teachers())
+    assert torch.equal(views.stored(work, torch.tensor([6e4, -0.1])), torch.tensor([6e4, -0.1]).half())
+    with pytest.raises(DataError, match=r"sorting_views: maps of up to 7e\+04 do not fit into float16; set views\.stored"):
+        views.stored(work, torch.tensor([0.1, -7e4]))

@@ -37,11 +37,11 @@ def make(tiny: ExperimentSettings, name: str, values: dict[str, object]) -> Teac
     return TEACHERS[name](with_values(tiny, small | values), TRACKS)
 
 
-def test_every_task_of_the_settings_exists() -> None:
+def test_every_task_of_the_settings_exists(tiny: ExperimentSettings) -> None:
     assert tuple(TEACHERS) == TEACHER_TASKS
     for name, task in TEACHERS.items():
         assert task.name == name
-        assert task.needs.startswith(f"{name} needs ")
+        assert make(tiny, name, {}).needs.startswith(f"{name} needs ")
     assert [name for name, task in TEACHERS.items() if task.needs_tracks] == ["tracking"]
 
 
@@ -99,14 +99,34 @@ def test_draws_lie_within_video_and_frame_and_depend_on_the_generator_only(
 
 
 @pytest.mark.parametrize("name", ["sorting", "ego_motion", "tracking"])
-def test_frames_are_shown_that_were_read_in_context(tiny: ExperimentSettings, video: Callable[..., Video], name: str) -> None:
-    """With pixels that depend on the clip around a frame, the middle of what is read is the frame that is drawn without."""
+def test_frames_are_shown_in_the_middle_of_their_context(
+    tiny: ExperimentSettings, video: Callable[..., Video], name: str
+) -> None:
+    """With pixels that depend on the clip around a frame, all of a clip is read, and only frames are drawn that have one: at
+    the ends a repeated frame would tell where in the video a frame is from. All frames of the others are drawn."""
     alone, around = (make(tiny, name, {"video.pixels": pixels}) for pixels in ("rgb_unit", "rgb_motion"))
-    for seed in range(5):
-        single, context = (task.sample(video(40), np.random.default_rng(seed)) for task in (alone, around))
-        clips = torch.from_numpy(context.indices)[None, :, None, :, None, None]
-        assert around.shown(clips).flatten().tolist() == single.indices[:, 0].tolist()
-        assert single.labels == context.labels
+    length = around.context
+    shown = {"alone": set(), "around": set()}
+    for seed in range(200):
+        shown["alone"] |= set(alone.sample(video(40), np.random.default_rng(seed)).indices[:, 0].tolist())
+        indices = around.sample(video(40), np.random.default_rng(seed)).indices
+        clips = torch.from_numpy(indices)[None, :, None, :, None, None]
+        middle = around.shown(clips).flatten()
+        shown["around"] |= set(middle.tolist())
+        np.testing.assert_array_equal(indices, middle.numpy()[:, None] + np.arange(length) - length // 2)
+    assert shown["alone"] == set(range(40))
+    assert shown["around"] == set(range(length // 2, 40 - length + length // 2 + 1))
+
+
+@pytest.mark.parametrize("name", ["sorting", "ego_motion"])
+def test_a_video_too_short_for_contexts_shows_all_its_frames(
+    tiny: ExperimentSettings, video: Callable[..., Video], name: str
+) -> None:
+    task = make(tiny, name, {"video.pixels": "rgb_motion", "video.clip_frames": 16})
+    length = task.minimum_frames
+    for seed in range(20):
+        indices = task.sample(video(length), np.random.default_rng(seed)).indices
+        assert indices.min() == 0 and indices.max() == length - 1
 
 
 @pytest.mark.parametrize(("name", "values"), CASES)
