@@ -168,7 +168,7 @@ class Bookkeeper:
             stage.key
             for config in running
             for stage in self.handed_out[config["trial"]].stages
-            if store.find(stage.kind, stage.key) is None
+            if KINDS[stage.kind].random and store.find(stage.kind, stage.key) is None
         }
         for config in queue:
             if not any(stage.key in computing for stage in self.handed_out[config["trial"]].stages):

@@ -26,8 +26,8 @@ Free = Callable[[Record], Collection[str]]
 _Version = tuple[tuple[str, str], ...]
 """What a data set's name stands for: data set and fingerprint (more than one only where a record contradicts itself)."""
 
-_Versions = dict[tuple[str, int | None], _Version]
-"""By name and split."""
+_Versions = dict[tuple[str, int, float], _Version]
+"""By name, split and share."""
 
 
 class DataSet(BaseModel):
@@ -47,12 +47,19 @@ class DataSet(BaseModel):
 
 @dataclass(frozen=True)
 class UsedSet:
-    """A data set as a trial uses it: its role, the name by which the settings ask for it, what was there, and which split."""
+    """A data set as a trial uses it: its role, the name by which the settings ask for it, what was there, which split of it, and
+    the share of its training videos."""
 
     role: str
     name: str
     data: DataSet
     split: int | None = None
+    share: float = 1.0
+
+    @property
+    def asked(self) -> tuple[str, int, float]:
+        """What the settings ask for; one version of it is in a group."""
+        return (self.name, self.split or 1, self.share)
 
     @property
     def stands_in(self) -> bool:
@@ -165,19 +172,19 @@ def _consistent(records: list[Record]) -> list[list[Record]]:
 
 
 def _versions(record: Record) -> _Versions:
-    versions: dict[tuple[str, int | None], set[tuple[str, str]]] = {}
+    versions: dict[tuple[str, int, float], set[tuple[str, str]]] = {}
     for used in used_sets(record):
-        versions.setdefault((used.name, used.split), set()).add((used.data.dataset, used.data.fingerprint))
+        versions.setdefault(used.asked, set()).add((used.data.dataset, used.data.fingerprint))
     return {name: tuple(sorted(version)) for name, version in versions.items()}
 
 
 def _stand_ins(versions: _Versions) -> int:
-    return sum(any(dataset != name for dataset, _ in version) for (name, _), version in versions.items())
+    return sum(any(dataset != name for dataset, _ in version) for (name, *_), version in versions.items())
 
 
 def _group(records: list[Record], varied: Collection[str], free: Free) -> Group:
     first = records[0]
-    sets = {(used.role, used.name, used.split or 1): used for record in records for used in used_sets(record)}
+    sets = {(used.role, *used.asked): used for record in records for used in used_sets(record)}
     ignored = set(varied).union(*map(free, records))
     shared = {
         name: value
@@ -212,7 +219,9 @@ def used_sets(record: Record) -> list[UsedSet]:
             raise LedgerError(
                 f"trial {record.trial}: its data lacks what docs/ledger.md says ({field}: {problem['msg']})"
             ) from None
-        used.append(UsedSet(role, name or str(record.settings.get(f"data.{role}", data.dataset)), data, split))
+        asked = name or str(record.settings.get(f"data.{role}", data.dataset))
+        share = float(record.settings.get("data.pretraining_share", 1.0)) if role == "pretraining" else 1.0
+        used.append(UsedSet(role, asked, data, split, share))
     return used
 
 

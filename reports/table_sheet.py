@@ -193,6 +193,7 @@ def _data_note(used: UsedSet, roles: Sequence[str], several_splits: bool) -> str
         facts.append(f"unreadable videos skipped: {len(data.skipped)}")
     source = f"{used.name} (in its place: {shown(data.dataset)})" if used.stands_in else used.name
     source += f", split {used.split}" if several_splits and not used.stands_in else ""
+    source += f", {used.share:.0%} of its training videos" if used.share < 1 else ""
     return f"{' and '.join(roles)} on {source}: {', '.join(facts)}, fingerprint {data.fingerprint}"
 
 

@@ -217,12 +217,13 @@ def test_teachers_are_all_sets_of_two_or_more() -> None:
     assert set(itertools.chain(*sets)) == {"sorting", "ego_motion", "tracking", "prediction"}
 
 
-@pytest.mark.parametrize(
-    "sampler", [optuna.samplers.RandomSampler(seed=0), optuna.samplers.TPESampler(seed=0, multivariate=True, group=True)]
-)
-def test_what_a_graph_is_made_of_is_asked_only_where_it_is_on(sampler: optuna.samplers.BaseSampler) -> None:
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("tpe", [False, True])
+def test_what_a_graph_is_made_of_is_asked_only_where_it_is_on(tpe: bool) -> None:
     """In the settings that come of it at least one graph is on; each combination is met, and Optuna accepts all draws."""
     space = find_space("graph")
+    samplers = optuna.samplers
+    sampler = samplers.TPESampler(seed=0, multivariate=True, group=True) if tpe else samplers.RandomSampler(seed=0)
     study = optuna.create_study(sampler=sampler)
     of_logits = {"graph.imitation_weight", "graph.distance", "graph.edges", "graph.representation"}
     of_maps = {"graph.sketch", "graph.bandwidth", "graph.representation_weight", "graph.representation_edges"}

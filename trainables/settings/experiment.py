@@ -50,7 +50,7 @@ class EvaluationSettings(Settings):
         "frozen backbone, after auxSKD and VSPP only; compression: what teachers and student cost, graph distillation only",
     )
     clips: Count = 10
-    average: Literal["softmax", "logits"] = Field("softmax", description="softmax: this paper; logits: VCOP and RSPNet")
+    average: Literal["softmax", "logits"] = Field("softmax", description="softmax: both papers; logits: VCOP and RSPNet. Of teachers always softmax")
 
     @model_validator(mode="after")
     def _measures_differ(self) -> Self:

@@ -115,13 +115,13 @@ def test_parameters_are_those_of_the_released_network_and_of_the_widened_one(top
         network = PredNet(with_values(ExperimentSettings(), {"prednet.representations": [3, 48, 96, top]}))
         classifier = PredNet(ExperimentSettings(), classes=101)
     assert parameter_count(network) == parameters
-    assert parameter_count(classifier) == 9_164_908 + 257 * 101
+    assert parameter_count(classifier) == 9_164_908 + 2 * 256 + 257 * 101  # batch norm and the last layer
 
 
 def test_maps_of_each_layer_at_the_paper_s_settings() -> None:
     """Frames of 224 pixels are resized to 104, so that the top representation has 256 channels at 13x13."""
     with torch.device("meta"):
-        network = PredNet(ExperimentSettings(), classes=101)
+        network = PredNet(ExperimentSettings(), classes=101).eval()
         clips = torch.empty(1, 3, 2, 224, 224)
         shapes = [tuple(network.outputs(clips, number).map.shape[1:]) for number in range(1, 5)]
         errors = network.errors(clips)
