@@ -265,3 +265,19 @@ def _what_must_agree(group: Group) -> list[set[Any]]:
         {record.preset for record in records},
         {record.versions["protocol"] for record in records},
     ]
+
+
+def test_shares_of_the_pretraining_set_stand_in_one_figure(make_trial_of_row: Make) -> None:
+    """Each share has videos of its own, and so another fingerprint, under the same name as the whole set downstream."""
+    figure = TABLES["graph/figure4b"]
+    trials = []
+    for number, row in enumerate(figure.rows):
+        trial = make_trial_of_row(row, 0, {"ucf101": 50.0 + number})
+        share = row.settings["data.pretraining_share"]
+        data = {**trial.data, "pretraining": {**trial.data["downstream"], "fingerprint": f"of {share}"}}
+        if share == 1:
+            data["pretraining"] = trial.data["downstream"]
+        trials.append(trial.model_copy(update={"data": data}))
+    (comparison,) = compare(figure, trials)
+    found = [list(cell.by_seed.values()) for compared in comparison.rows for cell in compared.cells]
+    assert found == [[50.0], [51.0], [52.0], [53.0]]
