@@ -91,7 +91,7 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--table", "auxskd/table4", "--stand-in", "kinetics100=ucf101"], ["kinetics100=ucf101", "OTHER one of embedded"]),
         (["--table", "auxskd/table4", "--stand-in", "kinetics100=embedded+ucf101"], ["kinetics100=embedded+ucf101"]),
         (["--space", "lambda", "--set", "graph.imitation_weight=0.5"], ["lambda varies it"]),
-        (["--space", "graph", "--set", "graph.representation=none"], ["graph varies it"]),
+        (["--space", "graph", "--set", "graph.edges=learned"], ["graph varies it"]),
         (["--space", "lambda", "--set", "student.batch_size=1"], ["batch_size = 1", "greater than or equal to 2"]),
         (["--space", "lambda", "--set", "teachers.tasks=tracking"], ["teachers.tasks = tracking", "needs two or more"]),
         (["--space", "lambda", "--set", "teachers.tasks=sorting+sorting"], ["two teachers are the same"]),

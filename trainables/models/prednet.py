@@ -49,8 +49,9 @@ class PredNetLayer(nn.Module):
 
 
 class PredNet(Encoder):
-    """PredNet and a last layer on its top representation, averaged over space and normalised: clips (B, 3, K, H, W) in [0, 1] to
-    logits.
+    """PredNet and a last layer on its top representation, averaged over space and normalised.
+
+    Clips (B, 3, K, H, W) in [0, 1] to logits.
 
     The representations of a clip are those after its last frame, from which the next would be predicted.
     """

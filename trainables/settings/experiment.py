@@ -50,7 +50,9 @@ class EvaluationSettings(Settings):
         "frozen backbone, after auxSKD and VSPP only; compression: what teachers and student cost, graph distillation only",
     )
     clips: Count = 10
-    average: Literal["softmax", "logits"] = Field("softmax", description="softmax: both papers; logits: VCOP and RSPNet. Of teachers always softmax")
+    average: Literal["softmax", "logits"] = Field(
+        "softmax", description="softmax: both papers, and teachers always; logits: VCOP and RSPNet"
+    )
 
     @model_validator(mode="after")
     def _measures_differ(self) -> Self:
