@@ -47,8 +47,8 @@ class DataSet(BaseModel):
 
 @dataclass(frozen=True)
 class UsedSet:
-    """A data set as a trial uses it: its role, the name by which the settings ask for it, and what was there; which split of it,
-    and which share of its training videos."""
+    """A data set as a trial uses it: its role, the name by which the settings ask for it, and what was there; which split
+    of it, and which share of its training videos."""
 
     role: str
     name: str
