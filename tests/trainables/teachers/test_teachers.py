@@ -98,7 +98,7 @@ def test_draws_lie_within_video_and_frame_and_depend_on_the_generator_only(
         assert parallel is None or len(parallel) == len(first.indices)
 
 
-@pytest.mark.parametrize("name", ["sorting", "ego_motion", "tracking"])
+@pytest.mark.parametrize("name", ["sorting", "ego_motion"])
 def test_frames_are_shown_in_the_middle_of_their_context(
     tiny: ExperimentSettings, video: Callable[..., Video], name: str
 ) -> None:
