@@ -15,7 +15,6 @@ from trainables.models.backbone import place
 from trainables.pipeline import Stage
 from trainables.pretext import TASKS
 from trainables.settings import ComputeSettings, ExperimentSettings, Optimisation
-from trainables.settings.graph import TeacherTaskSettings
 from trainables.stages.teacher_classifier import SUFFIX as CLASSIFIER
 from trainables.stages.views import SUFFIX as VIEWS
 from trainables.teachers import TEACHERS
@@ -27,12 +26,6 @@ LONG_VIDEO = 10_000
 NEGLIGIBLE = 1e-3
 FLOW_SECONDS = 5e-7
 """Of optical flow, per pixel of a frame on one core."""
-FRAMES_OF_A_SAMPLE: dict[str, Callable[[ExperimentSettings], int]] = {
-    "sorting": lambda settings: settings.sorting.frames,
-    "ego_motion": lambda settings: 2,
-    "tracking": lambda settings: 2,
-}
-"""Of the teachers that see frames; the prediction teacher sees a whole clip."""
 
 Passes = tuple[float, float]
 """How many clips go forward only, and how many forward and backward."""
@@ -106,9 +99,9 @@ def _pretext(settings: ExperimentSettings, train: int, validation: int, test: in
 
 
 def _teacher(task: str, settings: ExperimentSettings, train: int, validation: int, test: int) -> Passes:
-    group: TeacherTaskSettings = getattr(settings, task)
-    clips = FRAMES_OF_A_SAMPLE[task](settings) / settings.frames.per_clip if task in FRAMES_OF_A_SAMPLE else 1.0
-    return _pretrained(group, group.validation_clips, clips, train, validation)
+    teacher = TEACHERS[task](settings)
+    group = teacher.optimisation
+    return _pretrained(group, group.validation_clips, teacher.clips_of_a_sample, train, validation)
 
 
 def _pretrained(group: Optimisation, validation_clips: int, clips: float, train: int, validation: int) -> Passes:

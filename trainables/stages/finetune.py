@@ -15,7 +15,6 @@ from trainables.settings import ExperimentSettings
 from trainables.stages.supervised import train_classifier
 from trainables.stages.work import Work
 from trainables.store import Artifact
-from trainables.video.dataset import Batch, network_clips
 
 
 class Classifier(nn.Module):
@@ -52,9 +51,4 @@ def run(work: Work) -> Artifact:
     start = work.pretrained("pretext") if "pretext" in work.inputs else convolution_weights(backbone)
     load_convolutions(classifier.network, start)
     place(classifier, work.device, settings.compute)
-
-    def logits_of(batch: Batch) -> Tensor:
-        logits: Tensor = classifier(network_clips(batch, settings.video, work.device).flatten(0, 1))
-        return logits
-
-    return train_classifier(work, classifier, finetune, logits_of, finetune.keep)
+    return train_classifier(work, classifier, finetune, settings.video, finetune.keep)

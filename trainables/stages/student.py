@@ -15,12 +15,12 @@ from trainables.distillation.student import TaughtStudent
 from trainables.models.alexnet import AlexNet, load_imagenet
 from trainables.models.backbone import place
 from trainables.models.encoder import Encoder
-from trainables.stages.supervised import train_classifier
+from trainables.stages.supervised import clips_of, train_classifier
 from trainables.stages.teacher_classifier import new_classifier
 from trainables.stages.views import BANK, kept_layer
 from trainables.stages.work import Work
 from trainables.store import Artifact
-from trainables.video.dataset import Batch, network_clips
+from trainables.video.dataset import Batch
 from trainables.video.layouts import DataError
 
 Answers = Callable[[Batch], tuple[Tensor, list[Tensor]]]
@@ -31,16 +31,9 @@ def run(work: Work) -> Artifact:
     settings = work.settings
     student = _new_student(work)
 
-    def clips_of(batch: Batch) -> Tensor:
-        return network_clips(batch, settings.video, work.device).flatten(0, 1)
-
-    def logits_of(batch: Batch) -> Tensor:
-        logits: Tensor = student(clips_of(batch))
-        return logits
-
     if not work.inputs:
         place(student, work.device, settings.compute)
-        return train_classifier(work, student, settings.student, logits_of, settings.student.keep)
+        return train_classifier(work, student, settings.student, settings.video, settings.student.keep)
 
     tasks = tuple(work.inputs)
     live = settings.teachers.outputs == "live"
@@ -51,13 +44,13 @@ def run(work: Work) -> Artifact:
 
     def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits, maps = answers(batch)
-        return network.loss(clips_of(batch), batch["target"].to(work.device), logits, maps)
+        return network.loss(clips_of(work, batch, settings.video), batch["target"].to(work.device), logits, maps)
 
     return train_classifier(
         work,
         network,
         settings.student,
-        logits_of,
+        settings.video,
         settings.student.keep,
         step=step,
         stream=None if live else BANK,
@@ -110,8 +103,7 @@ def _live(work: Work, tasks: Sequence[str]) -> tuple[Answers, list[int]]:
     def answers(batch: Batch) -> tuple[Tensor, list[Tensor]]:
         found = []
         for teacher, layer in teachers:
-            clips = network_clips(batch, teacher.seen(settings.video), work.device).flatten(0, 1)
-            found.append(teacher.outputs(clips, layer))
+            found.append(teacher.outputs(clips_of(work, batch, teacher.seen(settings.video)), layer))
         return torch.stack([outputs.logits.float() for outputs in found]), [outputs.map.float() for outputs in found]
 
     frames = torch.zeros(1, 3, settings.video.clip_frames, settings.video.crop, settings.video.crop, device=work.device)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.settings import Optimisation
+from trainables.settings import Optimisation, VideoSettings
 from trainables.stages.work import Means, Work, train
 from trainables.store import Artifact
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
 from trainables.video.sampling import by_length, consecutive_clip, uniform_clips
 
 Step = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
@@ -21,7 +21,7 @@ def train_classifier(
     work: Work,
     network: nn.Module,
     optimisation: Optimisation,
-    logits_of: Callable[[Batch], Tensor],
+    video: VideoSettings,
     keep: str,
     *,
     step: Step | None = None,
@@ -31,10 +31,15 @@ def train_classifier(
 ) -> Artifact:
     """Train `network` and leave the weights of its `classifier` (the network itself by default).
 
-    logits_of: logits (B, classes) of a batch's clips. step: a loss other than cross entropy. stream, views: the clips of a view
-    bank instead of new ones in every epoch. keep: `last`, or `best` by validation top-1.
+    The classifier takes clips (B, 3, K, H, W) in the form of `video` and gives logits (B, classes). step: a loss other than
+    cross entropy. stream, views: the clips of a view bank instead of new ones in every epoch. keep: `last`, or `best` by
+    validation top-1.
     """
-    classifier = classifier or network
+    judged = classifier or network
+
+    def logits_of(batch: Batch) -> Tensor:
+        logits: Tensor = judged(clips_of(work, batch, video))
+        return logits
 
     def cross_entropy_step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits, targets = logits_of(batch), batch["target"].to(work.device)
@@ -61,7 +66,7 @@ def train_classifier(
         keep_best="val_top1" if keep == "best" else None,
     )
     state = trained.best or network.state_dict()
-    prefix = next(name for name, module in network.named_modules() if module is classifier)
+    prefix = next(name for name, module in network.named_modules() if module is judged)
     prefix = prefix and f"{prefix}."
     return work.workplace.publish(
         settings=work.settings.model_dump(),
@@ -72,6 +77,11 @@ def train_classifier(
             "weights": {name.removeprefix(prefix): value.cpu() for name, value in state.items() if name.startswith(prefix)}
         },
     )
+
+
+def clips_of(work: Work, batch: Batch, video: VideoSettings) -> Tensor:
+    """The clips (B, 3, K, H, W) of a batch with one clip per sample."""
+    return network_clips(batch, video, work.device).flatten(0, 1)
 
 
 def training_clips(work: Work, stream: str, clips_per_video: int = 1) -> ClipDataset:

@@ -18,14 +18,8 @@ from trainables.stages.supervised import train_classifier
 from trainables.stages.work import Work
 from trainables.store import Artifact
 from trainables.teachers import TEACHERS
-from trainables.video.dataset import Batch, network_clips
 
 SUFFIX = "_classifier"
-
-
-def task_of(kind: str, suffix: str) -> str:
-    """The teacher's task that a kind of stage such as `sorting_classifier` is for."""
-    return kind.removesuffix(suffix)
 
 
 def new_classifier(task: str, settings: ExperimentSettings, classes: int) -> Encoder:
@@ -34,10 +28,7 @@ def new_classifier(task: str, settings: ExperimentSettings, classes: int) -> Enc
 
 
 class Transfer(nn.Module):
-    """A teacher in finetuning: its frozen leading layers get no gradient and keep their batch-norm statistics.
-
-    Clips (B, 3, K, H, W) to logits (B, classes).
-    """
+    """A teacher in finetuning: its frozen leading layers get no gradient and keep their batch-norm statistics."""
 
     def __init__(self, teacher: Encoder, weights: dict[str, Tensor], settings: TeacherFinetuneSettings) -> None:
         super().__init__()
@@ -57,10 +48,6 @@ class Transfer(nn.Module):
             layer.eval()
         return self
 
-    def forward(self, clips: Tensor) -> Tensor:
-        logits: Tensor = self.teacher(clips)
-        return logits
-
 
 def _names_of(network: nn.Module, layers: list[nn.Module]) -> set[str]:
     """Names that parameters and buffers of some of a network's layers have in its state."""
@@ -71,15 +58,10 @@ def _names_of(network: nn.Module, layers: list[nn.Module]) -> set[str]:
 
 def run(work: Work) -> Artifact:
     settings = work.settings
-    task = task_of(work.kind, SUFFIX)
+    task = work.kind.removesuffix(SUFFIX)
     with work.seeded(f"{work.kind}/network"):
         teacher = new_classifier(task, settings, len(work.videos.classes))
     network = Transfer(teacher, work.pretrained(task), settings.teacher_finetune)
     place(network, work.device, settings.compute)
     video = teacher.seen(settings.video)
-
-    def logits_of(batch: Batch) -> Tensor:
-        logits: Tensor = network(network_clips(batch, video, work.device).flatten(0, 1))
-        return logits
-
-    return train_classifier(work, network, settings.teacher_finetune, logits_of, "last", classifier=teacher)
+    return train_classifier(work, network, settings.teacher_finetune, video, "last", classifier=teacher)

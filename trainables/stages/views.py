@@ -8,7 +8,7 @@ Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h,
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,12 +19,12 @@ from trainables.models.encoder import Encoder, Outputs
 from trainables.settings import ExperimentSettings
 from trainables.stages.evaluate import clips_of_videos
 from trainables.stages.measures import measure_videos
-from trainables.stages.supervised import training_clips
-from trainables.stages.teacher_classifier import new_classifier, task_of
+from trainables.stages.supervised import clips_of, training_clips
+from trainables.stages.teacher_classifier import new_classifier
 from trainables.stages.work import Work
 from trainables.store import Artifact
 from trainables.teachers import TEACHERS
-from trainables.video.dataset import ClipLoader, network_clips
+from trainables.video.dataset import ClipLoader
 from trainables.video.layouts import DataError
 
 SUFFIX = "_views"
@@ -35,12 +35,13 @@ CLIPS_PER_BATCH = 16
 
 def kept_layer(task: str, settings: ExperimentSettings) -> int:
     """The layer of a teacher whose maps the student imitates, from 1."""
-    return settings.views.vgg_layer if TEACHERS[task].encoder == "vgg" else settings.views.prednet_layer
+    layer: int = getattr(settings.views, f"{TEACHERS[task].encoder}_layer")
+    return layer
 
 
 def run(work: Work) -> Artifact:
     started = time.monotonic()
-    settings, task = work.settings, task_of(work.kind, SUFFIX)
+    settings, task = work.settings, work.kind.removesuffix(SUFFIX)
     classes = work.videos.classes
     teacher = new_classifier(task, settings, len(classes))
     teacher.load_state_dict(work.inputs[task].tensors())
@@ -51,7 +52,7 @@ def run(work: Work) -> Artifact:
     for part in ("validation", "test"):
         found = _of_videos(work, teacher, part)
         tensors[part] = found
-        measured = measure_videos(found["logits"].softmax(-1).mean(1), work.videos.part(part), len(classes), part)
+        measured = measure_videos(confidence(found), work.videos.part(part), len(classes), part)
         metrics |= {f"{part}/{task}_{name.rpartition('/')[2]}": value for name, value in measured.items()}
     return work.workplace.publish(
         settings=settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[], tensors=tensors
@@ -99,12 +100,12 @@ def _of_videos(work: Work, teacher: Encoder, part: str) -> dict[str, Tensor]:
 
 
 def _outputs(work: Work, teacher: Encoder, batch: dict[str, Any], layer: int) -> Outputs:
-    clips = network_clips(batch, teacher.seen(work.settings.video), work.device).flatten(0, 1)
+    clips = clips_of(work, batch, teacher.seen(work.settings.video))
     with work.autocast():
         outputs = teacher.outputs(clips, layer)
     return Outputs(*(found.float().cpu() for found in outputs))
 
 
-def mean_confidence(views: Iterable[Artifact], part: str) -> Tensor:
-    """Mean over teachers and clips of their softmax on a part's videos: (N, classes)."""
-    return torch.stack([artifact.tensors(part)["logits"].softmax(-1).mean(1) for artifact in views]).mean(0)
+def confidence(found: Mapping[str, Tensor]) -> Tensor:
+    """A teacher's confidence scores (N, classes) for the videos of a part: the mean over clips of its softmax."""
+    return found["logits"].softmax(-1).mean(1)

@@ -187,6 +187,10 @@ class EgoMotion(TeacherTask):
             windows=camera.windows(shift_y, shift_x, zoom, rng),
         )
 
+    @property
+    def clips_of_a_sample(self) -> float:
+        return 2 / self.settings.frames.per_clip
+
     def network(self, encoder: Encoder) -> nn.Module:
         assert isinstance(encoder, FrameEncoder)
         ego_motion = self.settings.ego_motion

@@ -54,6 +54,10 @@ class Prediction(TeacherTask):
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         return consecutive_clip(video.frames, rng, self.settings.video.clip_frames)
 
+    @property
+    def clips_of_a_sample(self) -> float:
+        return 1.0
+
     def network(self, encoder: Encoder) -> nn.Module:
         assert isinstance(encoder, PredNet)
         return PredictionNetwork(encoder)

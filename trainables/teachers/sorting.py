@@ -122,6 +122,10 @@ class Sorting(TeacherTask):
             windows=jittered_windows(self.settings.video, sorting.crop_jitter, sorting.frames, rng),
         )
 
+    @property
+    def clips_of_a_sample(self) -> float:
+        return self.settings.sorting.frames / self.settings.frames.per_clip
+
     def network(self, encoder: Encoder) -> nn.Module:
         assert isinstance(encoder, FrameEncoder)
         return SortingNetwork(encoder, self.settings.sorting, self.settings.video.crop)

@@ -57,6 +57,11 @@ class TeacherTask(ABC):
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         """The clips (V, K) of one training sample, with their labels."""
 
+    @property
+    @abstractmethod
+    def clips_of_a_sample(self) -> float:
+        """How many clips cost the encoder as much as a sample; a clip is `frames.per_clip` frames to one that sees frames."""
+
     @abstractmethod
     def network(self, encoder: Encoder) -> nn.Module:
         """Everything that is trained: a module that holds `encoder` and new heads."""

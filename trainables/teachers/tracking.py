@@ -98,6 +98,10 @@ class Tracking(TeacherTask):
             windows=(first, last),
         )
 
+    @property
+    def clips_of_a_sample(self) -> float:
+        return 2 / self.settings.frames.per_clip
+
     def network(self, encoder: Encoder) -> nn.Module:
         assert isinstance(encoder, FrameEncoder)
         return TrackingNetwork(encoder, self.settings.tracking.units, self.settings.video.crop)
