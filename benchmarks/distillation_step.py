@@ -30,8 +30,9 @@ import typer
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import Training, work_of
+from trainables.data import open_data
 from trainables.presets import configure
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, parse_assignment, with_values
 from trainables.stages import views
 from trainables.stages.teacher_classifier import SUFFIX as CLASSIFIER

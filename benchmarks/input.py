@@ -36,8 +36,9 @@ import typer
 from torch.nn import functional
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
+from trainables.data import open_data
 from trainables.presets import PRESETS, preset
-from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime, open_data
+from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
 from trainables.settings import with_values
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import ClipDataset, generator

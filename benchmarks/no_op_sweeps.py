@@ -24,8 +24,9 @@ from harness.planner import Sweep
 from harness.progress import Progress
 from harness.tracking import Tracker
 from search_spaces.space import find_space
+from trainables.data import open_data
 from trainables.pipeline import Experiment, resolve
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import validated
 from trainables.store import Workplace
 

@@ -35,9 +35,10 @@ from torch import Tensor
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import Training, ready_clips, work_of
+from trainables.data import open_data
 from trainables.presets import configure
 from trainables.pretext import TASKS
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, parse_assignment, with_values
 from trainables.stages.work import train
 from trainables.video.dataset import network_clips

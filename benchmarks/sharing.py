@@ -47,8 +47,9 @@ from harness.progress import Progress
 from harness.request import Request
 from harness.searcher import Exhausted
 from harness.tracking import Tracker
+from trainables.data import open_data
 from trainables.pipeline import Stage
-from trainables.runtime import Runtime, cores, open_data
+from trainables.runtime import Runtime, cores
 from trainables.settings import ExperimentSettings, Pretraining, parse_assignment, validated, with_values
 
 TABLES = ("auxskd/table2", "auxskd/table4", "auxskd/figure4-left")

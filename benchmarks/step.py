@@ -30,8 +30,9 @@ import typer
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import Training, ready_clips, work_of
+from trainables.data import open_data
 from trainables.presets import preset
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.stages.work import train_step
 from trainables.video.dataset import network_clips

@@ -32,9 +32,10 @@ from harness.planner import Job, Sweep
 from harness.progress import Progress
 from harness.searcher import Configuration, StudySearcher
 from harness.tracking import Tracker
+from trainables.data import describe
 from trainables.pipeline import PROTOCOL, Experiment, named_metrics, run_experiment, with_means
 from trainables.presets import departures
-from trainables.runtime import Runtime, describe
+from trainables.runtime import Runtime
 from trainables.settings import flat, validated
 from trainables.stages import KINDS
 from trainables.stages.work import NonFiniteLoss

@@ -18,6 +18,16 @@ FILE_NAME = "ledger.jsonl"
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 
 
+_FRACTIONS = ("accuracy", "top1", "top5", "map", "retrieval_r", "chance")
+"""Words that names of metrics hold which are fractions in [0, 1]."""
+
+
+def is_fraction(metric: str) -> bool:
+    """Whether a metric is a fraction that people read in percent: an accuracy, mean average precision or R@k."""
+    name = metric.partition("/")[2] or metric
+    return any(word in name for word in _FRACTIONS)
+
+
 class LedgerError(ValueError):
     """A ledger that cannot be read; the message names file and line."""
 

@@ -13,9 +13,11 @@ from harness.ledger import Ledger, Record
 from harness.searcher import Configuration, Exhausted, Proposals, Search
 from search_spaces.space import Space
 from trainables.cost import stage_seconds
-from trainables.pipeline import PROTOCOL, Experiment, Stage, digest, experiment_id, resolve
+from trainables.data import downstream_roles, open_data
+from trainables.files import digest
+from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, resolve
 from trainables.presets import configure
-from trainables.runtime import Runtime, downstream_roles, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, flat
 from trainables.video.layouts import VideoSet
 

@@ -22,7 +22,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.ledger import Outcome, Record
+from harness.ledger import Outcome, Record, is_fraction
 
 HEARTBEAT_SECONDS = 30.0
 FINISHED_SHOWN = 3
@@ -303,8 +303,7 @@ def _compact(value: Any) -> str:
 
 def shown(name: str, value: float) -> str:
     """A metric for people: accuracies in percent with one decimal, all else with three significant digits."""
-    is_fraction = any(word in (name.partition("/")[2] or name) for word in ("accuracy", "top1", "top5", "map"))
-    return f"{100 * value:.1f}%" if is_fraction else f"{value:.3g}"
+    return f"{100 * value:.1f}%" if is_fraction(name) else f"{value:.3g}"
 
 
 def _latest_loss(stage: str, metrics: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from harness.planner import Sweep, SweepError
 from harness.searcher import Search
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
-from trainables.pipeline import PROTOCOL, digest
+from trainables.files import digest
+from trainables.pipeline import PROTOCOL
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import DataSettings

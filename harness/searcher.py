@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search_spaces.space import Parameters, Space
-from trainables.pipeline import digest
+from trainables.files import digest
 from trainables.settings import ExperimentSettings, SettingsError
 
 Search = Literal["tpe", "random", "grid"]

@@ -12,15 +12,15 @@ A plain Python call, without Ray, Optuna or W&B:
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainables.data import open_data
+from trainables.files import digest
 from trainables.recipes import last_stages
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, flat
 from trainables.stages import KINDS
 from trainables.stages.work import Report, Work
@@ -92,12 +92,6 @@ class Result:
     stages: dict[str, str]
     metrics: dict[str, float]
     seconds: dict[str, StageTime]
-
-
-def digest(content: Any) -> str:
-    """Short hash of plain data."""
-    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def resolve(

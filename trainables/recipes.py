@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
-from trainables.runtime import downstream_roles
+from trainables.data import downstream_roles
 from trainables.settings import GRAPH_RECIPES, ExperimentSettings
 from trainables.stages.teacher_classifier import SUFFIX as CLASSIFIER
 from trainables.stages.views import SUFFIX as VIEWS

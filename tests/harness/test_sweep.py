@@ -17,8 +17,9 @@ from harness.ledger import Ledger, Record
 from harness.request import Request
 from search_spaces.paper_tables import table_ids
 from search_spaces.space import space_names
+from trainables.data import open_data
 from trainables.pipeline import PROTOCOL
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
 
 Run = Callable[..., tuple[int, str, str]]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from trainables.data import open_data
 from trainables.pipeline import Experiment, Result, resolve, run_experiment
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
 from trainables.stages.work import Work
 from trainables.store import Workplace

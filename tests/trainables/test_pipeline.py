@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from trainables.data import open_data
 from trainables.pipeline import Experiment, Result, Stage, resolve, run_experiment
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, flat, setting_names, with_values
 from trainables.stages.work import NonFiniteLoss
 from trainables.store import Store

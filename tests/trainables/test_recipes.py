@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from trainables.data import open_data
 from trainables.pipeline import Experiment, Stage, resolve
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import GRAPH_RECIPES, TEACHER_TASKS, ExperimentSettings, flat, setting_names, with_values
 from trainables.video.layouts import VideoSet
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.runtime import Runtime, describe, downstream_roles, open_data
+from trainables.data import describe, downstream_roles, open_data
+from trainables.runtime import Runtime
 from trainables.settings import DataSettings, ExperimentSettings, with_values
 from trainables.video.layouts import PARTS, DataError, DataSource, VideoSet
 

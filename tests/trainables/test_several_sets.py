@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from trainables.data import describe, open_data
 from trainables.pipeline import Experiment, Stage, named_metrics, resolve, run_experiment, with_means
-from trainables.runtime import Runtime, describe, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, SettingsError, with_values
 
 Make = Callable[..., Runtime]

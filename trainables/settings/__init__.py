@@ -18,7 +18,7 @@ from trainables.settings.auxskd import (
     VideoPaceSettings,
     VSPPSettings,
 )
-from trainables.settings.base import Optimisation, Pretraining, Settings, SettingsError
+from trainables.settings.base import Optimisation, Pretraining, Settings, SettingsError, checkpoint_epoch
 from trainables.settings.data import AugmentationSettings, ComputeSettings, DataSettings, EmbeddedSettings, VideoSettings
 from trainables.settings.experiment import (
     GRAPH_RECIPES,
@@ -83,6 +83,7 @@ __all__ = [
     "VideoPaceSettings",
     "VideoSettings",
     "ViewsSettings",
+    "checkpoint_epoch",
     "flat",
     "parse_assignment",
     "setting_names",

@@ -59,4 +59,9 @@ class Pretraining(Optimisation):
 
     def checkpoint_epoch(self, number: int) -> int:
         """The epoch after which a checkpoint (from 1) is taken."""
-        return -(-number * self.epochs // self.checkpoints)
+        return checkpoint_epoch(number, self.epochs, self.checkpoints)
+
+
+def checkpoint_epoch(number: int, epochs: int, checkpoints: int) -> int:
+    """The epoch after which the n-th of so many checkpoints is taken: n/N of all epochs, rounded up."""
+    return -(-number * epochs // checkpoints)

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import resource
-import tempfile
 import threading
 import time
 import warnings
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.files import replacing
 from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode, probe, read_frames
 from trainables.video.layouts import Video
 
@@ -186,7 +186,7 @@ class FrameCache:
         found = []
         with contextlib.suppress(OSError):
             for path in self.directory.iterdir():
-                if path.suffix in (".npy", ".tmp"):
+                if path.suffix in (".npy", ".new"):
                     with contextlib.suppress(OSError):
                         found.append((path, path.stat()))
         return found
@@ -219,17 +219,8 @@ def _sidecar(path: Path) -> Path:
 
 
 def _write(path: Path, content: bytes | Pixels) -> None:
-    """Write a file under a temporary name, then move it to its own: it is whole or not there."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
-        try:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                np.save(file, content, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(file.name)
-            raise
+    with replacing(path) as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            np.save(file, content, allow_pickle=False)

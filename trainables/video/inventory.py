@@ -7,13 +7,13 @@ and modification time, so a second run probes nothing but what is new.
 
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from trainables.files import write_atomically
 from trainables.video.decoding import RULES, DecodingError, decoder_versions, probe
 from trainables.video.layouts import DataError, Skipped, Video, VideoSet
 
@@ -137,15 +137,8 @@ def _load(file: Path) -> dict[str, _Finding]:
 def _save(file: Path, findings: dict[str, _Finding]) -> None:
     """Replace `file` in one step. A directory that cannot be written to costs probing again next time, nothing else."""
     content = {"rules": RULES, "videos": {name: asdict(findings[name]) for name in sorted(findings)}}
-    temporary = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as stream:
-            temporary = Path(stream.name)
-            json.dump(content, stream, ensure_ascii=False, indent=0)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        write_atomically(file, json.dumps(content, ensure_ascii=False, indent=0))
     except OSError:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        pass

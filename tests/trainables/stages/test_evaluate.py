@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.runtime import Runtime, open_data
+from trainables.data import open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.stages.evaluate import predict
 from trainables.stages.finetune import Classifier

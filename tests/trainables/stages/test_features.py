@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import torch
 
+from trainables.data import open_data
 from trainables.models import make_backbone
 from trainables.models.backbone import load_convolutions
 from trainables.pipeline import Experiment, run_experiment
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.store import Store
 from trainables.video.cache import FrameCache

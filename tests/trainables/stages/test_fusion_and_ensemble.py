@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.data import open_data
 from trainables.pipeline import Experiment, Result, run_experiment
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages.linear_probe import PENALTIES, fit, predict
 from trainables.stages.measures import measure_videos

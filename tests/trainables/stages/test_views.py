@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from trainables.data import open_data
 from trainables.pipeline import Experiment, Result, run_experiment
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages import views
 from trainables.stages.supervised import training_clips

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from trainables.data import open_data
 from trainables.pipeline import Experiment, run_experiment
-from trainables.runtime import Runtime, open_data
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import UNLABELLED, DataError, DataSource, Video, VideoSet, read_videos

@@ -1,0 +1,115 @@
+"""The video sets of an experiment by role: opened, joined, stood in for, and shared between the rows of a sweep."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trainables.runtime import Runtime
+from trainables.settings import DataSettings, EmbeddedSettings
+from trainables.video.embedded import embedded_videos
+from trainables.video.inventory import take_inventory
+from trainables.video.layouts import DataError, DataSource, VideoSet, join_videos, read_videos
+
+
+def downstream_roles(data: DataSettings) -> tuple[str, ...]:
+    """`downstream` for a single downstream set, else `downstream/<set>` for each."""
+    names = data.downstream_sets
+    return ("downstream",) if len(names) == 1 else tuple(f"downstream/{name}" for name in names)
+
+
+def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
+    """The video sets by role, frame counts known and unreadable files left out: `pretraining` (several sets joined), and
+    `downstream`, or `downstream/<set>` where there are several.
+
+    Raises DataError.
+    """
+
+    def opened(dataset: str, supervised: bool = False) -> VideoSet:
+        how = (data.split, data.validation_fraction, data.embedded)
+        return _open(dataset, *how, runtime.cache, runtime.sources, runtime.stand_ins, supervised)
+
+    def beside_others(dataset: str) -> VideoSet:
+        videos = opened(dataset)
+        return videos if videos.dataset == dataset else replace(videos, dataset=f"{videos.dataset} for {dataset}")
+
+    names = data.pretraining_sets
+    joined = opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])
+    sets = {"pretraining": share_of(joined, data.pretraining_share)}
+    for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
+        sets[role] = opened(name, supervised=True)
+        if not sets[role].labelled:
+            raise DataError(f"data.downstream = {name}: its videos have no labels, so it serves for pretraining only")
+        for part in ("validation", "test"):
+            if not any(video.labels for video in sets[role].part(part)):
+                raise DataError(f"data.downstream = {name}: no labelled {part} videos that can be used; results come from them")
+    return sets
+
+
+def share_of(videos: VideoSet, share: float) -> VideoSet:
+    """The set with a share of its training videos, at least two, drawn by their names: a smaller share is part of a larger."""
+    if share == 1:
+        return videos
+    kept = max(2, round(share * len(videos.train)))
+    drawn = sorted(videos.train, key=lambda video: hashlib.sha256(video.name.encode()).digest())[:kept]
+    names = {video.name for video in drawn}
+    return replace(videos, train=tuple(video for video in videos.train if video.name in names))
+
+
+@functools.lru_cache(maxsize=32)
+def _open(
+    dataset: str,
+    split: int,
+    validation_fraction: float,
+    embedded: EmbeddedSettings,
+    cache: Path,
+    sources: tuple[tuple[str, DataSource], ...],
+    stand_ins: tuple[tuple[str, str], ...],
+    supervised: bool,
+) -> VideoSet:
+    """One set, whatever sets it is read beside: the rows of a table that share a set read it once."""
+    name = dict(stand_ins).get(dataset, dataset)
+    if "+" in name:
+        how = (split, validation_fraction, embedded)
+        return join_videos([_open(part, *how, cache, sources, (), supervised) for part in name.split("+")])
+    if name == "embedded":
+        videos = embedded_videos(stand_in(embedded, dataset), cache)
+    else:
+        source = dict(sources).get(name, DataSource(None, None))
+        one_split = name == "ccv" or name.startswith("kinetics")  # whichever split the other sets are read in
+        its_split = 1 if one_split else split
+        videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
+    return take_inventory(videos, cache, supervised=supervised)
+
+
+def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:
+    """The embedded clips that take a data set's place: other clips for each, in something like the sets' proportions.
+
+    kinetics400 has all classes, and kinetics100 the same videos of the fewest classes; hmdb51 is half as large as ucf101.
+    """
+    few, all_classes = 6, 10
+    changes: dict[str, dict[str, int]] = {
+        "ucf101": {"seed": settings.seed + 1},
+        "hmdb51": {"seed": settings.seed + 2, "train": max(1, settings.train // 2)},
+        "kinetics400": {"seed": settings.seed + 3, "classes": all_classes},
+        "kinetics100": {"seed": settings.seed + 3, "classes": few},
+        "ccv": {"seed": settings.seed + 4},
+    }
+    return settings.model_copy(update=changes.get(dataset, {}))
+
+
+def describe(videos: VideoSet) -> dict[str, Any]:
+    """What the ledger keeps of a video set: identity and counts, no path."""
+    return {
+        "dataset": videos.dataset,
+        "fingerprint": videos.fingerprint("train", "validation", "test"),
+        "classes": len(videos.classes),
+        "train": len(videos.train),
+        "validation": len(videos.validation),
+        "test": len(videos.test),
+        "missing": videos.missing,
+        "skipped": {skipped.name: skipped.reason for skipped in videos.skipped},
+    }
