@@ -37,8 +37,7 @@ from trainables.pipeline import PROTOCOL, Experiment, named_metrics, run_experim
 from trainables.presets import departures
 from trainables.runtime import Runtime
 from trainables.settings import flat, validated
-from trainables.stages import KINDS
-from trainables.stages.work import NonFiniteLoss
+from trainables.stages.training import NonFiniteLoss
 from trainables.store import StoreError
 from trainables.video.decoding import decoder_versions
 from trainables.video.layouts import DataError
@@ -169,7 +168,7 @@ class Bookkeeper:
             stage.key
             for config in running
             for stage in self.handed_out[config["trial"]].stages
-            if KINDS[stage.kind].random and store.find(stage.kind, stage.key) is None
+            if stage.declared.random and store.find(stage.kind, stage.key) is None
         }
         for config in queue:
             if not any(stage.key in computing for stage in self.handed_out[config["trial"]].stages):
@@ -191,7 +190,8 @@ class Bookkeeper:
     def epoch(self, trial: str, metrics: dict[str, Any]) -> None:
         self.progress.epoch(trial, metrics)
         job = self.handed_out[trial]
-        if KINDS[metrics["stage"].partition("/")[0]].schedule is None:  # its rounds are no epochs, which are counted through
+        stage = next(stage for stage in job.stages if stage.name == metrics["stage"])
+        if stage.declared.schedule is None:  # its rounds are no epochs, which are counted through
             return
         numbers = {name: value for name, value in metrics.items() if "/" in name}
         self.tracker.log(trial, _global_epoch(job, metrics["stage"], metrics["epoch"]), numbers)
@@ -262,7 +262,7 @@ def _global_epoch(job: Job, name: str, epoch: int) -> int:
     for stage in job.stages:
         if stage.name == name:
             break
-        if schedule := KINDS[stage.kind].schedule:
+        if schedule := stage.declared.schedule:
             before += int(getattr(job.experiment.settings, schedule).epochs)
     return before + epoch
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.cost import stage_seconds
 from harness.ledger import Ledger, Record
 from harness.searcher import Configuration, Exhausted, Proposals, Search
 from search_spaces.space import Space
-from trainables.cost import stage_seconds
 from trainables.data import downstream_roles, open_data
 from trainables.files import digest
 from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, resolve

@@ -12,7 +12,7 @@ from trainables.runtime import Runtime
 from trainables.settings import DataSettings, EmbeddedSettings
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import DataError, DataSource, VideoSet, join_videos, read_videos
+from trainables.video.layouts import LAYOUTS, DataError, DataSource, VideoSet, find_layout, join_videos, read_videos
 
 
 def downstream_roles(data: DataSettings) -> tuple[str, ...]:
@@ -79,8 +79,7 @@ def _open(
         videos = embedded_videos(stand_in(embedded, dataset), cache)
     else:
         source = dict(sources).get(name, DataSource(None, None))
-        one_split = name == "ccv" or name.startswith("kinetics")  # whichever split the other sets are read in
-        its_split = 1 if one_split else split
+        its_split = 1 if name in LAYOUTS and find_layout(name).one_split else split
         videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
     return take_inventory(videos, cache, supervised=supervised)
 

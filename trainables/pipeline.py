@@ -19,13 +19,15 @@ from typing import Any
 
 from trainables.data import open_data
 from trainables.files import digest
+from trainables.models import find_backbone
 from trainables.recipes import last_stages
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, flat
-from trainables.stages import KINDS
-from trainables.stages.work import Report, Work
-from trainables.store import Artifact
-from trainables.video.layouts import VideoSet
+from trainables.settings import ExperimentSettings, Readable, flat, names_below
+from trainables.stages.kind import Kind, identity
+from trainables.stages.training import train
+from trainables.stages.work import Report, Training, Work
+from trainables.store import Artifact, Workplace
+from trainables.video.videos import VideoSet
 
 PROTOCOL = "1"
 """Version of the evaluation protocol: results of different versions are never shown in one table."""
@@ -41,14 +43,21 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of an experiment. data: the role of the video set it reads, `pretraining` or `downstream[/<set>]`."""
+    """A step of an experiment. data: the role of the video set it reads, `pretraining` or `downstream[/<set>]`.
 
-    kind: str
+    settings: those in its key, by dotted name, and what else it depends on.
+    """
+
+    declared: Kind
     data: str
     fingerprint: str
     settings: Mapping[str, Any]
     seed: int
     inputs: Mapping[str, Stage] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return self.declared.name
 
     @property
     def name(self) -> str:
@@ -62,13 +71,24 @@ class Stage:
         return digest(
             {
                 "kind": self.kind,
-                "version": KINDS[self.kind].version,
+                "version": self.declared.version,
                 "settings": dict(self.settings),
                 "inputs": {role: stage.key for role, stage in self.inputs.items()},
                 "data": self.fingerprint,
                 "seed": self.seed,
             }
         )
+
+    @functools.cached_property
+    def readable(self) -> frozenset[str]:
+        """The settings that the stage may read: those in its key, and those in its inputs' keys."""
+        return frozenset(self.settings).union(*(stage.readable for stage in self.inputs.values()))
+
+    @property
+    def checkpoints(self) -> dict[str, int]:
+        """By role the checkpoint that an input hands on, where it is not the last."""
+        names = {role: f"{role}.checkpoint" for role in self.inputs}
+        return {role: self.settings[name] for role, name in names.items() if name in self.settings}
 
     def upstream(self) -> Iterator[Stage]:
         """The stages this one needs and then itself, in an order in which they can run."""
@@ -107,33 +127,30 @@ def resolve(
     def fingerprint(role: str, parts: tuple[str, ...]) -> str:
         return data[role].fingerprint(*parts)
 
-    def stage(kind: str, role: str, **inputs: Stage) -> Stage:
+    def stage(kind: Kind, role: str, **inputs: Stage) -> Stage:
         read = _settings_of(kind, inputs, settings)
         if read.get("student.initialisation") == "imagenet":
             read["weights"] = (weights or {}).get("alexnet")
-        if KINDS[kind].of_device:
+        if kind.of_device:
             read["device"] = device
-        seed = experiment.seed if KINDS[kind].random else 0
-        return Stage(kind, role, fingerprint(role, KINDS[kind].parts), read, seed, inputs)
+        return Stage(kind, role, fingerprint(role, kind.parts), read, experiment.seed if kind.random else 0, inputs)
 
     last = last_stages(settings, stage)
     return tuple({found.name: found for end in last for found in end.upstream()}.values())
 
 
-def _settings_of(kind: str, inputs: Mapping[str, Stage], settings: ExperimentSettings) -> dict[str, Any]:
-    """The settings that enter a stage's key. Which checkpoint of an input it starts from is its own, not the input's."""
-    prefixes = KINDS[kind].reads(settings)
+def _settings_of(kind: Kind, inputs: Mapping[str, Stage], settings: ExperimentSettings) -> dict[str, Any]:
+    """What enters a stage's key, by name. Which checkpoint of an input it starts from is its own, not the input's."""
     values = flat(settings)
-    read = {
-        name: value
-        for name, value in values.items()
-        if not name.endswith(".checkpoint") and any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
-    }
+    read = {name: values[name] for name in names_below(values, kind.reads(settings)) if not name.endswith(".checkpoint")}
     for role in inputs:
         number = values.get(f"{role}.checkpoint")
         if number is not None and number < values[f"{role}.checkpoints"]:
             read[f"{role}.checkpoint"] = number
-    return read
+    outside = dict(kind.plugged_in)
+    if "backbone.family" in read:
+        outside |= identity(find_backbone(read["backbone.family"]))
+    return read | ({"plugged_in": outside} if outside else {})
 
 
 def experiment_id(experiment: Experiment, stages: Iterable[Stage]) -> str:
@@ -147,8 +164,6 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     Raises DataError, StoreError or NonFiniteLoss; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
-    device = runtime.torch_device()
-    cache = runtime.open_cache()
     store = runtime.open_store()
     artifacts: dict[str, Artifact] = {}
     seconds: dict[str, StageTime] = {}
@@ -160,20 +175,9 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
             if isinstance(claimed, Artifact):
                 artifact, elapsed = claimed, 0.0
             else:
-                work = Work(
-                    stage.kind,
-                    experiment.settings,
-                    stage.seed,
-                    data[stage.data],
-                    {role: artifacts[source.key] for role, source in stage.inputs.items()},
-                    claimed,
-                    cache,
-                    device,
-                    runtime.workers,
-                    functools.partial(_report_as, stage, report),
-                    dict(runtime.weights),
-                )
-                artifact = KINDS[stage.kind].run(work)
+                inputs = {role: artifacts[source.key] for role, source in stage.inputs.items()}
+                work = work_of(stage, experiment.settings, data[stage.data], inputs, runtime, claimed, report)
+                artifact = run_stage(stage, work, claimed)
                 elapsed = time.monotonic() - started
         artifacts[stage.key] = artifact
         done = artifact.done
@@ -181,6 +185,35 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
         seconds[stage.name] = StageTime(used, done["seconds"] - used)
         metrics |= named_metrics(stage, done["metrics"])
     return Result({stage.name: stage.key for stage in stages}, with_means(metrics), seconds)
+
+
+def work_of(
+    stage: Stage,
+    settings: ExperimentSettings,
+    videos: VideoSet,
+    inputs: Mapping[str, Artifact],
+    runtime: Runtime,
+    workplace: Workplace | None = None,
+    report: Report | None = None,
+) -> Work:
+    """What a stage is given: of the settings it can read only what its key and its inputs' keys hold."""
+    readable = Readable(stage.readable, f"the stage {stage.kind}", stage.declared.where)
+    told = {} if report is None else {"report": functools.partial(_report_as, stage, report)}
+    limited = settings.readable(readable)
+    return Work(stage.kind, limited, stage.seed, videos, inputs, runtime, stage.checkpoints, workplace, **told)
+
+
+def run_stage(stage: Stage, work: Work, workplace: Workplace) -> Artifact:
+    """Do what the stage says and publish what came out."""
+    said = stage.declared.run(work)
+    outcome = train(said, work) if isinstance(said, Training) else said
+    return workplace.publish(
+        settings=stage.settings,
+        metrics=outcome.metrics,
+        history=outcome.history,
+        tensors=outcome.tensors,
+        files=outcome.files,
+    )
 
 
 def named_metrics(stage: Stage, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -1,6 +1,10 @@
-"""Sizes and recipes: the presets, and the protocol that each pretext task was published with.
+"""Sizes and recipes: presets, and what graph distillation's recipes and published protocols set over them.
 
     configure("demo", {"pretext.task": "vcop", "finetune.epochs": 5})
+
+Everything here is values by dotted name, laid over the settings' defaults: first the preset, then what the pretext task's
+authors published (protocol `published`; `published` of the task), then what graph distillation's recipes need, then the
+caller's.
 
 `paper` is the published setting of auxSKD + VSPP and of graph distillation. `demo` and `small` set sizes, rates, calmer colours
 and pixels that show only motion, without which networks this small learn no task in minutes; the code path is the same.
@@ -8,217 +12,237 @@ and pixels that show only motion, without which networks this small learn no tas
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from trainables.settings import (
     GRAPH_RECIPES,
-    AlexNetSettings,
-    AugmentationSettings,
-    AuxSKDSettings,
-    BackboneSettings,
-    DataSettings,
-    EgoMotionSettings,
-    EmbeddedSettings,
-    EvaluationSettings,
     ExperimentSettings,
-    FinetuneSettings,
-    FrameSettings,
-    FrozenSettings,
-    GraphSettings,
-    PredictionSettings,
-    PredNetSettings,
-    PretextSettings,
-    RSPNetSettings,
     SettingsError,
-    SortingSettings,
-    StudentSettings,
-    TeacherFinetuneSettings,
-    TrackingSettings,
-    VCOPSettings,
-    VGGSettings,
-    VideoSettings,
-    ViewsSettings,
     flat,
+    is_import_path,
     with_values,
 )
-from trainables.teachers import TEACHERS
+from trainables.suggestions import did_you_mean
 
-_CALM = AugmentationSettings(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, jitter_per="clip")
+_CALM_COLOURS = {
+    "augmentation.brightness": 0.2,
+    "augmentation.contrast": 0.2,
+    "augmentation.saturation": 0.2,
+    "augmentation.hue": 0.05,
+    "augmentation.jitter_per": "clip",
+}
 
-PRESETS: dict[str, ExperimentSettings] = {
-    "demo": ExperimentSettings(
-        data=DataSettings(embedded=EmbeddedSettings(train=20, validation=8, test=10)),
-        video=VideoSettings(clip_frames=16, height=28, width=28, crop=24, pixels="rgb_motion"),
-        augmentation=_CALM,
-        backbone=BackboneSettings(depth=10, width=8),
-        auxskd=AuxSKDSettings(
-            epochs=2,
-            batch_size=16,
-            learning_rate=0.001,
-            memory_bank=512,
-            teacher_momentum=0.98,
-            projection=32,
-            predictor_hidden=128,
-        ),
-        vcop=VCOPSettings(head_width=64),
-        rspnet=RSPNetSettings(memory_bank=512, key_momentum=0.98, projection=32),
-        pretext=PretextSettings(epochs=4, batch_size=16, learning_rate=0.01, step_epochs=3, clips_per_video=3, checkpoints=4),
-        finetune=FinetuneSettings(epochs=5, batch_size=16, learning_rate=0.01, step_epochs=4),
-        frozen=FrozenSettings(clips=4),
-        evaluation=EvaluationSettings(clips=10),
-        frames=FrameSettings(per_clip=2),
-        vgg=VGGSettings(
-            channels=(12, 24, 32, 32, 8),
-            convolutions=(1, 1, 1, 1, 1),
-            pooled_layers=(2, 3, 4),
-            cells=1,
-            conv1_filter=5,
-            conv1_stride=1,
-            hidden=64,
-            dropout=0.1,
-            batch_norm=True,
-        ),
-        prednet=PredNetSettings(targets=(3, 8, 12, 16), representations=(8, 8, 12, 16), side=24, dropout=0.1),
-        alexnet=AlexNetSettings(
-            channels=(8, 16, 24, 24, 24), conv1_filter=5, conv1_stride=1, hidden=32, dropout=0.1, batch_norm=True
-        ),
-        sorting=SortingSettings(
-            epochs=6,
-            batch_size=16,
-            optimiser="adam",
-            learning_rate=2e-3,
-            weight_decay=0.0,
-            step_epochs=5,
-            clips_per_video=8,
-            validation_clips=4,
-            frames=3,
-            spacing=1,
-            crop_jitter=0,
-            pair_units=128,
-            dropout=0.0,
-        ),
-        ego_motion=EgoMotionSettings(
-            epochs=5,
-            batch_size=16,
-            optimiser="adam",
-            learning_rate=2e-3,
-            weight_decay=0.0,
-            step_epochs=4,
-            decay=0.1,
-            clips_per_video=4,
-            close_frames=2,
-            top_channels=(32, 16),
-            top_units=64,
-            dropout=0.1,
-        ),
-        tracking=TrackingSettings(
-            epochs=4,
-            batch_size=16,
-            optimiser="adam",
-            learning_rate=1e-3,
-            weight_decay=0.0,
-            step_epochs=3,
-            clips_per_video=2,
-            frames=12,
-            tracks_per_video=3,
-            units=64,
-        ),
-        prediction=PredictionSettings(epochs=5, batch_size=8, learning_rate=3e-3, step_epochs=4, validation_clips=1),
-        teacher_finetune=TeacherFinetuneSettings(
-            epochs=10, batch_size=16, optimiser="adam", learning_rate=2e-3, weight_decay=0.0, step_epochs=8
-        ),
-        views=ViewsSettings(views=4),
-        student=StudentSettings(epochs=20, batch_size=16, learning_rate=2e-3, step_epochs=8),
-        graph=GraphSettings(sketch=64),
-    ),
-    "small": ExperimentSettings(
-        data=DataSettings(embedded=EmbeddedSettings(train=60, validation=20, test=30, height=48, width=48)),
-        video=VideoSettings(clip_frames=16, height=48, width=60, crop=40, pixels="rgb_motion"),
-        augmentation=_CALM,
-        backbone=BackboneSettings(depth=10, width=12),
-        auxskd=AuxSKDSettings(
-            epochs=5,
-            step_epochs=4,
-            batch_size=16,
-            learning_rate=0.001,
-            memory_bank=2048,
-            teacher_momentum=0.99,
-            projection=64,
-            predictor_hidden=256,
-        ),
-        vcop=VCOPSettings(head_width=128),
-        rspnet=RSPNetSettings(memory_bank=2048, key_momentum=0.99, projection=64),
-        pretext=PretextSettings(epochs=10, batch_size=16, learning_rate=0.01, step_epochs=8, clips_per_video=2, checkpoints=4),
-        finetune=FinetuneSettings(epochs=12, batch_size=16, learning_rate=0.01, step_epochs=9),
-        frames=FrameSettings(per_clip=2),
-        vgg=VGGSettings(
-            channels=(16, 32, 48, 48, 16),
-            convolutions=(1, 1, 2, 1, 1),
-            pooled_layers=(2, 3, 4),
-            cells=1,
-            conv1_filter=5,
-            conv1_stride=1,
-            hidden=128,
-            dropout=0.1,
-            batch_norm=True,
-        ),
-        prednet=PredNetSettings(targets=(3, 8, 16, 24), representations=(8, 8, 16, 24), side=32, dropout=0.1),
-        alexnet=AlexNetSettings(
-            channels=(12, 24, 32, 32, 32), conv1_filter=5, conv1_stride=1, hidden=64, dropout=0.1, batch_norm=True
-        ),
-        sorting=SortingSettings(
-            epochs=6,
-            batch_size=16,
-            optimiser="adam",
-            learning_rate=2e-3,
-            weight_decay=0.0,
-            step_epochs=5,
-            clips_per_video=6,
-            frames=3,
-            spacing=1,
-            crop_jitter=0,
-            pair_units=128,
-            dropout=0.0,
-        ),
-        ego_motion=EgoMotionSettings(
-            epochs=6,
-            batch_size=16,
-            optimiser="adam",
-            learning_rate=2e-3,
-            weight_decay=0.0,
-            step_epochs=5,
-            decay=0.1,
-            clips_per_video=3,
-            close_frames=2,
-            top_channels=(64, 32),
-            top_units=128,
-            dropout=0.1,
-        ),
-        tracking=TrackingSettings(
-            epochs=5,
-            batch_size=16,
-            optimiser="adam",
-            learning_rate=1e-3,
-            weight_decay=0.0,
-            step_epochs=4,
-            clips_per_video=2,
-            frames=16,
-            units=128,
-        ),
-        prediction=PredictionSettings(epochs=5, batch_size=8, learning_rate=3e-3, step_epochs=4, validation_clips=1),
-        teacher_finetune=TeacherFinetuneSettings(
-            epochs=12, batch_size=16, optimiser="adam", learning_rate=2e-3, weight_decay=0.0, step_epochs=9
-        ),
-        views=ViewsSettings(views=4),
-        student=StudentSettings(epochs=24, batch_size=16, learning_rate=2e-3, step_epochs=8),
-        graph=GraphSettings(sketch=128),
-    ),
-    "paper": ExperimentSettings(
-        auxskd=AuxSKDSettings(clips_per_video=10),
-        pretext=PretextSettings(clips_per_video=10),
-        views=ViewsSettings(stored="float16"),
-    ),
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {
+        "data.embedded.train": 20,
+        "data.embedded.test": 10,
+        "video.height": 28,
+        "video.width": 28,
+        "video.crop": 24,
+        "video.pixels": "rgb_motion",
+        **_CALM_COLOURS,
+        "backbone.depth": 10,
+        "backbone.width": 8,
+        "vcop.head_width": 64,
+        "rspnet.projection": 32,
+        "rspnet.memory_bank": 512,
+        "rspnet.key_momentum": 0.98,
+        "auxskd.epochs": 2,
+        "auxskd.batch_size": 16,
+        "auxskd.teacher_momentum": 0.98,
+        "auxskd.memory_bank": 512,
+        "auxskd.projection": 32,
+        "auxskd.predictor_hidden": 128,
+        "pretext.epochs": 4,
+        "pretext.batch_size": 16,
+        "pretext.learning_rate": 0.01,
+        "pretext.step_epochs": 3,
+        "pretext.clips_per_video": 3,
+        "pretext.checkpoints": 4,
+        "finetune.epochs": 5,
+        "finetune.batch_size": 16,
+        "finetune.learning_rate": 0.01,
+        "finetune.step_epochs": 4,
+        "frozen.clips": 4,
+        "frames.per_clip": 2,
+        "vgg.channels": [12, 24, 32, 32, 8],
+        "vgg.convolutions": [1, 1, 1, 1, 1],
+        "vgg.pooled_layers": [2, 3, 4],
+        "vgg.conv1_filter": 5,
+        "vgg.conv1_stride": 1,
+        "vgg.cells": 1,
+        "vgg.hidden": 64,
+        "vgg.dropout": 0.1,
+        "vgg.batch_norm": True,
+        "prednet.targets": [3, 8, 12, 16],
+        "prednet.representations": [8, 8, 12, 16],
+        "prednet.side": 24,
+        "prednet.dropout": 0.1,
+        "alexnet.channels": [8, 16, 24, 24, 24],
+        "alexnet.conv1_filter": 5,
+        "alexnet.conv1_stride": 1,
+        "alexnet.hidden": 32,
+        "alexnet.dropout": 0.1,
+        "alexnet.batch_norm": True,
+        "sorting.epochs": 6,
+        "sorting.batch_size": 16,
+        "sorting.optimiser": "adam",
+        "sorting.learning_rate": 0.002,
+        "sorting.weight_decay": 0.0,
+        "sorting.step_epochs": 5,
+        "sorting.frames": 3,
+        "sorting.spacing": 1,
+        "sorting.crop_jitter": 0,
+        "sorting.pair_units": 128,
+        "sorting.dropout": 0.0,
+        "ego_motion.epochs": 5,
+        "ego_motion.batch_size": 16,
+        "ego_motion.optimiser": "adam",
+        "ego_motion.learning_rate": 0.002,
+        "ego_motion.weight_decay": 0.0,
+        "ego_motion.step_epochs": 4,
+        "ego_motion.decay": 0.1,
+        "ego_motion.clips_per_video": 4,
+        "ego_motion.close_frames": 2,
+        "ego_motion.top_channels": [32, 16],
+        "ego_motion.top_units": 64,
+        "ego_motion.dropout": 0.1,
+        "tracking.epochs": 4,
+        "tracking.batch_size": 16,
+        "tracking.optimiser": "adam",
+        "tracking.weight_decay": 0.0,
+        "tracking.step_epochs": 3,
+        "tracking.clips_per_video": 2,
+        "tracking.frames": 12,
+        "tracking.tracks_per_video": 3,
+        "tracking.units": 64,
+        "prediction.epochs": 5,
+        "prediction.batch_size": 8,
+        "prediction.learning_rate": 0.003,
+        "prediction.step_epochs": 4,
+        "prediction.validation_clips": 1,
+        "teacher_finetune.epochs": 10,
+        "teacher_finetune.batch_size": 16,
+        "teacher_finetune.optimiser": "adam",
+        "teacher_finetune.learning_rate": 0.002,
+        "teacher_finetune.weight_decay": 0.0,
+        "teacher_finetune.step_epochs": 8,
+        "student.epochs": 20,
+        "student.batch_size": 16,
+        "student.learning_rate": 0.002,
+        "student.step_epochs": 8,
+        "graph.sketch": 64,
+    },
+    "small": {
+        "data.embedded.train": 60,
+        "data.embedded.validation": 20,
+        "data.embedded.test": 30,
+        "data.embedded.height": 48,
+        "data.embedded.width": 48,
+        "video.height": 48,
+        "video.width": 60,
+        "video.crop": 40,
+        "video.pixels": "rgb_motion",
+        **_CALM_COLOURS,
+        "backbone.depth": 10,
+        "backbone.width": 12,
+        "vcop.head_width": 128,
+        "rspnet.projection": 64,
+        "rspnet.memory_bank": 2048,
+        "rspnet.key_momentum": 0.99,
+        "auxskd.epochs": 5,
+        "auxskd.batch_size": 16,
+        "auxskd.step_epochs": 4,
+        "auxskd.teacher_momentum": 0.99,
+        "auxskd.memory_bank": 2048,
+        "auxskd.projection": 64,
+        "auxskd.predictor_hidden": 256,
+        "pretext.epochs": 10,
+        "pretext.batch_size": 16,
+        "pretext.learning_rate": 0.01,
+        "pretext.step_epochs": 8,
+        "pretext.clips_per_video": 2,
+        "pretext.checkpoints": 4,
+        "finetune.epochs": 12,
+        "finetune.batch_size": 16,
+        "finetune.learning_rate": 0.01,
+        "finetune.step_epochs": 9,
+        "frames.per_clip": 2,
+        "vgg.channels": [16, 32, 48, 48, 16],
+        "vgg.convolutions": [1, 1, 2, 1, 1],
+        "vgg.pooled_layers": [2, 3, 4],
+        "vgg.conv1_filter": 5,
+        "vgg.conv1_stride": 1,
+        "vgg.cells": 1,
+        "vgg.hidden": 128,
+        "vgg.dropout": 0.1,
+        "vgg.batch_norm": True,
+        "prednet.targets": [3, 8, 16, 24],
+        "prednet.representations": [8, 8, 16, 24],
+        "prednet.side": 32,
+        "prednet.dropout": 0.1,
+        "alexnet.channels": [12, 24, 32, 32, 32],
+        "alexnet.conv1_filter": 5,
+        "alexnet.conv1_stride": 1,
+        "alexnet.hidden": 64,
+        "alexnet.dropout": 0.1,
+        "alexnet.batch_norm": True,
+        "sorting.epochs": 6,
+        "sorting.batch_size": 16,
+        "sorting.optimiser": "adam",
+        "sorting.learning_rate": 0.002,
+        "sorting.weight_decay": 0.0,
+        "sorting.step_epochs": 5,
+        "sorting.clips_per_video": 6,
+        "sorting.frames": 3,
+        "sorting.spacing": 1,
+        "sorting.crop_jitter": 0,
+        "sorting.pair_units": 128,
+        "sorting.dropout": 0.0,
+        "ego_motion.epochs": 6,
+        "ego_motion.batch_size": 16,
+        "ego_motion.optimiser": "adam",
+        "ego_motion.learning_rate": 0.002,
+        "ego_motion.weight_decay": 0.0,
+        "ego_motion.step_epochs": 5,
+        "ego_motion.decay": 0.1,
+        "ego_motion.clips_per_video": 3,
+        "ego_motion.close_frames": 2,
+        "ego_motion.top_channels": [64, 32],
+        "ego_motion.top_units": 128,
+        "ego_motion.dropout": 0.1,
+        "tracking.epochs": 5,
+        "tracking.batch_size": 16,
+        "tracking.optimiser": "adam",
+        "tracking.weight_decay": 0.0,
+        "tracking.step_epochs": 4,
+        "tracking.clips_per_video": 2,
+        "tracking.frames": 16,
+        "tracking.units": 128,
+        "prediction.epochs": 5,
+        "prediction.batch_size": 8,
+        "prediction.learning_rate": 0.003,
+        "prediction.step_epochs": 4,
+        "prediction.validation_clips": 1,
+        "teacher_finetune.epochs": 12,
+        "teacher_finetune.batch_size": 16,
+        "teacher_finetune.optimiser": "adam",
+        "teacher_finetune.learning_rate": 0.002,
+        "teacher_finetune.weight_decay": 0.0,
+        "teacher_finetune.step_epochs": 9,
+        "student.epochs": 24,
+        "student.batch_size": 16,
+        "student.learning_rate": 0.002,
+        "student.step_epochs": 8,
+        "graph.sketch": 128,
+    },
+    "paper": {
+        "auxskd.clips_per_video": 10,
+        "pretext.clips_per_video": 10,
+        "views.stored": "float16",
+    },
 }
 
 _GRAPH_MEASURE = {"evaluation.measures": ["finetune"]}
@@ -252,79 +276,56 @@ GRAPH: dict[str, dict[str, Any]] = {
 }
 """Over a preset for the recipes of graph distillation: what both papers' experiments read, in the sizes of this one's."""
 
-_JITTER_04 = {"augmentation.brightness": 0.4, "augmentation.contrast": 0.4, "augmentation.saturation": 0.4}
-_AS_RELEASED_PACE = {"pretext.weight_decay": 5e-3, "auxskd.weight_decay": 5e-3, "video.pixels": "bgr_255", "backbone.depth": 10}
 
-PUBLISHED: dict[str, dict[str, Any]] = {
-    "vspp": {},  # preset paper as it is
-    "video_pace": {  # laura-wang/video-pace
-        **_AS_RELEASED_PACE,
-        "pretext.epochs": 18,
-        "pretext.clips_per_video": 10,
-    },
-    "vcop": {  # xudejing/video-clip-order-prediction; 200 epochs as re-run by the auxSKD paper (its own: 300)
-        "backbone.depth": 10,
-        "video.pixels": "rgb_unit",
-        "augmentation.flip_probability": 0.0,
-        "augmentation.jitter_probability": 0.0,
-        "pretext.epochs": 200,
-        "pretext.batch_size": 8,
-        "pretext.step_epochs": 200,
-        "pretext.clips_per_video": 1,
-        "finetune.epochs": 150,
-        "finetune.batch_size": 8,
-        "finetune.learning_rate": 1e-3,
-        "finetune.step_epochs": 150,
-        "finetune.keep": "best",
-        "evaluation.average": "logits",
-    },
-    "rspnet": {  # PeihaoChen/RSPNet
-        **_JITTER_04,
-        "augmentation.hue": 0.4,
-        "augmentation.jitter_probability": 1.0,
-        "augmentation.jitter_per": "clip",
-        "augmentation.grey_probability": 0.2,
-        "augmentation.crop_area": [0.4, 1.0],
-        "backbone.depth": 10,
-        "pretext.epochs": 200,
-        "pretext.batch_size": 32,
-        "pretext.learning_rate": 0.025,
-        "pretext.weight_decay": 1e-4,
-        "pretext.schedule": "cosine",
-        "pretext.clips_per_video": 1,
-        "finetune.epochs": 30,
-        "finetune.batch_size": 8,
-        "finetune.learning_rate": 0.1,
-        "finetune.weight_decay": 1e-4,
-        "finetune.schedule": "cosine",
-        "evaluation.average": "logits",
-    },
-}
-"""What each pretext task's authors published, over preset paper (protocol `published`); sources in docs/fidelity.md."""
-
-
+@functools.cache
 def preset(name: str) -> ExperimentSettings:
     """The settings of a preset. Raises SettingsError for an unknown name."""
     if name not in PRESETS:
-        raise SettingsError(f"unknown preset '{name}'; valid presets: {', '.join(PRESETS)}")
-    return PRESETS[name]
+        raise SettingsError(f"unknown preset '{name}'{did_you_mean(name, PRESETS)}; valid presets: {', '.join(PRESETS)}")
+    return with_values(ExperimentSettings(), PRESETS[name])
 
 
 def configure(preset_name: str, values: Mapping[str, Any]) -> ExperimentSettings:
-    """A preset with `values` by dotted name over it: over what the pretext task was published with (protocol `published`) and
-    over what graph distillation's recipes need (GRAPH).
+    """A preset with `values` by dotted name over it, and over what protocol and recipe set.
 
-    Raises SettingsError for an unknown preset, an unknown setting or a value out of range.
+    Raises SettingsError for an unknown preset, an unknown setting, a value out of range, and settings with which a task that
+    the experiment names cannot work.
     """
     base = preset(preset_name)
-    published = values.get("protocol", base.protocol) == "published"
-    recipe = PUBLISHED.get(values.get("pretext.task", base.pretext.task), {}) if published else {}
-    graph = GRAPH[preset_name] if values.get("recipe", base.recipe) in GRAPH_RECIPES else {}
-    settings = with_values(base, {**recipe, **graph, **values})
-    if graph:
-        for task in settings.teachers.names:
-            TEACHERS[task](settings)  # raises SettingsError for settings that the task cannot work with
+    recipe, protocol = (values.get(name, getattr(base, name)) for name in ("recipe", "protocol"))
+    graph = GRAPH[preset_name] if recipe in GRAPH_RECIPES else {}
+    task = values.get("pretext.task", base.pretext.task)
+    settings = with_values(base, {**(_published(task) if protocol == "published" else {}), **graph, **values})
+    if recipe in GRAPH_RECIPES:
+        _check_teachers(settings)
+    elif is_import_path(settings.pretext.task):
+        _check_pretext(settings)
     return settings
+
+
+def _published(task: str) -> Mapping[str, Any]:
+    from trainables.tasks import find_task  # needs torch, which few callers do
+
+    return find_task(task).published
+
+
+def _check_teachers(settings: ExperimentSettings) -> None:
+    from trainables.tasks import BACKBONE, find_task
+
+    for name in settings.teachers.names:
+        task = find_task(name)
+        if task.encoder == BACKBONE:
+            raise SettingsError(f"teachers.tasks: {name} is a pretext task of the backbone, no task of a teacher's encoder")
+        task(settings)
+
+
+def _check_pretext(settings: ExperimentSettings) -> None:
+    from trainables.tasks import BACKBONE, find_task
+
+    task = find_task(settings.pretext.task)
+    if task.encoder != BACKBONE:
+        raise SettingsError(f"pretext.task: {settings.pretext.task} is a teacher's task, of the encoder {task.encoder}")
+    task(settings)
 
 
 def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]:
@@ -333,4 +334,4 @@ def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]
     if settings.recipe in GRAPH_RECIPES:
         same["recipe"] = "fusion"
     plain = flat(configure(preset_name, same)) | {"recipe": preset(preset_name).recipe}
-    return {name: value for name, value in flat(settings).items() if value != plain[name]}
+    return {name: value for name, value in flat(settings).items() if name not in plain or value != plain[name]}

@@ -11,59 +11,83 @@ from typing import Protocol, TypeVar
 
 from trainables.data import downstream_roles
 from trainables.settings import GRAPH_RECIPES, ExperimentSettings
-from trainables.stages.teacher_classifier import SUFFIX as CLASSIFIER
-from trainables.stages.views import SUFFIX as VIEWS
-from trainables.teachers import TEACHERS
+from trainables.stages import (
+    auxskd,
+    compression,
+    ensemble,
+    evaluate,
+    features,
+    finetune,
+    fusion,
+    linear_probe,
+    retrieval,
+    self_supervised,
+    student,
+    teacher_classifier,
+    tracks,
+    views,
+)
+from trainables.stages.kind import Kind
+from trainables.tasks import SelfSupervisedTask, find_task
 
 PRETRAINING = "pretraining"
+OF_FEATURES = {"linear_probe": linear_probe.KIND, "retrieval": retrieval.KIND}
+OF_TEACHERS = {"fusion": fusion.KIND, "ensemble": ensemble.KIND}
 S = TypeVar("S")
 
 
 class Build(Protocol[S]):
     """Makes a stage."""
 
-    def __call__(self, kind: str, role: str, **inputs: S) -> S: ...
+    def __call__(self, kind: Kind, role: str, **inputs: S) -> S: ...
 
 
 def last_stages(settings: ExperimentSettings, build: Build[S]) -> list[S]:
-    """The stages that give the experiment's results, one for each measure and downstream set."""
+    """The stages that give the experiment's results, one for each measure and downstream set.
+
+    Raises SettingsError for a task that cannot be found.
+    """
     recipe = _graph_distillation if settings.recipe in GRAPH_RECIPES else _auxskd
     return list(recipe(settings, build))
 
 
 def _auxskd(settings: ExperimentSettings, build: Build[S]) -> Iterator[S]:
     pretrained: dict[str, S] = {}
-    if settings.recipe == "auxskd_pretext":
-        pretrained["pretext"] = build("pretext", PRETRAINING, auxskd=build("auxskd", PRETRAINING))
-    elif settings.recipe == "pretext":
-        pretrained["pretext"] = build("pretext", PRETRAINING)
+    if settings.recipe != "scratch":
+        task = find_task(settings.pretext.task)
+        before = {"auxskd": build(auxskd.kind_of(task), PRETRAINING)} if settings.recipe == "auxskd_pretext" else {}
+        pretrained["pretext"] = build(self_supervised.kind_of(task), PRETRAINING, **before)
     for role in downstream_roles(settings.data):
         for measure in settings.evaluation.measures:
             if measure == "finetune":
-                yield build("evaluate", role, finetuned=build("finetune", role, **pretrained))
+                yield build(evaluate.KIND, role, finetuned=build(finetune.KIND, role, **pretrained))
             else:
-                yield build(measure, role, features=build("features", role, **pretrained))
+                yield build(OF_FEATURES[measure], role, features=build(features.KIND, role, **pretrained))
 
 
 def _graph_distillation(settings: ExperimentSettings, build: Build[S]) -> Iterator[S]:
     for role in downstream_roles(settings.data):
         for measure in settings.evaluation.measures:
-            yield build("compression", role) if measure == "compression" else _accuracy(settings, build, role)
+            yield build(compression.KIND, role) if measure == "compression" else _accuracy(settings, build, role)
 
 
 def _accuracy(settings: ExperimentSettings, build: Build[S], role: str) -> S:
-    if settings.recipe in ("fusion", "ensemble"):
-        return build(settings.recipe, role, **_teachers(settings, build, role))
-    taught_live = settings.teachers.outputs == "live"
-    teachers = _teachers(settings, build, role, taught_live) if settings.recipe == "distillation" else {}
-    return build("evaluate_student", role, student=build("student", role, **teachers))
+    tasks = tuple(map(find_task, settings.teachers.names))
+    if settings.recipe in OF_TEACHERS:
+        return build(OF_TEACHERS[settings.recipe], role, **_teachers(tasks, build, role))
+    if settings.recipe == "student":
+        return build(evaluate.KIND_OF_STUDENT, role, student=build(student.kind_of(), role))
+    live = settings.teachers.outputs == "live"
+    taught = build(student.kind_of(tasks, live), role, **_teachers(tasks, build, role, live))
+    return build(evaluate.KIND_OF_STUDENT, role, student=taught)
 
 
-def _teachers(settings: ExperimentSettings, build: Build[S], role: str, live: bool = False) -> dict[str, S]:
+def _teachers(tasks: tuple[type[SelfSupervisedTask], ...], build: Build[S], role: str, live: bool = False) -> dict[str, S]:
     """By task what each teacher says of the view bank, or the finetuned teachers themselves."""
-    found: dict[str, S] = {}
-    for task in settings.teachers.names:
-        tracks = {"tracks": build("tracks", PRETRAINING)} if TEACHERS[task].needs_tracks else {}
-        classifier = build(task + CLASSIFIER, role, **{task: build(task, PRETRAINING, **tracks)})
-        found[task] = classifier if live else build(task + VIEWS, role, **{task: classifier})
-    return found
+    teachers: dict[str, S] = {}
+    for task in tasks:
+        mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks else {}
+        trained = build(self_supervised.kind_of(task), PRETRAINING, **mined)
+        classifier = build(teacher_classifier.kind_of(task), role, **{task.name: trained})
+        teachers[task.name] = classifier if live else build(views.kind_of(task), role, **{task.name: classifier})
+    return teachers

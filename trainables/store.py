@@ -18,8 +18,9 @@ import contextlib
 import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,18 @@ class Store:
 
 
 class Workplace:
-    """Where one stage is being made: its training state while it runs, then its artifact."""
+    """Where one stage is being made: its training state while it runs, then its artifact. It counts the seconds."""
 
     def __init__(self, store: Store, kind: str, key: str) -> None:
         self.target = store.directory / kind / key
         self.state_directory = self.target.with_name(f".{key}.work")
+        self.started = time.monotonic()
+        self.before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Spent on the stage, by interrupted runs whose state was loaded too."""
+        return self.before + time.monotonic() - self.started
 
     def load_state(self) -> dict[str, Any] | None:
         """The training state saved last, or None. Loaded without running any code from the file."""
@@ -117,6 +125,7 @@ class Workplace:
         if not path.exists():
             return None
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        self.before = state.pop("seconds")
         return state
 
     def save_state(self, state: Mapping[str, Any]) -> None:
@@ -125,7 +134,7 @@ class Workplace:
             self.state_directory.mkdir(parents=True, exist_ok=True)
             temporary = self.state_directory / "state.pt.new"
             with temporary.open("wb") as file:
-                torch.save(dict(state), file)
+                torch.save({**state, "seconds": self.seconds}, file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.state_directory / "state.pt")
@@ -147,8 +156,7 @@ class Workplace:
         *,
         settings: Mapping[str, Any],
         metrics: Mapping[str, float],
-        seconds: float,
-        history: list[dict[str, Any]],
+        history: Sequence[Mapping[str, Any]] = (),
         tensors: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
         files: Mapping[str, Any] | None = None,
     ) -> Artifact:
@@ -168,7 +176,7 @@ class Workplace:
                     _save_tensors(content, building / f"{name}.safetensors")
                 for path in self.state_directory.glob("*.safetensors"):
                     os.link(path, building / path.name)
-                write_json(building / "done.json", {"metrics": dict(metrics), "seconds": seconds})
+                write_json(building / "done.json", {"metrics": dict(metrics), "seconds": self.seconds})
                 for path in building.iterdir():
                     flush(path)
                 building.rename(self.target)

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.distillation.momentum import momentum_update
 from trainables.models import Backbone
+from trainables.models.momentum import MemoryBank, momentum_update
 from trainables.settings import AuxSKDSettings
 
 
@@ -33,26 +33,6 @@ def similarity_distillation_loss(
         target = F.log_softmax(teacher @ anchors.T / teacher_temperature, dim=1)
         prediction = F.log_softmax(student @ anchors.T / student_temperature, dim=1)
         return F.kl_div(prediction, target, reduction="none", log_target=True).sum(1)
-
-
-class MemoryBank(nn.Module):
-    """First-in-first-out bank of H unit vectors of dimension D."""
-
-    anchors: Tensor
-    position: Tensor
-
-    def __init__(self, size: int, dimension: int) -> None:
-        super().__init__()
-        self.register_buffer("anchors", F.normalize(torch.randn(size, dimension), dim=1))
-        self.register_buffer("position", torch.zeros((), dtype=torch.long))
-
-    @torch.no_grad()
-    def enqueue(self, embeddings: Tensor) -> None:
-        """Replace the oldest anchors by these (B, D); of a batch larger than the bank the last H rows stay."""
-        size = self.anchors.shape[0]
-        places = (self.position + torch.arange(len(embeddings), device=embeddings.device)) % size
-        self.anchors[places[-size:]] = embeddings.detach()[-size:].to(self.anchors.dtype)
-        self.position.copy_((self.position + len(embeddings)) % size)
 
 
 def predictor(settings: AuxSKDSettings) -> nn.Sequential:

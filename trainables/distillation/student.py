@@ -1,4 +1,4 @@
-"""The student with the graphs it is taught by, and which settings that depends on (graph distillation, Eqs. 2 to 10)."""
+"""The student with the graphs it is taught by (graph distillation, Eqs. 2 to 10)."""
 
 from __future__ import annotations
 
@@ -10,52 +10,7 @@ from torch import Tensor, nn
 from trainables.distillation.logits_graph import AveragedPredictions, LogitsGraph
 from trainables.distillation.representation_graph import RepresentationGraph
 from trainables.models.encoder import Encoder, Outputs
-from trainables.settings import ExperimentSettings, GraphSettings
-from trainables.teachers import TEACHERS
-
-_LOGITS = {
-    "none": (),
-    "average": ("graph.imitation_weight", "graph.student_temperature"),
-    "graph": (
-        "graph.imitation_weight",
-        "graph.student_temperature",
-        "graph.distance",
-        "graph.edges",
-        "graph.vertices",
-    ),
-}
-_EDGES = {
-    "uniform": (),
-    "learned": ("graph.edge_temperature", "graph.prior_weight"),
-    "gain": ("graph.edge_temperature", "graph.gain_momentum"),
-}
-_MAPS = ("graph.representation_weight", "graph.student_layer", "graph.vertex_temperature", "graph.bandwidth")
-_REPRESENTATION = {
-    "none": (),
-    "single": _MAPS,
-    "graph": (*_MAPS, "graph.sketch", "graph.representation_edges", "graph.representation_edge_temperature"),
-}
-
-
-def settings_read(settings: ExperimentSettings) -> tuple[str, ...]:
-    """The settings of the group `graph` that the student depends on, those of parts that are off left out.
-
-    With live teachers also which of their layers are imitated; a bank has its own layers' maps.
-    """
-    graph, tasks = settings.graph, settings.teachers.names
-    temperatures = tuple(f"graph.{task}_temperature" for task in tasks) if graph.logits != "none" else ()
-    asked = settings.teachers.outputs == "live" and graph.representation != "none"
-    layers = sorted({f"views.{TEACHERS[task].encoder}_layer" for task in tasks}) if asked else ()
-    return (
-        "graph.logits",
-        "graph.representation",
-        *_LOGITS[graph.logits],
-        *(_EDGES[graph.edges] if graph.logits == "graph" else ()),
-        *(("graph.sinkhorn_regularisation",) if (graph.logits, graph.distance) == ("graph", "sinkhorn") else ()),
-        *temperatures,
-        *_REPRESENTATION[graph.representation],
-        *layers,
-    )
+from trainables.settings import GraphSettings
 
 
 class TaughtStudent(nn.Module):

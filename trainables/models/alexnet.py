@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from trainables.models.backbone import mismatch
 from trainables.models.encoder import FrameEncoder
 from trainables.models.frames import MaxPool, initialise, padding
+from trainables.models.weights import mismatch
 from trainables.settings import ExperimentSettings
 
 FILTER, STRIDE, CELLS = 11, 4, 6
@@ -33,9 +33,10 @@ class AlexNet(FrameEncoder):
     for frames so small that little is left behind it: their maps are averaged over all of space, not to 6x6 positions.
     """
 
+    reads = ("alexnet", "video.pixels")
+
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
-        super().__init__()
-        self.frames_per_clip = settings.frames.per_clip
+        super().__init__(settings.frames)
         alexnet = settings.alexnet
         side, stride = alexnet.conv1_filter, alexnet.conv1_stride
         cells = CELLS if (side, stride) == (FILTER, STRIDE) else 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from trainables.models.backbone import Backbone
-from trainables.settings import BackboneSettings
+from trainables.settings import BackboneSettings, ExperimentSettings
 
 LAYERS = (((1,), None), ((2,), (1, 2, 2)), ((4, 4), 2), ((8, 8), 2), ((8, 8), 2))
 """Per layer: output channels of its convolutions in units of the width, and the max pooling before it."""
@@ -19,7 +19,7 @@ class C3D(Backbone):
     """Eight 3x3x3 convolutions in five layers; features (B, 8 * width). Weights start as PyTorch's defaults, as released."""
 
     def __init__(self, settings: BackboneSettings, classes: int | None = None) -> None:
-        super().__init__()
+        super().__init__(settings, classes)
         channels = 3
         for number, (multiples, pooling) in enumerate(LAYERS, start=1):
             layer: list[nn.Module] = [] if pooling is None else [nn.MaxPool3d(pooling)]
@@ -30,6 +30,10 @@ class C3D(Backbone):
             self.add_module(f"layer{number}", nn.Sequential(*layer))
         self.features = channels
         self.fc = nn.Linear(channels, classes) if classes is not None else nn.Identity()
+
+    @classmethod
+    def reads(cls, settings: ExperimentSettings) -> tuple[str, ...]:
+        return ("backbone.family", "backbone.width")
 
     def layers(self) -> list[nn.Module]:
         return [self.get_submodule(f"layer{number}") for number in range(1, len(LAYERS) + 1)]

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainables.settings import VideoSettings
+from trainables.settings import FrameSettings, VideoSettings
 
 COMPILED = ("outputs", "maps", "errors")
 """What stages ask of an encoder; not every one has all."""
@@ -29,9 +29,12 @@ class Outputs(NamedTuple):
 class Encoder(nn.Module, ABC):
     """Convolutional layers, and a `classifier` whose last module is the last layer: nn.Identity without classes.
 
-    pixels: the form of `video.pixels` that it needs, whatever the settings say; None: theirs.
+    reads: settings, by dotted name or group, that its weights and pixels depend on; reads_of_clips: further ones on which
+    depends what it says of a clip. pixels: the form of `video.pixels` that it needs, whatever the settings say; None: theirs.
     """
 
+    reads: ClassVar[tuple[str, ...]]
+    reads_of_clips: ClassVar[tuple[str, ...]] = ()
     pixels: ClassVar[Literal["rgb_unit"] | None] = None
     classifier: nn.Sequential
 
@@ -59,9 +62,13 @@ class Encoder(nn.Module, ABC):
 
 
 class FrameEncoder(Encoder):
-    """A network of single frames; `frames_per_clip` of them stand for a clip."""
+    """A network of single frames; some of them stand for a clip."""
 
-    frames_per_clip: int
+    reads_of_clips = ("frames",)
+
+    def __init__(self, frames: FrameSettings) -> None:
+        super().__init__()
+        self.frames = frames
 
     @abstractmethod
     def pooled(self, maps: Tensor) -> Tensor:
@@ -74,7 +81,7 @@ class FrameEncoder(Encoder):
         return frames
 
     def outputs(self, clips: Tensor, layer: int) -> Outputs:
-        seen = evenly_spaced(clips, self.frames_per_clip)
+        seen = evenly_spaced(clips, self.frames.per_clip)
         maps = seen.flatten(0, 1)
         kept = maps
         for number, module in enumerate(self.layers(), start=1):

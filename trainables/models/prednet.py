@@ -56,6 +56,7 @@ class PredNet(Encoder):
     The representations of a clip are those after its last frame, from which the next would be predicted.
     """
 
+    reads = ("prednet",)
     pixels = "rgb_unit"
 
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:

@@ -105,7 +105,7 @@ class VideoResNet(Backbone):
     """
 
     def __init__(self, settings: BackboneSettings, classes: int | None = None) -> None:
-        super().__init__()
+        super().__init__(settings, classes)
         width, released = settings.width, settings.depth == 10
         factorised = settings.family == "r2plus1d"
         conv: MakeConv = Conv2Plus1D if factorised else Conv3D

@@ -17,9 +17,10 @@ from trainables.settings import ExperimentSettings
 class VGG(FrameEncoder):
     """Five layers of 3x3 convolutions, averages over cells x cells parts of the frame, two hidden layers and the last."""
 
+    reads = ("vgg", "video.pixels")
+
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
-        super().__init__()
-        self.frames_per_clip = settings.frames.per_clip
+        super().__init__(settings.frames)
         vgg = settings.vgg
         inputs, side, stride = 3, vgg.conv1_filter, vgg.conv1_stride
         self.features = nn.Sequential()

@@ -18,7 +18,17 @@ from trainables.settings.auxskd import (
     VideoPaceSettings,
     VSPPSettings,
 )
-from trainables.settings.base import Optimisation, Pretraining, Settings, SettingsError, checkpoint_epoch
+from trainables.settings.base import (
+    Optimisation,
+    Pretraining,
+    Readable,
+    SelfSupervisedSettings,
+    Settings,
+    SettingsError,
+    UndeclaredSetting,
+    checkpoint_epoch,
+    names_below,
+)
 from trainables.settings.data import AugmentationSettings, ComputeSettings, DataSettings, EmbeddedSettings, VideoSettings
 from trainables.settings.experiment import (
     GRAPH_RECIPES,
@@ -31,7 +41,6 @@ from trainables.settings.experiment import (
     with_values,
 )
 from trainables.settings.graph import (
-    TEACHER_TASKS,
     AlexNetSettings,
     EgoMotionSettings,
     FrameSettings,
@@ -46,9 +55,14 @@ from trainables.settings.graph import (
     VGGSettings,
     ViewsSettings,
 )
+from trainables.settings.registry import BACKBONES, ENCODERS, LAYOUTS, TASKS, TEACHER_TASKS, Registry, from_file, is_import_path
 
 __all__ = [
+    "BACKBONES",
+    "ENCODERS",
     "GRAPH_RECIPES",
+    "LAYOUTS",
+    "TASKS",
     "TEACHER_TASKS",
     "AlexNetSettings",
     "AugmentationSettings",
@@ -70,6 +84,9 @@ __all__ = [
     "PretextSettings",
     "Pretraining",
     "RSPNetSettings",
+    "Readable",
+    "Registry",
+    "SelfSupervisedSettings",
     "Settings",
     "SettingsError",
     "SortingSettings",
@@ -77,6 +94,7 @@ __all__ = [
     "TeacherFinetuneSettings",
     "TeachersSettings",
     "TrackingSettings",
+    "UndeclaredSetting",
     "VCOPSettings",
     "VGGSettings",
     "VSPPSettings",
@@ -85,6 +103,9 @@ __all__ = [
     "ViewsSettings",
     "checkpoint_epoch",
     "flat",
+    "from_file",
+    "is_import_path",
+    "names_below",
     "parse_assignment",
     "setting_names",
     "validated",

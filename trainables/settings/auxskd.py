@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from trainables.settings.base import Count, NonNegative, Optimisation, Positive, Pretraining, Settings
+from trainables.settings.base import (
+    Count,
+    NonNegative,
+    Optimisation,
+    Positive,
+    Pretraining,
+    SelfSupervisedSettings,
+    Settings,
+)
+from trainables.settings.registry import TASKS, TEACHER_TASKS, BackboneName, TaskName
 
 
 class BackboneSettings(Settings):
     """The 3D network. Depth 18 is torchvision's (31.3 M parameters at width 64), 10 the released code's (1,1,1,1) form."""
 
-    family: Literal["r2plus1d", "r3d", "c3d"] = "r2plus1d"
+    family: BackboneName = "r2plus1d"
     depth: Literal[10, 18, 34] = Field(18, description="of r2plus1d and r3d; c3d has one depth")
     width: int = Field(64, ge=4, description="channels after the stem; the last layer has 8 times as many")
 
@@ -104,11 +113,18 @@ class AuxSKDSettings(Pretraining):
     )
 
 
-class PretextSettings(Pretraining):
+class PretextSettings(SelfSupervisedSettings):
     """The primary pretext task; what is particular to a task is in the group of its name."""
 
-    task: Literal["vspp", "video_pace", "vcop", "rspnet"] = "vspp"
-    validation_clips: Count = Field(4, description="samples per validation video")
+    task: TaskName = "vspp"
+
+    @field_validator("task")
+    @classmethod
+    def _of_clips(cls, task: str) -> str:
+        if task in TEACHER_TASKS:
+            valid = ", ".join(name for name in TASKS.entries if name not in TEACHER_TASKS)
+            raise ValueError(f"{task} is a task of graph distillation's teachers; valid: {valid}, or package.module:NAME")
+        return task
 
 
 class FinetuneSettings(Optimisation):

@@ -1,10 +1,16 @@
-"""What all groups of settings have in common: strict numbers, frozen models, and how a stage is optimised."""
+"""What all groups of settings have in common: strict numbers, frozen models, and how a stage is optimised.
+
+A stage is given settings of which it can read only what is in its key (`Settings.readable`): reading anything else raises
+UndeclaredSetting at once.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -16,10 +22,67 @@ class SettingsError(ValueError):
     """A setting that does not exist or a value out of range; the message names it and what is valid."""
 
 
+class UndeclaredSetting(RuntimeError):
+    """A stage read a setting that its key does not hold; the message names the setting and where to declare it."""
+
+
+@dataclass(frozen=True)
+class Readable:
+    """The settings that a reader may read, by dotted name, and those that it has read so far.
+
+    where: what to do about a setting that is not among them, for the error message.
+    """
+
+    names: frozenset[str]
+    reader: str
+    where: str
+    read: set[str] = field(default_factory=set)
+
+    def check(self, name: str) -> None:
+        """Raises UndeclaredSetting."""
+        if name not in self.names:
+            raise UndeclaredSetting(
+                f"{self.reader} reads {name}, which is not in its key: two experiments that differ in it would share one "
+                f"artifact. Declare it in {self.where}"
+            )
+        self.read.add(name)
+
+
 class Settings(BaseModel):
     """A frozen group of settings: unknown names and out-of-range values are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    _readable: Readable | None = PrivateAttr(None)
+    _values: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _prefix: str = PrivateAttr("")
+
+    def readable(self, readable: Readable, prefix: str = "") -> Self:
+        """The same settings, of which only those that `readable` names can be read. prefix: of this group's names."""
+        limited = type(self).model_construct()
+        values: dict[str, Any] = dict(self)
+        limited.__dict__.clear()
+        for name, value in values.items():
+            if isinstance(value, Settings):
+                values[name] = value.readable(readable, f"{prefix}{name}.")
+        limited._readable, limited._values, limited._prefix = readable, values, prefix
+        return cast("Self", limited)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Only called for what is not there: a group that `readable` made keeps its values out of sight."""
+            if name.startswith("_") or self._readable is None or name not in self._values:
+                return super().__getattr__(name)
+            value = self._values[name]
+            if not isinstance(value, Settings):
+                self._readable.check(f"{self._prefix}{name}")
+            return value
+
+
+def names_below(names: Collection[str], prefixes: Collection[str]) -> list[str]:
+    """Those of dotted names that are one of the prefixes or in a group that one of them names, in order."""
+    return [name for name in names if any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)]
 
 
 class Optimisation(Settings):
@@ -38,6 +101,10 @@ class Optimisation(Settings):
     step_epochs: Count = Field(6, description="epochs between two decays of the learning rate")
     decay: float = Field(0.1, gt=0, le=1)
     clips_per_video: Count = 1
+
+    def unread(self) -> tuple[str, ...]:
+        """Fields that training with these settings does not depend on."""
+        return ("step_epochs", "decay") if self.schedule == "cosine" else ()
 
 
 class Pretraining(Optimisation):
@@ -60,6 +127,12 @@ class Pretraining(Optimisation):
     def checkpoint_epoch(self, number: int) -> int:
         """The epoch after which a checkpoint (from 1) is taken."""
         return checkpoint_epoch(number, self.epochs, self.checkpoints)
+
+
+class SelfSupervisedSettings(Pretraining):
+    """The schedule of a self-supervised task, and how it is validated."""
+
+    validation_clips: Count = Field(4, description="samples per validation video")
 
 
 def checkpoint_epoch(number: int, epochs: int, checkpoints: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainables.settings.auxskd import (
     AuxSKDSettings,
@@ -36,6 +36,8 @@ from trainables.settings.graph import (
     VGGSettings,
     ViewsSettings,
 )
+from trainables.settings.registry import TASKS, is_import_path
+from trainables.suggestions import did_you_mean
 
 Measure = Literal["finetune", "linear_probe", "retrieval", "compression"]
 
@@ -70,7 +72,12 @@ GRAPH_RECIPES = ("fusion", "ensemble", "student", "distillation")
 
 
 class ExperimentSettings(Settings):
-    """The whole configuration of an experiment."""
+    """The whole configuration of an experiment.
+
+    A task from outside the package brings a group of settings with it, of its own model and under its own name.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     recipe: Recipe = Field(
         "auxskd_pretext",
@@ -110,6 +117,23 @@ class ExperimentSettings(Settings):
     views: ViewsSettings = ViewsSettings()
     student: StudentSettings = StudentSettings()
     graph: GraphSettings = GraphSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _groups_from_outside(cls, values: Any) -> Any:
+        """What is not a group of the package's is one of a task that the settings name, and validated by its model."""
+        if not isinstance(values, Mapping):
+            return values
+        groups = groups_from_outside(values)
+        for name in values.keys() - cls.model_fields.keys() - groups.keys():
+            raise ValueError(f"unknown group of settings '{name}'{did_you_mean(name, cls.model_fields)}")
+        made = {}
+        for name, model in groups.items():
+            try:
+                made[name] = model.model_validate(values.get(name, {}))
+            except ValidationError as error:
+                raise ValueError("\n".join(f"{name}.{_explain(problem)}" for problem in error.errors())) from None
+        return {**values, **made}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -159,8 +183,23 @@ class ExperimentSettings(Settings):
         return self
 
 
+def groups_from_outside(values: Mapping[str, Any]) -> dict[str, type[Settings]]:
+    """The groups of settings that tasks from outside the package bring, by name, given settings as nested data.
+
+    Raises SettingsError for a task that cannot be imported.
+    """
+
+    def value(group: str, name: str) -> str:
+        found = values.get(group, {})
+        return str(found.get(name, "") if isinstance(found, Mapping) else getattr(found, name))
+
+    named = (value("pretext", "task"), *value("teachers", "tasks").split("+"))
+    tasks = [TASKS.find(name) for name in named if is_import_path(name)]
+    return {task.name: task.settings_model for task in tasks if getattr(task, "settings_model", None) is not None}
+
+
 def setting_names(settings: BaseModel | type[BaseModel] = ExperimentSettings, prefix: str = "") -> list[str]:
-    """Dotted names of every setting below `settings`."""
+    """Dotted names of every setting below `settings`; of settings themselves, not their class, with groups from outside."""
     model = settings if isinstance(settings, type) else type(settings)
     names: list[str] = []
     for name, field in model.model_fields.items():
@@ -169,6 +208,9 @@ def setting_names(settings: BaseModel | type[BaseModel] = ExperimentSettings, pr
             names += setting_names(kind, f"{prefix}{name}.")
         else:
             names.append(prefix + name)
+    if isinstance(settings, BaseModel):
+        for name, group in (settings.model_extra or {}).items():
+            names += setting_names(type(group), f"{prefix}{name}.")
     return names
 
 
@@ -195,7 +237,7 @@ def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> Expe
     Raises SettingsError naming the unknown setting or the value out of range, and what is valid.
     """
     tree = settings.model_dump()
-    valid = setting_names()
+    valid = _with_groups_from_outside(tree, values)
     for name, value in values.items():
         if name not in valid:
             group = name.rpartition(".")[0]
@@ -207,6 +249,19 @@ def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> Expe
             node = node[part]
         node[leaf] = value
     return validated(tree)
+
+
+def _with_groups_from_outside(tree: dict[str, Any], values: Mapping[str, Any]) -> list[str]:
+    """Names of all settings there are once `values` replace those of `tree`, where groups of tasks are exchanged."""
+    named = {"pretext.task": tree["pretext"]["task"], "teachers.tasks": tree["teachers"]["tasks"]} | dict(values)
+    groups = groups_from_outside({"pretext": {"task": named["pretext.task"]}, "teachers": {"tasks": named["teachers.tasks"]}})
+    for name in tree.keys() - ExperimentSettings.model_fields.keys() - groups.keys():
+        del tree[name]
+    names = setting_names()
+    for name, model in groups.items():
+        tree.setdefault(name, {})
+        names += setting_names(model, f"{name}.")
+    return names
 
 
 def validated(tree: Mapping[str, Any]) -> ExperimentSettings:
@@ -229,7 +284,7 @@ def flat(settings: ExperimentSettings) -> dict[str, Any]:
     """Every setting by its dotted name, as JSON keeps it."""
     tree = settings.model_dump()
     result = {}
-    for name in setting_names():
+    for name in setting_names(settings):
         node: Any = tree
         for part in name.split("."):
             node = node[part]

@@ -6,14 +6,13 @@ in docs/fidelity.md.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.settings.base import Count, Fraction, NonNegative, Optimisation, Positive, Pretraining, Settings
-
-TeacherTaskName = Literal["sorting", "ego_motion", "tracking", "prediction"]
-TEACHER_TASKS: tuple[TeacherTaskName, ...] = get_args(TeacherTaskName)
+from trainables.settings.base import Count, Fraction, NonNegative, Optimisation, Positive, SelfSupervisedSettings, Settings
+from trainables.settings.registry import TEACHER_TASKS, is_import_path
+from trainables.suggestions import did_you_mean
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 LaterLayer = Annotated[int, Field(ge=2, le=5)]
@@ -70,13 +69,7 @@ class AlexNetSettings(Settings):
     batch_norm: bool = Field(False, description="after every convolution; torchvision's has none, small networks need it")
 
 
-class TeacherTaskSettings(Pretraining):
-    """A teacher's self-supervised stage."""
-
-    validation_clips: Count = Field(4, description="samples per validation video")
-
-
-class SortingSettings(TeacherTaskSettings):
+class SortingSettings(SelfSupervisedSettings):
     """Frame sorting (Lee et al. 2017, OPN): which of the n!/2 orders shuffled frames are in."""
 
     batch_size: int = Field(64, ge=2)
@@ -92,7 +85,7 @@ class SortingSettings(TeacherTaskSettings):
     dropout: Dropout = 0.5
 
 
-class EgoMotionSettings(TeacherTaskSettings):
+class EgoMotionSettings(SelfSupervisedSettings):
     """Learning from ego-motion (Agrawal et al. 2015): two frames through a shared base (BCNN) and a top network (TCNN)."""
 
     batch_size: int = Field(128, ge=2)
@@ -116,7 +109,7 @@ class EgoMotionSettings(TeacherTaskSettings):
     dropout: Dropout = 0.5
 
 
-class TrackingSettings(TeacherTaskSettings):
+class TrackingSettings(SelfSupervisedSettings):
     """Tracking (Wang & Gupta 2015): the two ends of a tracked patch are more alike than patches of other videos."""
 
     batch_size: int = Field(50, ge=2, description="tracks; every other one of the batch is a negative")
@@ -136,7 +129,7 @@ class TrackingSettings(TeacherTaskSettings):
     hard_from: Fraction = Field(0.4, description="share of the epochs after which negatives are the hardest, not random ones")
 
 
-class PredictionSettings(TeacherTaskSettings):
+class PredictionSettings(SelfSupervisedSettings):
     """Frame prediction (PredNet, Lotter et al. 2017): the mean of its error units on a clip."""
 
     batch_size: int = Field(4, ge=2)
@@ -151,22 +144,27 @@ class PredictionSettings(TeacherTaskSettings):
 class TeachersSettings(Settings):
     """Which teachers there are, and whether their outputs are computed once or at every step."""
 
-    tasks: str = Field("+".join(TEACHER_TASKS), description="joined by +")
+    tasks: str = Field(
+        "+".join(TEACHER_TASKS), description=f"of {', '.join(TEACHER_TASKS)}, or package.module:NAME; joined by +"
+    )
     outputs: Literal["bank", "live"] = Field(
         "bank", description="bank: of a fixed set of views, computed once; live: of new views in every epoch"
     )
 
     @property
-    def names(self) -> tuple[TeacherTaskName, ...]:
-        """The tasks, in the order of TEACHER_TASKS."""
+    def names(self) -> tuple[str, ...]:
+        """The tasks, in the order of TEACHER_TASKS; those from outside the package after them, in that of their names."""
         named = self.tasks.split("+")
-        return tuple(task for task in TEACHER_TASKS if task in named)
+        own = tuple(task for task in TEACHER_TASKS if task in named)
+        return (*own, *sorted(set(named) - set(own)))
 
     @model_validator(mode="after")
     def _tasks_exist_and_differ(self) -> Self:
         named = self.tasks.split("+")
-        if unknown := [task for task in named if task not in TEACHER_TASKS]:
-            raise ValueError(f"tasks = {self.tasks}: '{unknown[0]}' is none of {', '.join(TEACHER_TASKS)}, joined by +")
+        if unknown := [task for task in named if task not in TEACHER_TASKS and not is_import_path(task)]:
+            near = did_you_mean(unknown[0], TEACHER_TASKS)
+            valid = f"{', '.join(TEACHER_TASKS)}, or package.module:NAME, joined by +"
+            raise ValueError(f"tasks = {self.tasks}: '{unknown[0]}' is none of {valid}{near}")
         if len(set(named)) < len(named):
             raise ValueError(f"tasks = {self.tasks}: two teachers are the same; each of {', '.join(TEACHER_TASKS)} once")
         return self

@@ -10,21 +10,21 @@ import functools
 from torch import Tensor
 
 from trainables.distillation.similarity import SimilarityDistillation
-from trainables.models import make_backbone
-from trainables.models.backbone import convolution_weights, place
-from trainables.pretext import TASKS
-from trainables.stages.work import Work, train
-from trainables.store import Artifact
+from trainables.models import BACKBONE, make_backbone, network_reads
+from trainables.models.weights import convolution_weights
+from trainables.settings import ExperimentSettings
+from trainables.stages.kind import FRAME_SIZE, Cost, Counts, Kind, identity, trained_by
+from trainables.stages.work import Training, Work
+from trainables.tasks import SelfSupervisedTask
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
-from trainables.video.sampling import by_length
 
 
-def run(work: Work) -> Artifact:
+def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     settings, auxskd = work.settings, work.settings.auxskd
-    task = TASKS[settings.pretext.task](settings)
+    task = task_type(settings)
     dataset = ClipDataset(
         work.videos.train,
-        by_length(task.views),
+        task.views,
         work.cache,
         settings.video,
         settings.augmentation,
@@ -32,23 +32,50 @@ def run(work: Work) -> Artifact:
         stream="auxskd/train",
         clips_per_video=auxskd.clips_per_video,
     )
-    with work.seeded("backbone"):
+    with work.seeded(BACKBONE):
         backbone = make_backbone(settings.backbone)
     with work.seeded("auxskd/heads"):
         network = SimilarityDistillation(backbone, auxskd)
-    place(network, work.device, settings.compute)
+    work.on_device(network)
 
-    def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        views = network_clips(batch, settings.video, work.device)
-        loss, metrics = network(views[:, 0], views[:, 1])
+    def clips(batch: Batch) -> Tensor:
+        return network_clips(batch, settings.video, work.device)
+
+    def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, metrics = network(clips[:, 0], clips[:, 1])
         return loss, metrics
 
-    loader = ClipLoader(dataset, auxskd.batch_size, training=True, workers=work.workers)
-    trained = train(work, network, loader, auxskd, step, weights=functools.partial(convolution_weights, network.backbone))
-    return work.workplace.publish(
-        settings=settings.model_dump(),
-        metrics=trained.last,
-        seconds=trained.seconds,
-        history=trained.history,
-        tensors={"weights": convolution_weights(network.backbone)},
+    loader = ClipLoader(dataset, auxskd.batch_size, training=True, workers=work.runtime.workers)
+    return Training(network, loader, auxskd, clips, step, functools.partial(convolution_weights, network.backbone))
+
+
+@functools.cache
+def kind_of(task: type[SelfSupervisedTask]) -> Kind:
+    """With the views of this task: whatever else of it differs, auxSKD is shared."""
+
+    def reads(settings: ExperimentSettings) -> tuple[str, ...]:
+        return (
+            "pretext.task",
+            *trained_by(settings, "auxskd"),
+            *task.reads_for_views(settings),
+            *network_reads(BACKBONE, settings),
+            *FRAME_SIZE,
+            "compute",
+            "augmentation",
+        )
+
+    def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
+        views = settings.auxskd.epochs * videos.train * settings.auxskd.clips_per_video
+        return Cost(BACKBONE, views, views)
+
+    return Kind(
+        "auxskd",
+        1,
+        functools.partial(run, task),
+        reads,
+        ("train",),
+        cost,
+        schedule="auxskd",
+        plugged_in=identity(task),
+        where=f"`reads_for_views` of {task.__module__}.{task.__qualname__}, or in trainables/stages/auxskd.py",
     )

@@ -19,32 +19,30 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.models import make_encoder
-from trainables.models.backbone import parameter_count, place
 from trainables.models.encoder import Encoder
-from trainables.settings import TEACHER_TASKS
-from trainables.stages.teacher_classifier import new_classifier
-from trainables.stages.work import Work
-from trainables.store import Artifact
+from trainables.models.weights import parameter_count
+from trainables.settings import TEACHER_TASKS, ExperimentSettings
+from trainables.stages.kind import NEGLIGIBLE, Kind
+from trainables.stages.work import Outcome, Work
+from trainables.tasks import find_task
+from trainables.video.videos import PARTS
 
 WARM_UP, REPEATS = 2, 10
 
 
-def run(work: Work) -> Artifact:
-    started = time.monotonic()
+def run(work: Work) -> Outcome:
     settings, classes = work.settings, len(work.videos.classes)
-    networks: dict[str, Encoder] = {task: new_classifier(task, settings, classes) for task in TEACHER_TASKS}
+    networks: dict[str, Encoder] = {task: make_encoder(find_task(task).encoder, settings, classes) for task in TEACHER_TASKS}
     networks["student"] = make_encoder("alexnet", settings, classes)
     metrics: dict[str, float] = {}
     for number, (name, network) in enumerate(networks.items(), start=1):
-        place(network, work.device, settings.compute)
+        work.on_device(network)
         video = settings.video
         clip = torch.zeros(1, 3, video.clip_frames, video.crop, video.crop, device=work.device)
         measured = measure(network.eval(), clip)
         metrics |= {f"compression/{name}_{quantity}": value for quantity, value in measured.items()}
         work.report({"stage": work.kind, "epoch": number, "epochs": len(networks)})
-    return work.workplace.publish(
-        settings=settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[]
-    )
+    return Outcome(metrics)
 
 
 @torch.no_grad()
@@ -106,3 +104,20 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _address(tensor: Tensor) -> int:
     address: int = tensor.untyped_storage()._cdata
     return address
+
+
+def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
+    return ("vgg", "prednet", "alexnet", "frames", "video.clip_frames", "video.crop", "compute")
+
+
+KIND = Kind(
+    "compression",
+    1,
+    run,
+    _reads,
+    PARTS,
+    lambda settings, videos: NEGLIGIBLE,
+    random=False,
+    of_device=True,
+    where=__name__,
+)

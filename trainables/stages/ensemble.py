@@ -6,19 +6,17 @@ validation.
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 
+from trainables.stages.kind import NEGLIGIBLE, Kind
 from trainables.stages.linear_probe import fitted_scores
-from trainables.stages.measures import measure_videos
-from trainables.stages.work import Work
-from trainables.store import Artifact
+from trainables.stages.metrics import measure_videos
+from trainables.stages.work import Outcome, Work
+from trainables.video.videos import PARTS
 
 
-def run(work: Work) -> Artifact:
-    started = time.monotonic()
+def run(work: Work) -> Outcome:
     train = _joined(work, "train").transpose(0, 1)
     parts = {part: _joined(work, part) for part in ("validation", "test")}
     targets = torch.tensor([video.label for video in work.videos.train])
@@ -30,12 +28,14 @@ def run(work: Work) -> Artifact:
     penalty, scores = fitted_scores(
         train, targets, classes, parts, lambda scores: measured("validation", scores)["validation/top1"], work.device
     )
-    metrics = measured("validation", scores["validation"]) | measured("test", scores["test"]) | {"ensemble/penalty": penalty}
-    return work.workplace.publish(
-        settings=work.settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[]
+    return Outcome(
+        measured("validation", scores["validation"]) | measured("test", scores["test"]) | {"ensemble/penalty": penalty}
     )
 
 
 def _joined(work: Work, part: str) -> Tensor:
     """Features of all teachers side by side: (views, videos, F) for the bank, (videos, clips, F) for other parts."""
     return torch.cat([views.tensors(part)["features"] for views in work.inputs.values()], dim=-1)
+
+
+KIND = Kind("ensemble", 1, run, lambda settings: (), PARTS, lambda settings, videos: NEGLIGIBLE, where=__name__)

@@ -5,40 +5,40 @@ Validation decides a search; test is computed here once per finetuned network an
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from trainables.models import make_encoder
-from trainables.models.backbone import place
+from trainables.models import BACKBONE, make_encoder, network_reads
+from trainables.settings import ExperimentSettings
 from trainables.stages.finetune import Classifier
-from trainables.stages.measures import confusion_matrix, measure_videos
-from trainables.stages.work import Work
+from trainables.stages.kind import CLIPS, Cost, Counts, Kind
+from trainables.stages.metrics import confusion_matrix, measure_videos
+from trainables.stages.work import Outcome, Work
 from trainables.store import Artifact
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
-from trainables.video.layouts import Video
-from trainables.video.sampling import by_length, uniform_clips
+from trainables.video.sampling import uniform_clips
+from trainables.video.videos import Video
 
 VIDEOS_PER_BATCH = 4
 
 
-def run(work: Work) -> Artifact:
+def run(work: Work) -> Outcome:
     """Of a finetuned backbone."""
     return _evaluated(work, Classifier(work.settings, len(work.videos.classes)), work.inputs["finetuned"])
 
 
-def run_student(work: Work) -> Artifact:
+def run_student(work: Work) -> Outcome:
     """Of graph distillation's student."""
     return _evaluated(work, make_encoder("alexnet", work.settings, len(work.videos.classes)), work.inputs["student"])
 
 
-def _evaluated(work: Work, network: nn.Module, trained: Artifact) -> Artifact:
-    started = time.monotonic()
+def _evaluated(work: Work, network: nn.Module, trained: Artifact) -> Outcome:
     classes = work.videos.classes
     network.load_state_dict(trained.tensors())
-    place(network, work.device, work.settings.compute)
+    work.on_device(network)
     network.eval()
     metrics: dict[str, float] = {}
     confusion: dict[str, list[list[int]]] = {}
@@ -48,13 +48,8 @@ def _evaluated(work: Work, network: nn.Module, trained: Artifact) -> Artifact:
         metrics |= measure_videos(scores, videos, len(classes), part)
         targets = torch.tensor([video.label for video in videos])
         confusion[part] = confusion_matrix(scores.argmax(1), targets, len(classes)).tolist()
-    return work.workplace.publish(
-        settings=work.settings.model_dump(),
-        metrics=metrics,
-        seconds=time.monotonic() - started,
-        history=[],
-        files={"confusion.json": {"classes": list(classes), "rows are true classes": True, **confusion}},
-    )
+    files = {"confusion.json": {"classes": list(classes), "rows are true classes": True, **confusion}}
+    return Outcome(metrics, files=files)
 
 
 @torch.no_grad()
@@ -82,11 +77,33 @@ def clips_of_videos(work: Work, videos: Sequence[Video], clips: int) -> Iterator
     video = work.settings.video
     dataset = ClipDataset(
         videos,
-        by_length(lambda frames, rng: uniform_clips(frames, video.clip_frames, clips)),
+        functools.partial(uniform_clips, length=video.clip_frames, clips=clips),
         work.cache,
         video,
         None,
         seed=0,
         stream=work.kind,
     )
-    return ClipLoader(dataset, VIDEOS_PER_BATCH, training=False, workers=work.workers).epoch(0)
+    return ClipLoader(dataset, VIDEOS_PER_BATCH, training=False, workers=work.runtime.workers).epoch(0)
+
+
+_SCORES = ("evaluation.clips", "evaluation.average")
+
+
+def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
+    return (*network_reads(BACKBONE, settings), *CLIPS, "compute", "finetune.dropout", *_SCORES)
+
+
+def _reads_of_student(settings: ExperimentSettings) -> tuple[str, ...]:
+    return (*network_reads("alexnet", settings, of_clips=True), *CLIPS, "compute", *_SCORES)
+
+
+def _cost(network: str, settings: ExperimentSettings, videos: Counts) -> Cost:
+    return Cost(network, (videos.validation + videos.test) * settings.evaluation.clips)
+
+
+_PARTS = ("validation", "test")
+KIND = Kind("evaluate", 2, run, _reads, _PARTS, functools.partial(_cost, BACKBONE), where=__name__)
+KIND_OF_STUDENT = Kind(
+    "evaluate_student", 1, run_student, _reads_of_student, _PARTS, functools.partial(_cost, "alexnet"), where=__name__
+)

@@ -9,12 +9,12 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from trainables.models import make_backbone
-from trainables.models.backbone import convolution_weights, load_convolutions, place
+from trainables.models import BACKBONE, make_backbone, network_reads
+from trainables.models.weights import convolution_weights, load_convolutions
 from trainables.settings import ExperimentSettings
-from trainables.stages.supervised import train_classifier
-from trainables.stages.work import Work
-from trainables.store import Artifact
+from trainables.stages.kind import CLIPS, LABELLED, Kind, supervised_cost, trained_by
+from trainables.stages.supervised import classifier_training
+from trainables.stages.work import Training, Work
 
 
 class Classifier(nn.Module):
@@ -42,13 +42,20 @@ class Classifier(nn.Module):
         return logits
 
 
-def run(work: Work) -> Artifact:
+def run(work: Work) -> Training:
     settings, finetune = work.settings, work.settings.finetune
-    with work.seeded("backbone"):
+    with work.seeded(BACKBONE):
         backbone = make_backbone(settings.backbone)
     with work.seeded("finetune/head"):
         classifier = Classifier(settings, len(work.videos.classes))
     start = work.pretrained("pretext") if "pretext" in work.inputs else convolution_weights(backbone)
     load_convolutions(classifier.network, start)
-    place(classifier, work.device, settings.compute)
-    return train_classifier(work, classifier, finetune, settings.video, finetune.keep)
+    work.on_device(classifier)
+    return classifier_training(work, classifier, finetune, settings.video, finetune.keep)
+
+
+def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
+    return (*trained_by(settings, "finetune"), *network_reads(BACKBONE, settings), *CLIPS, "compute", "augmentation")
+
+
+KIND = Kind("finetune", 1, run, _reads, LABELLED, supervised_cost(BACKBONE, "finetune"), schedule="finetune", where=__name__)

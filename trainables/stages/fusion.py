@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 
-from trainables.stages.measures import measure_videos
+from trainables.stages.kind import NEGLIGIBLE, Kind
+from trainables.stages.metrics import measure_videos
 from trainables.stages.views import confidence
-from trainables.stages.work import Work
-from trainables.store import Artifact
+from trainables.stages.work import Outcome, Work
+from trainables.video.videos import PARTS
 
 
-def run(work: Work) -> Artifact:
-    started = time.monotonic()
+def run(work: Work) -> Outcome:
     metrics: dict[str, float] = {}
     for part in ("validation", "test"):
         scores = torch.stack([confidence(views.tensors(part)) for views in work.inputs.values()]).mean(0)
         metrics |= measure_videos(scores, work.videos.part(part), len(work.videos.classes), part)
-    return work.workplace.publish(
-        settings=work.settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[]
-    )
+    return Outcome(metrics)
+
+
+KIND = Kind("fusion", 1, run, lambda settings: (), PARTS, lambda settings, videos: NEGLIGIBLE, where=__name__)

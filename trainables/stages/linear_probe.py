@@ -8,24 +8,23 @@ softmax over its clips. The usual alternative, SGD on augmented clips with all l
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.stages.measures import top_k
-from trainables.stages.work import Work
-from trainables.store import Artifact
+from trainables.stages.kind import NEGLIGIBLE, Kind
+from trainables.stages.metrics import top_k
+from trainables.stages.work import Outcome, Work
+from trainables.video.videos import PARTS
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Weights of half the squared norm of the classifier's matrix, beside the mean cross-entropy."""
 ITERATIONS = 200
 
 
-def run(work: Work) -> Artifact:
-    started = time.monotonic()
+def run(work: Work) -> Outcome:
     found = work.inputs["features"].tensors("features")
     parts = {part: found[part] for part in ("validation", "test")}
 
@@ -35,9 +34,7 @@ def run(work: Work) -> Artifact:
     penalty, scores = fitted_scores(found["train"], found["train_targets"], len(work.videos.classes), parts, judge, work.device)
     metrics = {"validation/linear_probe_top1": judge(scores["validation"]), "linear_probe/penalty": penalty}
     metrics |= {f"test/linear_probe_top{k}": top_k(scores["test"], found["test_targets"], k) for k in (1, 5)}
-    return work.workplace.publish(
-        settings=work.settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[]
-    )
+    return Outcome(metrics)
 
 
 def fitted_scores(
@@ -92,3 +89,6 @@ def predict(matrix: Tensor, features: Tensor) -> Tensor:
 
 def _with_bias(features: Tensor) -> Tensor:
     return torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+
+
+KIND = Kind("linear_probe", 1, run, lambda settings: (), PARTS, lambda settings, videos: NEGLIGIBLE, where=__name__)

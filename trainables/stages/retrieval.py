@@ -7,28 +7,22 @@ validation together; validation videos as queries search the training videos onl
 
 from __future__ import annotations
 
-import time
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.stages.work import Work
-from trainables.store import Artifact
-from trainables.video.layouts import PARTS, UNLABELLED
+from trainables.stages.kind import NEGLIGIBLE, Kind
+from trainables.stages.work import Outcome, Work
+from trainables.video.videos import PARTS, UNLABELLED
 
 NEIGHBOURS = (1, 5, 10, 20, 50)
 
 
-def run(work: Work) -> Artifact:
-    started = time.monotonic()
+def run(work: Work) -> Outcome:
     found = work.inputs["features"].tensors("features")
     train, validation, test = ((found[part].mean(1), found[f"{part}_targets"]) for part in PARTS)
     both = (torch.cat([train[0], validation[0]]), torch.cat([train[1], validation[1]]))
-    metrics = recalls("validation", *validation, *train) | recalls("test", *test, *both)
-    return work.workplace.publish(
-        settings=work.settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[]
-    )
+    return Outcome(recalls("validation", *validation, *train) | recalls("test", *test, *both))
 
 
 def recalls(part: str, queries: Tensor, targets: Tensor, gallery: Tensor, labels: Tensor) -> dict[str, float]:
@@ -41,3 +35,6 @@ def recalls(part: str, queries: Tensor, targets: Tensor, gallery: Tensor, labels
     nearest = labels[similarities.argsort(dim=1, descending=True, stable=True)]
     hits = nearest == targets[:, None]
     return {f"{part}/retrieval_r{k}": float(hits[:, :k].any(1).double().mean()) for k in NEIGHBOURS}
+
+
+KIND = Kind("retrieval", 1, run, lambda settings: (), PARTS, lambda settings, videos: NEGLIGIBLE, where=__name__)

@@ -1,96 +1,148 @@
-"""Pretraining on unlabelled videos, validated on clips of the held-out ones: what pretext tasks and teachers share."""
+"""Pretraining on a self-supervised task: the pretext task of the backbone, or the task of one of graph distillation's teachers.
+
+The backbone starts from auxSKD's convolutions where there are any. Leaves the convolutions of the task's encoder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from trainables.settings import AugmentationSettings, Pretraining, VideoSettings
-from trainables.stages.work import Means, Work, train
-from trainables.store import Artifact
+from trainables.models import BACKBONE, make_network, network_reads
+from trainables.models.weights import convolution_weights, load_convolutions
+from trainables.settings import ExperimentSettings, SelfSupervisedSettings
+from trainables.stages.kind import FRAME_SIZE, LABELLED, Cost, Counts, Kind, identity, trained_by
+from trainables.stages.work import Means, Training, Work
+from trainables.tasks import SelfSupervisedTask
+from trainables.tasks.tracks import unpack
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
-from trainables.video.layouts import DataError, Video
-from trainables.video.sampling import ClipSampler
-
-Loss = Callable[[nn.Module, Tensor, Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
+from trainables.video.videos import DataError, Video
 
 
-def pretrain(
-    work: Work,
-    network: nn.Module,
-    optimisation: Pretraining,
-    sampler: ClipSampler,
-    loss: Loss,
-    handed_on: Callable[[], dict[str, Tensor]],
-    *,
-    validation_clips: int,
-    video: VideoSettings,
-    augmentation: AugmentationSettings,
-    usable: Callable[[Video], bool],
-    needs: str,
-) -> Artifact:
-    """Train `network` on samples of all usable videos and leave what `handed_on` gives.
+def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
+    """Raises DataError when no video of a part can take part in the task."""
+    settings, of_backbone = work.settings, task_type.encoder == BACKBONE
+    tracks = unpack(work.inputs["tracks"].tensors("tracks"), _all_videos(work)) if task_type.needs_tracks else None
+    task = task_type(settings, tracks)
+    with work.seeded(BACKBONE if of_backbone else f"{work.kind}/encoder"):
+        encoder = make_network(task.encoder, settings)
+    pretrained = "auxskd" in work.inputs
+    if pretrained:
+        load_convolutions(encoder, work.pretrained("auxskd"))
+    with work.seeded(f"{work.kind}/heads"):
+        network = task.network(encoder, pretrained)
+    work.on_device(network)
+    video = encoder.seen(settings.video)
 
-    The clips that validate are the same ones after every epoch and for every seed. needs: what an unusable video lacks.
-    Raises DataError when no video of a part can be used.
-    """
+    def clips(batch: Batch) -> Tensor:
+        return network_clips(batch, video, work.device)
 
-    def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        clips = network_clips(batch, video, work.device)
+    def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         labels = {name: value.to(work.device) for name, value in batch.items() if value.dim() == 1}
-        return loss(network, clips, labels)
+        return task.loss(network, clips, labels)
 
     def validate() -> dict[str, float]:
         means = Means()
         for batch in validation.epoch(0):
             with work.autocast():
-                mean, metrics = step(batch)
+                mean, metrics = step(clips(batch), batch)
             means.add({"loss": mean.expand(len(batch["target"])), **metrics})
         return {f"val_{name}": value for name, value in means.result().items()}
 
-    def kept(videos: Sequence[Video]) -> list[Video]:
-        found = [video for video in videos if usable(video)]
-        if videos and not found:
-            raise DataError(f"{needs}, and none of {len(videos)} videos has that")
-        return found
+    validation = _validation_loader(work, task)
+    excluded = sum(not task.usable(video) for video in _all_videos(work))
+    return Training(
+        network,
+        _training_loader(work, task),
+        task.optimisation,
+        clips,
+        step,
+        functools.partial(convolution_weights, encoder),
+        validate=validate,
+        metrics={f"{work.kind}/val_{name}_chance": level for name, level in task.chance.items()}
+        | {f"{work.kind}/excluded_videos": float(excluded)},
+    )
 
-    training = ClipLoader(
-        ClipDataset(
-            kept(work.videos.train),
-            sampler,
-            work.cache,
-            video,
-            augmentation,
-            seed=work.seed,
-            stream=f"{work.kind}/train",
-            clips_per_video=optimisation.clips_per_video,
-        ),
-        optimisation.batch_size,
-        training=True,
-        workers=work.workers,
+
+def _all_videos(work: Work) -> tuple[Video, ...]:
+    return (*work.videos.train, *work.videos.validation)
+
+
+def _usable(task: SelfSupervisedTask, videos: Sequence[Video]) -> list[Video]:
+    usable = [video for video in videos if task.usable(video)]
+    if videos and not usable:
+        raise DataError(f"{task.needs}, and none of {len(videos)} videos has that")
+    return usable
+
+
+def _training_loader(work: Work, task: SelfSupervisedTask) -> ClipLoader:
+    clips = ClipDataset(
+        _usable(task, work.videos.train),
+        task.sample,
+        work.cache,
+        work.settings.video,
+        task.augmentation,
+        seed=work.seed,
+        stream=f"{work.kind}/train",
+        clips_per_video=task.optimisation.clips_per_video,
     )
-    validation = ClipLoader(
-        ClipDataset(
-            kept(work.videos.validation),
-            sampler,
-            work.cache,
-            video,
-            None,
-            seed=0,
-            stream=f"{work.kind}/validation",
-            clips_per_video=validation_clips,
-        ),
-        optimisation.batch_size,
-        training=False,
-        workers=0,
+    return ClipLoader(clips, task.optimisation.batch_size, training=True, workers=work.runtime.workers)
+
+
+def _validation_loader(work: Work, task: SelfSupervisedTask) -> ClipLoader:
+    """The same clips after every epoch and for every seed."""
+    clips = ClipDataset(
+        _usable(task, work.videos.validation),
+        task.sample,
+        work.cache,
+        work.settings.video,
+        None,
+        seed=0,
+        stream=f"{work.kind}/validation",
+        clips_per_video=task.optimisation.validation_clips,
     )
-    trained = train(work, network, training, optimisation, step, validate=validate, weights=handed_on)
-    excluded = sum(not usable(video) for video in (*work.videos.train, *work.videos.validation))
-    return work.workplace.publish(
-        settings=work.settings.model_dump(),
-        metrics=trained.last | {f"{work.kind}/excluded_videos": float(excluded)},
-        seconds=trained.seconds,
-        history=trained.history,
-        tensors={"weights": handed_on()},
+    return ClipLoader(clips, task.optimisation.batch_size, training=False, workers=0)
+
+
+@functools.cache
+def kind_of(task: type[SelfSupervisedTask]) -> Kind:
+    """`pretext` for a task of the backbone, else the stage of the task's own name."""
+
+    def reads(settings: ExperimentSettings) -> tuple[str, ...]:
+        group = task.schedule()
+        chosen = ("pretext.task",) if task.encoder == BACKBONE else ()
+        schedule = trained_by(settings, group, SelfSupervisedSettings)
+        return (
+            *chosen,
+            *schedule,
+            *task.reads(settings),
+            *network_reads(task.encoder, settings),
+            *FRAME_SIZE,
+            "compute",
+            "augmentation",
+        )
+
+    def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
+        made = task(settings)
+        optimisation = made.optimisation
+        clips = made.clips_of_a_sample * optimisation.epochs
+        return Cost(
+            task.encoder,
+            clips * videos.validation * optimisation.validation_clips,
+            clips * videos.train * optimisation.clips_per_video,
+        )
+
+    name = "pretext" if task.encoder == BACKBONE else task.name
+    return Kind(
+        name,
+        1,
+        functools.partial(run, task),
+        reads,
+        LABELLED,
+        cost,
+        schedule=task.schedule(),
+        plugged_in=identity(task),
+        where=f"`reads` of {task.__module__}.{task.__qualname__}, or in trainables/stages/self_supervised.py",
     )

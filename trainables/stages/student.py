@@ -6,47 +6,47 @@ about new ones in every epoch. Without teachers the clips are new in every epoch
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from trainables.distillation.student import TaughtStudent
+from trainables.models import Encoder, make_encoder, network_reads
 from trainables.models.alexnet import AlexNet, load_imagenet
-from trainables.models.backbone import place
-from trainables.models.encoder import Encoder
-from trainables.stages.supervised import clips_of, train_classifier
-from trainables.stages.teacher_classifier import new_classifier
+from trainables.settings import ExperimentSettings
+from trainables.stages.kind import CLIPS, LABELLED, Kind, supervised_cost, trained_by
+from trainables.stages.supervised import classifier_training
 from trainables.stages.views import BANK, kept_layer
-from trainables.stages.work import Work
-from trainables.store import Artifact
-from trainables.video.dataset import Batch
-from trainables.video.layouts import DataError
+from trainables.stages.work import Training, Work
+from trainables.tasks import SelfSupervisedTask
+from trainables.video.dataset import Batch, network_clips
+from trainables.video.videos import DataError
 
 Answers = Callable[[Batch], tuple[Tensor, list[Tensor]]]
 """Teachers' logits (teachers, B, classes) and maps (B, C, h, w) of each, for the clips of a batch."""
 
 
-def run(work: Work) -> Artifact:
+def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Training:
+    """tasks: of the teachers, in the order of the inputs. live: whether these are the teachers themselves, or their bank."""
     settings = work.settings
     student = _new_student(work)
 
-    if not work.inputs:
-        place(student, work.device, settings.compute)
-        return train_classifier(work, student, settings.student, settings.video, settings.student.keep)
+    if not tasks:
+        work.on_device(student)
+        return classifier_training(work, student, settings.student, settings.video, settings.student.keep)
 
-    tasks = tuple(work.inputs)
-    live = settings.teachers.outputs == "live"
     answers, channels = (_live if live else _banked)(work, tasks)
     with work.seeded("student/graphs"):
-        network = TaughtStudent(student, settings.graph, tasks, channels)
-    place(network, work.device, settings.compute)
+        network = TaughtStudent(student, settings.graph, [task.name for task in tasks], channels)
+    work.on_device(network)
 
-    def step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits, maps = answers(batch)
-        return network.loss(clips_of(work, batch, settings.video), batch["target"].to(work.device), logits, maps)
+        return network.loss(clips.flatten(0, 1), batch["target"].to(work.device), logits, maps)
 
-    return train_classifier(
+    return classifier_training(
         work,
         network,
         settings.student,
@@ -63,19 +63,19 @@ def _new_student(work: Work) -> AlexNet:
     with work.seeded("student"):
         student = AlexNet(work.settings, len(work.videos.classes))
     if work.settings.student.initialisation == "imagenet":
-        if "alexnet" not in work.weights:
+        if "alexnet" not in work.weights_files:
             raise DataError("student.initialisation = imagenet: give the weights of AlexNet with --weights alexnet=FILE")
         try:
-            load_imagenet(student, work.weights["alexnet"])
+            load_imagenet(student, work.weights_files["alexnet"])
         except ValueError as error:
             raise DataError(str(error)) from None
     return student
 
 
-def _banked(work: Work, tasks: Sequence[str]) -> tuple[Answers, list[int]]:
-    banks = [work.inputs[task].tensors("train") for task in tasks]
+def _banked(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Answers, list[int]]:
+    banks = [work.inputs[task.name].tensors("train") for task in tasks]
     for task, bank in zip(tasks, banks, strict=True):
-        check_classes(task, bank["logits"].shape[-1], len(work.videos.classes))
+        check_classes(task.name, bank["logits"].shape[-1], len(work.videos.classes))
 
     def answers(batch: Batch) -> tuple[Tensor, list[Tensor]]:
         view, video = batch["epoch"], batch["index"]
@@ -87,24 +87,26 @@ def _banked(work: Work, tasks: Sequence[str]) -> tuple[Answers, list[int]]:
     return answers, [bank["maps"].shape[2] for bank in banks]
 
 
-def _live(work: Work, tasks: Sequence[str]) -> tuple[Answers, list[int]]:
+def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Answers, list[int]]:
     settings = work.settings
     teachers: list[tuple[Encoder, int]] = []
     for task in tasks:
-        weights = work.inputs[task].tensors()
-        teacher = new_classifier(task, settings, len(work.videos.classes))
+        weights = work.inputs[task.name].tensors()
+        teacher = make_encoder(task.encoder, settings, len(work.videos.classes))
         *_, last = teacher.classifier.state_dict()
-        check_classes(task, len(weights[f"classifier.{last}"]), len(work.videos.classes))
+        check_classes(task.name, len(weights[f"classifier.{last}"]), len(work.videos.classes))
         teacher.load_state_dict(weights)
-        place(teacher, work.device, settings.compute)
-        teachers.append((teacher.eval().requires_grad_(False), kept_layer(task, settings)))
+        work.on_device(teacher)
+        layer = kept_layer(task, settings) if settings.graph.representation != "none" else 1
+        teachers.append((teacher.eval().requires_grad_(False), layer))
 
     @torch.no_grad()
     def answers(batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        found = []
+        said = []
         for teacher, layer in teachers:
-            found.append(teacher.outputs(clips_of(work, batch, teacher.seen(settings.video)), layer))
-        return torch.stack([outputs.logits.float() for outputs in found]), [outputs.map.float() for outputs in found]
+            clips = network_clips(batch, teacher.seen(settings.video), work.device).flatten(0, 1)
+            said.append(teacher.outputs(clips, layer))
+        return torch.stack([outputs.logits.float() for outputs in said]), [outputs.map.float() for outputs in said]
 
     frames = torch.zeros(1, 3, settings.video.clip_frames, settings.video.crop, settings.video.crop, device=work.device)
     with torch.no_grad():
@@ -118,3 +120,65 @@ def check_classes(task: str, teacher: int, student: int) -> None:
         raise DataError(
             f"the {task} teacher has {teacher} classes and the student {student}: they must be finetuned on the same data set"
         )
+
+
+_LOGITS = {
+    "none": (),
+    "average": ("graph.imitation_weight", "graph.student_temperature"),
+    "graph": (
+        "graph.imitation_weight",
+        "graph.student_temperature",
+        "graph.distance",
+        "graph.edges",
+        "graph.vertices",
+    ),
+}
+_EDGES = {
+    "uniform": (),
+    "learned": ("graph.edge_temperature", "graph.prior_weight"),
+    "gain": ("graph.edge_temperature", "graph.gain_momentum"),
+}
+_MAPS = ("graph.representation_weight", "graph.student_layer", "graph.vertex_temperature", "graph.bandwidth")
+_REPRESENTATION = {
+    "none": (),
+    "single": _MAPS,
+    "graph": (*_MAPS, "graph.sketch", "graph.representation_edges", "graph.representation_edge_temperature"),
+}
+
+
+def _graph_reads(settings: ExperimentSettings, tasks: Sequence[type[SelfSupervisedTask]], live: bool) -> tuple[str, ...]:
+    """Of the group `graph`, those of parts that are off left out.
+
+    With live teachers also which of their layers are imitated; a bank has its own layers' maps.
+    """
+    graph = settings.graph
+    temperatures = tuple(f"graph.{task.name}_temperature" for task in tasks) if graph.logits != "none" else ()
+    layers = sorted({f"views.{task.encoder}_layer" for task in tasks}) if live and graph.representation != "none" else ()
+    return (
+        "graph.logits",
+        "graph.representation",
+        *_LOGITS[graph.logits],
+        *(_EDGES[graph.edges] if graph.logits == "graph" else ()),
+        *(("graph.sinkhorn_regularisation",) if (graph.logits, graph.distance) == ("graph", "sinkhorn") else ()),
+        *temperatures,
+        *_REPRESENTATION[graph.representation],
+        *layers,
+    )
+
+
+@functools.cache
+def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False) -> Kind:
+    """The student of these teachers, or of their bank; without any it learns from labels alone."""
+
+    def reads(settings: ExperimentSettings) -> tuple[str, ...]:
+        return (
+            *trained_by(settings, "student"),
+            *network_reads("alexnet", settings, of_clips=True),
+            *CLIPS,
+            "compute",
+            "augmentation",
+            *(_graph_reads(settings, tasks, live) if tasks else ()),
+        )
+
+    cost = supervised_cost("alexnet", "student")
+    return Kind("student", 1, functools.partial(run, tasks, live), reads, LABELLED, cost, schedule="student", where=__name__)

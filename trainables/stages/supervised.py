@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.settings import Optimisation, VideoSettings
-from trainables.stages.work import Means, Work, train
-from trainables.store import Artifact
+from trainables.stages.work import Means, Step, Training, Work
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
-from trainables.video.sampling import by_length, consecutive_clip, uniform_clips
-
-Step = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+from trainables.video.sampling import consecutive_clip, uniform_clips
 
 
-def train_classifier(
+def classifier_training(
     work: Work,
     network: nn.Module,
     optimisation: Optimisation,
@@ -28,8 +24,8 @@ def train_classifier(
     stream: str | None = None,
     views: int | None = None,
     classifier: nn.Module | None = None,
-) -> Artifact:
-    """Train `network` and leave the weights of its `classifier` (the network itself by default).
+) -> Training:
+    """Train `network` and hand on the weights of its `classifier` (the network itself by default).
 
     The classifier takes clips (B, 3, K, H, W) in the form of `video` and gives logits (B, classes). step: a loss other than
     cross entropy. stream, views: the clips of a view bank instead of new ones in every epoch. keep: `last`, or `best` by
@@ -37,12 +33,11 @@ def train_classifier(
     """
     judged = classifier or network
 
-    def logits_of(batch: Batch) -> Tensor:
-        logits: Tensor = judged(clips_of(work, batch, video))
-        return logits
+    def clips_of(batch: Batch) -> Tensor:
+        return network_clips(batch, video, work.device)
 
-    def cross_entropy_step(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, targets = logits_of(batch), batch["target"].to(work.device)
+    def cross_entropy_step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, targets = judged(clips.flatten(0, 1)), batch["target"].to(work.device)
         return F.cross_entropy(logits, targets), {"accuracy": (logits.detach().argmax(1) == targets).float()}
 
     def validate() -> dict[str, float]:
@@ -50,45 +45,33 @@ def train_classifier(
         for batch in validation.epoch(0):
             targets = batch["target"].to(work.device)
             with work.autocast():
-                logits = logits_of(batch)
+                logits = judged(clips_of(batch).flatten(0, 1))
             losses = F.cross_entropy(logits, targets, reduction="none")
             means.add({"val_loss": losses, "val_top1": (logits.argmax(1) == targets).float()})
         return means.result()
 
-    validation = validation_loader(work, optimisation)
-    trained = train(
-        work,
+    def weights() -> dict[str, Tensor]:
+        return {name: value.cpu() for name, value in judged.state_dict().items()}
+
+    validation = _validation_loader(work, optimisation)
+    training = training_clips(work, stream or f"{work.kind}/train", optimisation.clips_per_video)
+    return Training(
         network,
-        training_loader(work, optimisation, stream or f"{work.kind}/train", views),
+        ClipLoader(training, optimisation.batch_size, training=True, workers=work.runtime.workers, views=views),
         optimisation,
+        clips_of,
         step or cross_entropy_step,
+        weights,
         validate=validate,
         keep_best="val_top1" if keep == "best" else None,
     )
-    state = trained.best or network.state_dict()
-    prefix = next(name for name, module in network.named_modules() if module is judged)
-    prefix = prefix and f"{prefix}."
-    return work.workplace.publish(
-        settings=work.settings.model_dump(),
-        metrics=trained.last,
-        seconds=trained.seconds,
-        history=trained.history,
-        tensors={
-            "weights": {name.removeprefix(prefix): value.cpu() for name, value in state.items() if name.startswith(prefix)}
-        },
-    )
-
-
-def clips_of(work: Work, batch: Batch, video: VideoSettings) -> Tensor:
-    """The clips (B, 3, K, H, W) of a batch with one clip per sample."""
-    return network_clips(batch, video, work.device).flatten(0, 1)
 
 
 def training_clips(work: Work, stream: str, clips_per_video: int = 1) -> ClipDataset:
     """A random clip of consecutive frames of every training video, augmented; the same ones for the same stream and epoch."""
     return ClipDataset(
         work.videos.train,
-        by_length(functools.partial(consecutive_clip, length=work.settings.video.clip_frames)),
+        functools.partial(consecutive_clip, length=work.settings.video.clip_frames),
         work.cache,
         work.settings.video,
         work.settings.augmentation,
@@ -98,16 +81,10 @@ def training_clips(work: Work, stream: str, clips_per_video: int = 1) -> ClipDat
     )
 
 
-def training_loader(work: Work, optimisation: Optimisation, stream: str, views: int | None) -> ClipLoader:
-    dataset = training_clips(work, stream, optimisation.clips_per_video)
-    return ClipLoader(dataset, optimisation.batch_size, training=True, workers=work.workers, views=views)
-
-
-def validation_loader(work: Work, optimisation: Optimisation) -> ClipLoader:
-    length = work.settings.video.clip_frames
+def _validation_loader(work: Work, optimisation: Optimisation) -> ClipLoader:
     dataset = ClipDataset(
         work.videos.validation,
-        by_length(lambda frames, rng: uniform_clips(frames, length, 1)),
+        functools.partial(uniform_clips, length=work.settings.video.clip_frames, clips=1),
         work.cache,
         work.settings.video,
         None,

@@ -6,25 +6,19 @@ transferability study of Sec. 5.2, after Yosinski et al. 2014.
 
 from __future__ import annotations
 
+import functools
 from typing import Self
 
 from torch import Tensor, nn
 
-from trainables.models import make_encoder
-from trainables.models.backbone import load_convolutions, place
+from trainables.models import make_encoder, network_reads
 from trainables.models.encoder import Encoder
+from trainables.models.weights import load_convolutions
 from trainables.settings import ExperimentSettings, TeacherFinetuneSettings
-from trainables.stages.supervised import train_classifier
-from trainables.stages.work import Work
-from trainables.store import Artifact
-from trainables.teachers import TEACHERS
-
-SUFFIX = "_classifier"
-
-
-def new_classifier(task: str, settings: ExperimentSettings, classes: int) -> Encoder:
-    """A teacher's network with a last layer, weights as they come."""
-    return make_encoder(TEACHERS[task].encoder, settings, classes)
+from trainables.stages.kind import CLIPS, LABELLED, Kind, supervised_cost, trained_by
+from trainables.stages.supervised import classifier_training
+from trainables.stages.work import Training, Work
+from trainables.tasks import SelfSupervisedTask
 
 
 class Transfer(nn.Module):
@@ -56,12 +50,28 @@ def _names_of(network: nn.Module, layers: list[nn.Module]) -> set[str]:
     return {name for name, tensor in named if id(tensor) in tensors}
 
 
-def run(work: Work) -> Artifact:
-    settings = work.settings
-    task = work.kind.removesuffix(SUFFIX)
+def run(task: type[SelfSupervisedTask], work: Work) -> Training:
     with work.seeded(f"{work.kind}/network"):
-        teacher = new_classifier(task, settings, len(work.videos.classes))
-    network = Transfer(teacher, work.pretrained(task), settings.teacher_finetune)
-    place(network, work.device, settings.compute)
-    video = teacher.seen(settings.video)
-    return train_classifier(work, network, settings.teacher_finetune, video, "last", classifier=teacher)
+        teacher = make_encoder(task.encoder, work.settings, len(work.videos.classes))
+    network = Transfer(teacher, work.pretrained(task.name), work.settings.teacher_finetune)
+    work.on_device(network)
+    video = teacher.seen(work.settings.video)
+    return classifier_training(work, network, work.settings.teacher_finetune, video, "last", classifier=teacher)
+
+
+@functools.cache
+def kind_of(task: type[SelfSupervisedTask]) -> Kind:
+    def reads(settings: ExperimentSettings) -> tuple[str, ...]:
+        schedule = trained_by(settings, "teacher_finetune")
+        return (*schedule, *network_reads(task.encoder, settings, of_clips=True), *CLIPS, "compute", "augmentation")
+
+    return Kind(
+        f"{task.name}_classifier",
+        1,
+        functools.partial(run, task),
+        reads,
+        LABELLED,
+        supervised_cost(task.encoder, "teacher_finetune"),
+        schedule="teacher_finetune",
+        where=__name__,
+    )

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
-from trainables.stages.work import Work
-from trainables.store import Artifact
-from trainables.teachers.tracks import mine_video, pack, unpack
+from trainables.settings import ExperimentSettings
+from trainables.stages.kind import LABELLED, Cost, Counts, Kind
+from trainables.stages.work import Outcome, Work
+from trainables.tasks.tracks import mine_video, pack, unpack
 
 REPORTS = 20
 """How often progress is shown and kept."""
 
+FLOW_SECONDS = 5e-7
+"""Of optical flow, per pixel of a frame on one core."""
 
-def run(work: Work) -> Artifact:
-    started = time.monotonic()
+
+def run(work: Work) -> Outcome:
+    """Goes on from the last video whose tracks an interrupted run kept."""
     videos = (*work.videos.train, *work.videos.validation)
     tracks: dict[str, np.ndarray] = {}
-    done, before = 0, 0.0
-    if (state := work.workplace.load_state()) is not None:
-        tracks, done, before = unpack(state["tracks"], videos), state["done"], state["seconds"]
+    done = 0
+    if work.workplace is not None and (state := work.workplace.load_state()) is not None:
+        tracks, done = unpack(state["tracks"], videos), state["done"]
     parts = min(REPORTS, len(videos))
     for number, video in enumerate(videos[done:], start=done + 1):
-        found = mine_video(video, work.cache, work.settings.video, work.settings.tracking)
-        if len(found):
-            tracks[video.name] = found
+        mined = mine_video(video, work.cache, work.settings.video, work.settings.tracking)
+        if len(mined):
+            tracks[video.name] = mined
         part = number * parts // len(videos)
         if part > (number - 1) * parts // len(videos):
-            spent = before + time.monotonic() - started
-            work.workplace.save_state({"tracks": pack(tracks, videos), "done": number, "seconds": spent})
+            if work.workplace is not None:
+                work.workplace.save_state({"tracks": pack(tracks, videos), "done": number})
             work.report({"stage": work.kind, "epoch": part, "epochs": parts, "tracks/videos": float(number)})
-    return work.workplace.publish(
-        settings=work.settings.model_dump(),
-        metrics={
-            "tracks/tracks": float(sum(map(len, tracks.values()))),
-            "tracks/videos_without_motion": float(len(videos) - len(tracks)),
-        },
-        seconds=before + time.monotonic() - started,
-        history=[],
-        tensors={"tracks": pack(tracks, videos)},
-    )
+    metrics = {
+        "tracks/tracks": float(sum(map(len, tracks.values()))),
+        "tracks/videos_without_motion": float(len(videos) - len(tracks)),
+    }
+    return Outcome(metrics, tensors={"tracks": pack(tracks, videos)})
+
+
+def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
+    fields = ("frames", "patch", "tracks_per_video", "least_motion")
+    return ("video.height", "video.width", *(f"tracking.{name}" for name in fields))
+
+
+def _cost(settings: ExperimentSettings, videos: Counts) -> Cost:
+    video, tracking = settings.video, settings.tracking
+    fields = (videos.train + videos.validation) * tracking.tracks_per_video * (tracking.frames - 1)
+    return Cost(seconds=fields * video.height * video.width * FLOW_SECONDS)
+
+
+KIND = Kind("tracks", 1, run, _reads, LABELLED, _cost, random=False, where=__name__)

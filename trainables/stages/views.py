@@ -1,4 +1,4 @@
-"""What a finetuned teacher says of the view bank, and of validation and test videos (DESIGN 8): computed once, shared by all
+"""What a finetuned teacher says of the view bank, and of validation and test videos: computed once, shared by all
 students of that teacher, by fusion and by the ensemble.
 
 Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h, w) of V views of the N training videos;
@@ -7,61 +7,53 @@ Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h,
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainables.models.backbone import place
-from trainables.models.encoder import Encoder, Outputs
+from trainables.models import Encoder, make_encoder, network_reads
+from trainables.models.encoder import Outputs
 from trainables.settings import ExperimentSettings
 from trainables.stages.evaluate import clips_of_videos
-from trainables.stages.measures import measure_videos
-from trainables.stages.supervised import clips_of, training_clips
-from trainables.stages.teacher_classifier import new_classifier
-from trainables.stages.work import Work
-from trainables.store import Artifact
-from trainables.teachers import TEACHERS
-from trainables.video.dataset import ClipLoader
-from trainables.video.layouts import DataError
+from trainables.stages.kind import CLIPS, Cost, Counts, Kind
+from trainables.stages.metrics import measure_videos
+from trainables.stages.supervised import training_clips
+from trainables.stages.work import Outcome, Work
+from trainables.tasks import SelfSupervisedTask
+from trainables.video.dataset import Batch, ClipLoader, network_clips
+from trainables.video.videos import PARTS, DataError
 
-SUFFIX = "_views"
 BANK = "views"
 """Stream of the bank's clips: teachers and student draw the same ones from it."""
 CLIPS_PER_BATCH = 16
 
 
-def kept_layer(task: str, settings: ExperimentSettings) -> int:
+def kept_layer(task: type[SelfSupervisedTask], settings: ExperimentSettings) -> int:
     """The layer of a teacher whose maps the student imitates, from 1."""
-    layer: int = getattr(settings.views, f"{TEACHERS[task].encoder}_layer")
+    layer: int = getattr(settings.views, f"{task.encoder}_layer")
     return layer
 
 
-def run(work: Work) -> Artifact:
-    started = time.monotonic()
-    settings, task = work.settings, work.kind.removesuffix(SUFFIX)
+def run(task: type[SelfSupervisedTask], work: Work) -> Outcome:
     classes = work.videos.classes
-    teacher = new_classifier(task, settings, len(classes))
-    teacher.load_state_dict(work.inputs[task].tensors())
-    place(teacher, work.device, settings.compute)
+    teacher = make_encoder(task.encoder, work.settings, len(classes))
+    teacher.load_state_dict(work.inputs[task.name].tensors())
+    work.on_device(teacher)
     teacher.eval()
-    tensors: dict[str, dict[str, Tensor]] = {"train": _bank(work, teacher, kept_layer(task, settings))}
+    tensors: dict[str, dict[str, Tensor]] = {"train": _bank(work, teacher, kept_layer(task, work.settings))}
     metrics: dict[str, float] = {}
     for part in ("validation", "test"):
-        found = _of_videos(work, teacher, part)
-        tensors[part] = found
-        measured = measure_videos(confidence(found), work.videos.part(part), len(classes), part)
-        metrics |= {f"{part}/{task}_{name.rpartition('/')[2]}": value for name, value in measured.items()}
-    return work.workplace.publish(
-        settings=settings.model_dump(), metrics=metrics, seconds=time.monotonic() - started, history=[], tensors=tensors
-    )
+        tensors[part] = _of_videos(work, teacher, part)
+        measured = measure_videos(confidence(tensors[part]), work.videos.part(part), len(classes), part)
+        metrics |= {f"{part}/{task.name}_{name.rpartition('/')[2]}": value for name, value in measured.items()}
+    return Outcome(metrics, tensors=tensors)
 
 
 @torch.no_grad()
 def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
-    loader = ClipLoader(training_clips(work, BANK), CLIPS_PER_BATCH, training=False, workers=work.workers)
+    loader = ClipLoader(training_clips(work, BANK), CLIPS_PER_BATCH, training=False, workers=work.runtime.workers)
     logits, features, maps = [], [], []
     count = work.settings.views.views
     for view in range(count):
@@ -99,8 +91,8 @@ def _of_videos(work: Work, teacher: Encoder, part: str) -> dict[str, Tensor]:
     return {"logits": torch.cat(logits), "features": torch.cat(features)}
 
 
-def _outputs(work: Work, teacher: Encoder, batch: dict[str, Any], layer: int) -> Outputs:
-    clips = clips_of(work, batch, teacher.seen(work.settings.video))
+def _outputs(work: Work, teacher: Encoder, batch: Batch, layer: int) -> Outputs:
+    clips = network_clips(batch, teacher.seen(work.settings.video), work.device).flatten(0, 1)
     with work.autocast():
         outputs = teacher.outputs(clips, layer)
     return Outputs(*(found.float().cpu() for found in outputs))
@@ -109,3 +101,17 @@ def _outputs(work: Work, teacher: Encoder, batch: dict[str, Any], layer: int) ->
 def confidence(found: Mapping[str, Tensor]) -> Tensor:
     """A teacher's confidence scores (N, classes) for the videos of a part: the mean over clips of its softmax."""
     return found["logits"].softmax(-1).mean(1)
+
+
+@functools.cache
+def kind_of(task: type[SelfSupervisedTask]) -> Kind:
+    def reads(settings: ExperimentSettings) -> tuple[str, ...]:
+        kept = ("views.views", "views.stored", f"views.{task.encoder}_layer")
+        network = network_reads(task.encoder, settings, of_clips=True)
+        return (*network, *CLIPS, "compute", "augmentation", *kept, "evaluation.clips")
+
+    def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
+        asked = (videos.validation + videos.test) * settings.evaluation.clips
+        return Cost(task.encoder, videos.train * settings.views.views + asked)
+
+    return Kind(f"{task.name}_views", 1, functools.partial(run, task), reads, PARTS, cost, where=__name__)

@@ -1,13 +1,8 @@
-"""What a stage is given when it runs, and the training loop that all training stages share.
-
-`train` saves its state after every epoch: a stage that was killed goes on from its last finished epoch and ends in the same
-weights to the bit (CPU), because everything random in an epoch is drawn from (seed, stage, epoch).
-"""
+"""What a stage is given, and what it answers: what came out, or what is to be trained. Nothing here runs anything."""
 
 from __future__ import annotations
 
-import math
-import time
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,28 +12,63 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.settings import ExperimentSettings, Optimisation, Pretraining
+from trainables.models.device import on_device
+from trainables.runtime import Runtime
+from trainables.settings import ExperimentSettings, Optimisation
 from trainables.store import Artifact, Workplace
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipLoader, generator
-from trainables.video.layouts import VideoSet
-
-ADAM_BETA2 = 0.999
-COSINE_RANGE = 1000
-"""Of a cosine schedule: the first learning rate over the one it goes down to."""
+from trainables.video.videos import VideoSet
 
 Report = Callable[[dict[str, Any]], None]
+Step = Callable[[Tensor, Batch], tuple[Tensor, dict[str, Tensor]]]
+"""From clips (B, V, 3, K, H, W) and the batch they are from to the mean loss, and metrics over the samples, (B,) each."""
 
 
-class NonFiniteLoss(ArithmeticError):
-    """The loss, another metric or the weights became NaN or infinite; the message says in which stage and epoch."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage leaves. metrics: last values, by name with the stage's prefix. history: a line of metrics per epoch.
+
+    tensors: contents of safetensors files by name. files: further JSON files by name.
+    """
+
+    metrics: Mapping[str, float]
+    tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a stage would train; trainables/stages/training.py does it.
+
+    network: everything that has state, teachers and memory banks too. clips: pixels of a batch as the network takes them.
+    weights: what the stage hands on, at the end and at the checkpoints between. validate: metrics after each epoch, named
+    `val_...`; keep_best: the one of them by whose first highest value the network is kept. metrics: further ones, of the whole.
+    """
+
+    network: nn.Module
+    loader: ClipLoader
+    optimisation: Optimisation
+    clips: Callable[[Batch], Tensor]
+    step: Step
+    weights: Callable[[], dict[str, Tensor]]
+    validate: Callable[[], dict[str, float]] | None = None
+    keep_best: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def _tell_nobody(line: dict[str, Any]) -> None:
+    """Of a stage that nobody watches."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """One stage to run: its settings, its inputs by role, its data, where to leave its state and whom to tell.
+    """One stage to run.
 
-    weights: files with weights that a user gave, by network.
+    settings: those that its key holds, and its inputs' keys; reading others raises UndeclaredSetting. inputs: artifacts, by
+    role. checkpoints: by role the checkpoint that is handed on, where it is not the last. workplace: where unfinished work is
+    kept; None: nowhere.
     """
 
     kind: str
@@ -46,18 +76,27 @@ class Work:
     seed: int
     videos: VideoSet
     inputs: Mapping[str, Artifact]
-    workplace: Workplace
-    cache: FrameCache
-    device: torch.device
-    workers: int
-    report: Report
-    weights: Mapping[str, Path] = field(default_factory=dict)
+    runtime: Runtime
+    checkpoints: Mapping[str, int] = field(default_factory=dict)
+    workplace: Workplace | None = None
+    report: Report = _tell_nobody
 
-    def pretrained(self, stage: str) -> dict[str, Tensor]:
-        """The weights that an upstream pretraining stage hands on: those of its chosen checkpoint."""
-        group: Pretraining = getattr(self.settings, stage)
-        kept = group.checkpoint is not None and group.checkpoint < group.checkpoints
-        return self.inputs[stage].tensors(f"weights-{group.checkpoint}" if kept else "weights")
+    @functools.cached_property
+    def cache(self) -> FrameCache:
+        return self.runtime.open_cache()
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        return self.runtime.torch_device()
+
+    @property
+    def weights_files(self) -> Mapping[str, Path]:
+        """Files with weights that a user gave, by network."""
+        return dict(self.runtime.weights)
+
+    def pretrained(self, role: str) -> dict[str, Tensor]:
+        """The weights that an upstream stage hands on: those of its chosen checkpoint."""
+        return self.inputs[role].tensors(checkpoint_file(self.checkpoints.get(role)))
 
     def seeded(self, purpose: str, *numbers: int) -> AbstractContextManager[None]:
         """Torch's global random numbers inside are those of (seed, purpose, numbers); outside they are untouched."""
@@ -67,6 +106,15 @@ class Work:
         if self.settings.compute.precision == "bfloat16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def on_device(self, network: nn.Module) -> nn.Module:
+        """The network on the device, as the group `compute` says."""
+        return on_device(network, self.device, self.settings.compute)
+
+
+def checkpoint_file(number: int | None) -> str:
+    """The name under which weights are kept: of a checkpoint, from 1, or of the end (None)."""
+    return "weights" if number is None else f"weights-{number}"
 
 
 class _Seeded(AbstractContextManager[None]):
@@ -97,136 +145,3 @@ class Means:
 
     def result(self) -> dict[str, float]:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-
-
-@dataclass
-class Trained:
-    """What `train` leaves: metrics per epoch (with the stage's prefix) and the seconds it took, interruptions included."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
-    best: dict[str, Tensor] | None = None
-
-    @property
-    def last(self) -> dict[str, float]:
-        return {name: value for name, value in self.history[-1].items() if "/" in name}
-
-
-def train(
-    work: Work,
-    network: nn.Module,
-    loader: ClipLoader,
-    optimisation: Optimisation,
-    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
-    *,
-    validate: Callable[[], dict[str, float]] | None = None,
-    keep_best: str | None = None,
-    weights: Callable[[], dict[str, Tensor]] | None = None,
-) -> Trained:
-    """Train `network` (everything that has state: teachers and memory banks too) with a learning rate schedule.
-
-    `step` gives the mean loss of a batch and metrics over its samples. `validate` gives metrics after each epoch, named
-    `val_...`; with `keep_best` naming one of them, the network's state at its first highest value is kept in `Trained.best`.
-    `weights` gives what a pretraining stage hands on: it is kept as `weights-<n>` at all its checkpoints but the last.
-    Raises NonFiniteLoss.
-    """
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = make_optimiser(parameters, optimisation)
-    result = Trained()
-    if (state := work.workplace.load_state()) is not None:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        result = Trained(state["history"], state["seconds"], state["best"])
-    for epoch in range(len(result.history), optimisation.epochs):
-        started = time.monotonic()
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(optimisation, epoch)
-        with work.seeded(f"{work.kind}/epoch", epoch):
-            metrics = _train_epoch(work, network, loader, optimiser, step, epoch)
-        if validate is not None:
-            network.eval()
-            with torch.no_grad():
-                metrics |= validate()
-        _check_finite(f"{work.kind}: %s in epoch {epoch + 1}", metrics, parameters)
-        line = {"epoch": epoch + 1} | {f"{work.kind}/{name}": value for name, value in metrics.items()}
-        if keep_best is not None and all(metrics[keep_best] > past[f"{work.kind}/{keep_best}"] for past in result.history):
-            result.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-        if weights is not None and isinstance(optimisation, Pretraining):
-            for number in range(1, optimisation.checkpoints):
-                if optimisation.checkpoint_epoch(number) == epoch + 1:
-                    work.workplace.keep(f"weights-{number}", weights())
-        result.history.append(line)
-        result.seconds += time.monotonic() - started
-        work.workplace.save_state(
-            {
-                "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "history": result.history,
-                "seconds": result.seconds,
-                "best": result.best,
-            }
-        )
-        work.report({"stage": work.kind, "epochs": optimisation.epochs, **line})
-    return result
-
-
-def make_optimiser(parameters: list[nn.Parameter], optimisation: Optimisation) -> torch.optim.Optimizer:
-    """SGD, or Adam with `momentum` as beta1; weight decay is an L2 penalty in both."""
-    common: dict[str, Any] = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay, "foreach": True}
-    if optimisation.optimiser == "adam":
-        return torch.optim.Adam(parameters, betas=(optimisation.momentum, ADAM_BETA2), **common)
-    return torch.optim.SGD(parameters, momentum=optimisation.momentum, **common)
-
-
-def learning_rate(optimisation: Optimisation, epoch: int) -> float:
-    """The learning rate in an epoch (0-based)."""
-    if optimisation.schedule == "cosine":
-        lowest = optimisation.learning_rate / COSINE_RANGE
-        along = (1 + math.cos(math.pi * epoch / optimisation.epochs)) / 2
-        return lowest + (optimisation.learning_rate - lowest) * along
-    return optimisation.learning_rate * optimisation.decay ** (epoch // optimisation.step_epochs)
-
-
-def _check_finite(message: str, metrics: Mapping[str, float], parameters: list[nn.Parameter]) -> None:
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise NonFiniteLoss(message % f"{name} became {value}")
-    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
-        raise NonFiniteLoss(message % "a weight became NaN or infinite")
-
-
-def _train_epoch(
-    work: Work,
-    network: nn.Module,
-    loader: ClipLoader,
-    optimiser: torch.optim.Optimizer,
-    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
-    epoch: int,
-) -> dict[str, float]:
-    network.train()
-    means = Means()
-    counts = {"wrapped": 0, "replaced": 0}
-    for batch in loader.epoch(epoch):
-        loss, metrics = train_step(work, optimiser, step, batch)
-        means.add({"loss": loss, **metrics})
-        for name in counts:
-            counts[name] += int(batch[name].sum())
-    result = means.result()
-    if not math.isfinite(result["loss"]):
-        raise NonFiniteLoss(f"{work.kind}: the loss became {result['loss']} in epoch {epoch + 1}")
-    return result | {f"{name}_{'clips' if name == 'wrapped' else 'frames'}": float(value) for name, value in counts.items()}
-
-
-def train_step(
-    work: Work,
-    optimiser: torch.optim.Optimizer,
-    step: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
-    batch: Batch,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """One update: forward, backward, optimiser."""
-    with work.autocast():
-        loss, metrics = step(batch)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return loss.detach(), metrics

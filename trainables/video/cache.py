@@ -31,7 +31,7 @@ import numpy as np
 
 from trainables.files import replacing
 from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode, probe, read_frames
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 Progress = Callable[[int, int], None]
 

@@ -72,11 +72,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
         frames = len(sampled.indices[0])
         changes = [self._change(rng, frames) for _ in range(max(numbers) + 1)]
         windows = sampled.windows or [changes[number].window for number in numbers]
+        transforms = sampled.transforms or [None] * len(numbers)
         pixels, flips, jitters, replaced = [], [], [], 0
-        for indices, number, window in zip(sampled.indices, numbers, windows, strict=True):
+        for indices, number, window, transform in zip(sampled.indices, numbers, windows, transforms, strict=True):
             change = changes[number]
             read = self.cache.read(source, indices, (self.video.height, self.video.width), window)
-            pixels.append(resized(read.pixels, self.video.crop))
+            cropped = resized(read.pixels, self.video.crop)
+            pixels.append(cropped if transform is None else transform(cropped))
             flips.append(change.flip)
             jitters.append(change.jitter)
             replaced += read.replaced

@@ -17,26 +17,25 @@ settings and the same version of FFmpeg.
 """
 
 import argparse
-import contextlib
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.files import replacing
+from trainables.settings import EmbeddedSettings
 from trainables.video.decoding import Pixels, read_all
-from trainables.video.layouts import PARTS, DataError, Video, VideoSet
+from trainables.video.videos import PARTS, DataError, Video, VideoSet
 
 Array = NDArray[np.float32]
 Series = NDArray[np.float64]
 
 GENERATOR = 1  # raised with every change of what the settings generate
-MINIMUM_CLASSES = 6
 
 _SIZES = (0.11, 0.20)  # half extent of a shape, in units of the frame's shorter side, as all lengths here
 _DISTANCES = (0.26, 0.46)  # between the centres of the two shapes
@@ -45,27 +44,6 @@ _STEP = 0.04  # length travelled from frame to frame at pace 1
 _TURN = np.deg2rad(10.0)  # angle turned from frame to frame at pace 1
 _PERIOD = 18.0  # frames of one sweep to and fro at pace 1
 _SHAPES = 4
-
-
-class EmbeddedSettings(Protocol):
-    """What is generated: videos per class in each part, their length in frames and their size in pixels."""
-
-    @property
-    def classes(self) -> int: ...
-    @property
-    def train(self) -> int: ...
-    @property
-    def validation(self) -> int: ...
-    @property
-    def test(self) -> int: ...
-    @property
-    def frames(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
 
 
 class _Scene:
@@ -160,10 +138,9 @@ def embedded_videos(settings: EmbeddedSettings, directory: Path) -> VideoSet:
     """The embedded clips of `settings`, of which those that are missing below `directory` are generated first.
 
     They lie in `<directory>/embedded-<hash of the settings>/<class>/`. Each file is written under a temporary name and
-    moved, so any number of processes may do this at once. Raises DataError for settings that cannot be generated or a
-    directory that cannot be written to.
+    moved, so any number of processes may do this at once. Raises DataError for a directory that
+    cannot be written to.
     """
-    _check(settings)
     home = f"embedded-{_settings_hash(settings)}"
     parts: dict[str, list[Video]] = {part: [] for part in PARTS}
     for name, label, part, number in _listing(settings):
@@ -294,20 +271,6 @@ def _outside(shape: int, along: Array, across: Array) -> Array:
     return distance
 
 
-def _check(settings: EmbeddedSettings) -> None:
-    if not MINIMUM_CLASSES <= settings.classes <= len(CLASSES):
-        raise DataError(f"embedded clips of {settings.classes} classes; valid: {MINIMUM_CLASSES} to {len(CLASSES)}")
-    if settings.height % 2 or settings.width % 2 or min(settings.height, settings.width) < 16:
-        raise DataError(
-            f"embedded clips of {settings.height}x{settings.width} pixels; valid: even numbers from 16 on (yuv420p)"
-        )
-    if settings.frames < 2 or min(settings.train, settings.test) < 1 or settings.validation < 0:
-        raise DataError(
-            f"embedded clips of {settings.frames} frames, {settings.train} + {settings.validation} + {settings.test} "
-            "per class; valid: 2 frames or more, 1 training and 1 test video or more"
-        )
-
-
 def _settings_hash(settings: EmbeddedSettings) -> str:
     names = ("classes", "train", "validation", "test", "frames", "height", "width", "seed")
     values = {name: getattr(settings, name) for name in names}
@@ -324,15 +287,8 @@ def _listing(settings: EmbeddedSettings) -> Iterator[tuple[str, int, str, int]]:
 
 def _write(path: Path, pixels: Pixels) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    os.close(handle)
-    try:
-        _encode(temporary, pixels)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with replacing(path) as file:
+        _encode(file.name, pixels)
 
 
 def _encode(path: str, pixels: Pixels) -> None:
@@ -353,16 +309,11 @@ def _encode(path: str, pixels: Pixels) -> None:
         container.mux(stream.encode())
 
 
-class _SheetSettings:
-    classes, train, validation, test = len(CLASSES), 1, 0, 1
-    frames, height, width, seed = 40, 72, 72, 0
-
-
 def write_contact_sheet(path: Path) -> None:
     """Draw one clip of every class as a row of frames in time, every third one, with the name of the class, as png."""
     from PIL import Image, ImageDraw, ImageFont
 
-    settings = _SheetSettings()
+    settings = EmbeddedSettings(classes=len(CLASSES), train=1, validation=1, test=1, frames=40, height=72, width=72)
     size, left, top, gap, shown = 72, 92, 24, 3, range(0, 30, 3)
     sheet = Image.new("RGB", (left + len(shown) * (size + gap), top + len(CLASSES) * (size + gap)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)

@@ -6,15 +6,20 @@ released VSPP code do); `SampledClips.wrapped` counts the clips in which that ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 Window = tuple[int, int, int, int]
 """A part of a frame: top, left, height, width."""
+
+PixelTransform = Callable[[np.ndarray], np.ndarray]
+"""Pixels (K, H, W, 3) uint8 to pixels of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class SampledClips:
 
     changes: per clip the number of its random crop, flip and colours; those of one number are changed alike. None: each its own
     windows: per clip the part of its frames that it shows, resized to the crop; None: a random or the central crop.
+    transforms: per clip what is done to its cropped pixels (K, crop, crop, 3) uint8, before flip and colours, of a task that is
+    about pixels, such as a rotation; None: nothing.
     """
 
     indices: np.ndarray
@@ -30,31 +37,59 @@ class SampledClips:
     wrapped: int = 0
     changes: tuple[int, ...] | None = None
     windows: tuple[Window, ...] | None = None
+    transforms: tuple[PixelTransform, ...] | None = None
+
+    def first(self) -> SampledClips:
+        """The first clip alone."""
+
+        def of(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+            return values and values[:1]
+
+        wrapped = min(self.wrapped, 1)
+        return replace(
+            self,
+            indices=self.indices[:1],
+            wrapped=wrapped,
+            changes=None,
+            windows=of(self.windows),
+            transforms=of(self.transforms),
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[SampledClips]) -> SampledClips:
+        """The clips of several samples as one, each changed on its own and without labels.
+
+        All of them have windows, or none has; likewise transforms.
+        """
+
+        def of(name: str) -> tuple[Any, ...] | None:
+            values = [getattr(part, name) for part in parts]
+            return None if values[0] is None else tuple(itertools.chain.from_iterable(values))
+
+        indices = np.concatenate([part.indices for part in parts])
+        wrapped = sum(part.wrapped for part in parts)
+        return SampledClips(indices, wrapped=wrapped, windows=of("windows"), transforms=of("transforms"))
 
 
 ClipSampler = Callable[[Video, np.random.Generator], SampledClips]
 
 
-def by_length(sampler: Callable[[int, np.random.Generator], SampledClips]) -> ClipSampler:
-    """A sampler of videos from one that only needs to know how many frames a video has."""
-    return lambda video, rng: sampler(video.frames, rng)
-
-
-def place(offsets: np.ndarray, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+def random_start(offsets: np.ndarray, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
     """Indices of a clip with these offsets (K,) at a random start at which it fits, and whether it had to wrap."""
     room = frames - 1 - int(offsets[-1])
     start = int(rng.integers(room + 1)) if room > 0 else 0
     return (start + offsets) % frames, room < 0
 
 
-def consecutive_clip(frames: int, rng: np.random.Generator, length: int) -> SampledClips:
+def consecutive_clip(video: Video, rng: np.random.Generator, length: int) -> SampledClips:
     """`length` consecutive frames from a random start."""
-    indices, wrapped = place(np.arange(length), frames, rng)
+    indices, wrapped = random_start(np.arange(length), video.frames, rng)
     return SampledClips(indices[None], wrapped=int(wrapped))
 
 
-def uniform_clips(frames: int, length: int, clips: int) -> SampledClips:
-    """`clips` clips of `length` consecutive frames, their starts spread evenly over the video."""
+def uniform_clips(video: Video, rng: np.random.Generator, length: int, clips: int) -> SampledClips:
+    """`clips` clips of `length` consecutive frames, their starts spread evenly over the video: nothing is random."""
+    frames = video.frames
     room = frames - length
     starts = np.linspace(0, max(room, 0), clips).round().astype(np.int64) if clips > 1 else np.array([max(room, 0) // 2])
     indices = (starts[:, None] + np.arange(length)) % frames

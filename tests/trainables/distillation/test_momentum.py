@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from trainables.distillation.momentum import momentum_update
+from trainables.models.momentum import momentum_update
 
 
 def test_parameters_follow_and_buffers_do_not() -> None:

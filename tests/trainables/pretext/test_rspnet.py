@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainables.models import make_backbone
-from trainables.pretext.rspnet import RSPNet, RSPNetwork, appearance_loss, speed_loss
+from trainables.tasks.rspnet import RSPNet, RSPNetwork, appearance_loss, speed_loss
 from trainables.settings import ExperimentSettings, with_values
 
 MOMENTUM = 0.9

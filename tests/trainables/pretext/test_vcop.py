@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
-from trainables.pretext.vcop import VCOP, tuple_starts
+from trainables.tasks.vcop import VCOP, tuple_starts
 from trainables.settings import ExperimentSettings, with_values
 
 ORDERS_OF_3 = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
-from trainables.pretext.video_pace import VideoPace
+from trainables.tasks.video_pace import VideoPace
 from trainables.settings import ExperimentSettings, with_values
 
 

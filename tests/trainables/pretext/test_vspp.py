@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trainables.models import make_backbone
-from trainables.pretext.video_pace import VideoPace
-from trainables.pretext.vspp import VSPP, vspp_offsets
+from trainables.tasks.video_pace import VideoPace
+from trainables.tasks.vspp import VSPP, vspp_offsets
 from trainables.settings import ExperimentSettings, with_values
 
 

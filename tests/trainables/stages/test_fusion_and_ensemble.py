@@ -14,7 +14,7 @@ from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages.linear_probe import PENALTIES, fit, predict
-from trainables.stages.measures import measure_videos
+from trainables.stages.metrics import measure_videos
 from trainables.store import Store
 from trainables.video.layouts import VideoSet
 

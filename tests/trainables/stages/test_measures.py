@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.stages.measures import (
+from trainables.stages.metrics import (
     average_precision,
     confusion_matrix,
     mean_average_precision,

@@ -17,7 +17,7 @@ from trainables.stages import KINDS
 from trainables.stages.teacher_classifier import new_classifier
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store, Workplace
-from trainables.teachers.tracks import unpack
+from trainables.tasks.tracks import unpack
 from trainables.video.layouts import DataError, VideoSet
 
 Make = Callable[..., Runtime]

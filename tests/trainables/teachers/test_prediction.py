@@ -10,7 +10,7 @@ import torch
 
 from trainables.models.prednet import PredNet
 from trainables.settings import ExperimentSettings, with_values
-from trainables.teachers.prediction import Prediction, weighted_errors
+from trainables.tasks.prediction import Prediction, weighted_errors
 from trainables.video.layouts import Video
 
 SMALL = {"prednet.targets": [3, 6], "prednet.representations": [6, 6], "prednet.side": None, "video.pixels": "rgb_unit"}

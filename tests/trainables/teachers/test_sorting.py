@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from trainables.models.encoder import FrameEncoder
 from trainables.settings import ExperimentSettings, VideoSettings, with_values
-from trainables.teachers.pooling import pooled
-from trainables.teachers.sorting import Sorting, jittered_windows, orders, split_channels
+from trainables.tasks.pooling import pooled
+from trainables.tasks.sorting import Sorting, jittered_windows, orders, split_channels
 from trainables.video.layouts import Video
 
 ORDERS_OF_3 = [(0, 1, 2), (0, 2, 1), (1, 0, 2)]

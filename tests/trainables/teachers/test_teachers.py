@@ -17,7 +17,7 @@ from trainables.models.prednet import PredNet
 from trainables.settings import ExperimentSettings, with_values
 from trainables.settings.graph import TEACHER_TASKS
 from trainables.teachers import TEACHERS, TeacherTask
-from trainables.teachers.pooling import GRID, map_shape, pooled, pooled_size
+from trainables.tasks.pooling import GRID, map_shape, pooled, pooled_size
 from trainables.video.layouts import Video
 
 TRACKS = {"a.avi": np.array([[0, 9, 1, 2, 9, 9, 4, 3, 9, 9], [5, 14, 0, 0, 9, 9, 7, 7, 9, 9]], dtype=np.int32)}

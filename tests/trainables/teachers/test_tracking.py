@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainables.models.encoder import FrameEncoder
 from trainables.settings import ExperimentSettings, with_values
-from trainables.teachers.tracking import Tracking, chosen, masked_mean, of_other_videos, ranking_losses, similarities
+from trainables.tasks.tracking import Tracking, chosen, masked_mean, of_other_videos, ranking_losses, similarities
 from trainables.video.layouts import Video
 
 VIDEOS = torch.tensor([3, 7, 3, 9])

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from trainables.settings import VideoSettings
 from trainables.settings.graph import TrackingSettings
-from trainables.teachers.tracks import busiest_window, mine_video, own_motion, pack, unpack
+from trainables.tasks.tracks import busiest_window, mine_video, own_motion, pack, unpack
 from trainables.video.cache import FrameCache
 from trainables.video.decoding import Frames
 from trainables.video.layouts import Video

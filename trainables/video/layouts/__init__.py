@@ -2,16 +2,18 @@
 
 `read_videos("ucf101", source, split=1, validation_fraction=0.1)` gives the train, validation and test videos with dense
 labels; `recognise_layout(root)` says which layout lies at a directory. Each layout is one file: `ucf101`, `hmdb51`,
-`ccv`, `kinetics400`, `kinetics100`, `folder`; `reading.LAYOUTS` registers them.
+`ccv`, `kinetics400`, `kinetics100`, `folder`; their names: `LAYOUTS` of the settings.
 
 The validation part is carved out of the official training part by *group* (the film or scene that a video was cut
 from), so that near-identical videos never lie on both sides. A copy of a dataset may be partial: what the lists name
 and the disk lacks is counted, and classes without any video are dropped.
 """
 
+from trainables.settings import LAYOUTS
 from trainables.video.layouts.groups import carve_validation
-from trainables.video.layouts.reading import LAYOUTS, read_videos, recognise_layout
-from trainables.video.layouts.videos import (
+from trainables.video.layouts.listing import Layout, Listing
+from trainables.video.layouts.reading import find_layout, read_videos, recognise_layout
+from trainables.video.videos import (
     EXTENSIONS,
     PARTS,
     UNLABELLED,
@@ -32,7 +34,10 @@ __all__ = [
     "DataSource",
     "Skipped",
     "Video",
+    "Layout",
+    "Listing",
     "VideoSet",
+    "find_layout",
     "carve_validation",
     "join_videos",
     "read_videos",

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.video.layouts.listing import UNNAMED, Entry, Listing, lines, places, video_files
-from trainables.video.layouts.videos import DataError, Skipped
+from trainables.video.layouts.listing import UNNAMED, Entry, Layout, Listing, lines, places, video_files
+from trainables.video.videos import DataError, Skipped
 
 CATEGORIES = (
     "Basketball",
@@ -108,3 +108,6 @@ def _part(lists: Path, part: str) -> Iterator[tuple[str, str, list[str]]]:
             raise DataError(f"{place}: {len(marks)} columns, {row[:60]!r}; expected {len(CATEGORIES)}, each 0 or 1")
         shown = [category for category, mark in zip(CATEGORIES, marks, strict=True) if mark == "1"]
         yield where, video, shown or [UNNAMED]
+
+
+LAYOUT = Layout(read, lies_at, one_split=True)

@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from trainables.video.layouts.listing import Entry, Listing, sort_out_missing, video_files, with_test_part
-from trainables.video.layouts.videos import EXTENSIONS, DataError, Skipped
+from trainables.video.layouts.listing import Entry, Layout, Listing, sort_out_missing, video_files, with_test_part
+from trainables.video.videos import EXTENSIONS, DataError, Skipped
 
 _UNLABELLED = "unlabelled"
 _EXPECTED = (
@@ -134,3 +134,6 @@ def _part(row: dict[str, str], split: int, where: str) -> str:
             raise DataError(f"{where}: fold {row['fold']!r}; valid: a whole number")
         return "test" if int(row["fold"]) == split else "train"
     return "train"
+
+
+LAYOUT = Layout(read, lies_at)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
-from trainables.video.layouts.videos import Video
+from trainables.video.videos import Video
 
 
 def carve_validation(videos: Sequence[Video], fraction: float) -> tuple[tuple[Video, ...], tuple[Video, ...]]:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Listing, lines, places, sort_out_missing
-from trainables.video.layouts.videos import DataError
+from trainables.video.layouts.listing import Entry, Layout, Listing, lines, places, sort_out_missing
+from trainables.video.videos import DataError
 
 _ARCHIVE = "testTrainMulti_7030_splits"
 _PARTS = {"1": "train", "2": "test"}
@@ -80,3 +80,6 @@ def _film(file: str, classes: Sequence[str]) -> str | None:
     tags = re.search(_TAGS, file)
     before = file[: tags.start()] if tags else ""
     return next((film for label in classes if (film := before.removesuffix(f"_{label}")) not in ("", before)), None)
+
+
+LAYOUT = Layout(read, lies_at)

@@ -22,8 +22,8 @@ from trainables.video.layouts.kinetics400 import (
     read_folders,
     read_tables,
 )
-from trainables.video.layouts.listing import Entry, Listing, lines, places
-from trainables.video.layouts.videos import EXTENSIONS, DataError
+from trainables.video.layouts.listing import Entry, Layout, Listing, lines, places
+from trainables.video.videos import EXTENSIONS, DataError
 
 _EXPECTED = "expected 'class', 'class videos' or, in all lines, 'class/video frames'"
 _CLASSES_OF_KINETICS400 = 400
@@ -124,3 +124,6 @@ def _read_list(path: Path) -> _ClassList:
     if not classes:
         raise DataError(f"{path}: no class in it; {_EXPECTED}")
     return _ClassList(path, classes, tuple(clips.values()))
+
+
+LAYOUT = Layout(read, lies_at, one_split=True)

@@ -18,8 +18,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Listing, places, video_files, with_test_part, youtube_id
-from trainables.video.layouts.videos import DataError, Skipped
+from trainables.video.layouts.listing import Entry, Layout, Listing, places, video_files, with_test_part, youtube_id
+from trainables.video.videos import DataError, Skipped
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 _PARTS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
@@ -212,3 +212,6 @@ def _part_of_folder(name: str) -> str | None:
     """The part that a folder such as `train`, `videos_val` or `train_256` holds; None for a class or anything else."""
     words = re.split(r"[\W_]+", name.lower())
     return next((part for word, part in _PARTS.items() if word in words), None)
+
+
+LAYOUT = Layout(read, lies_at, one_split=True)

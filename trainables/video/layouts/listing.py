@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from trainables.video.layouts.groups import hold_out
-from trainables.video.layouts.videos import EXTENSIONS, DataError, Skipped
+from trainables.video.videos import EXTENSIONS, DataError, Skipped
 
 UNNAMED = ""
 """The label of a test video that shows none of the classes."""
@@ -38,6 +39,19 @@ class Listing:
     missing: tuple[Entry, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     labelled: bool = True
+
+
+class Layout(NamedTuple):
+    """A way in which a dataset lies on disk.
+
+    `read(root, splits, split)` lists its videos, or raises DataError; `lies_at(root, splits, sample)` says whether it is what
+    lies there, where `sample` is the name of one of the videos, if there is any. one_split: whether it has a single split,
+    whatever split other sets are read in.
+    """
+
+    read: Callable[[Path, Path | None, int], Listing]
+    lies_at: Callable[[Path, Path | None, str | None], bool]
+    one_split: bool = False
 
 
 def sort_out_missing(root: Path, entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:

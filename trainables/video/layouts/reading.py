@@ -1,35 +1,20 @@
 """The layouts that are known, and how a dataset in one of them is read."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from trainables.video.layouts import ccv, folder, hmdb51, kinetics100, kinetics400, ucf101
+from trainables.settings import LAYOUTS, SettingsError
+from trainables.suggestions import did_you_mean
 from trainables.video.layouts.groups import carve_validation
-from trainables.video.layouts.listing import UNNAMED, Entry, Listing, first_video
-from trainables.video.layouts.videos import PARTS, UNLABELLED, DataError, DataSource, Video, VideoSet
+from trainables.video.layouts.listing import UNNAMED, Entry, Layout, Listing, first_video
+from trainables.video.videos import PARTS, UNLABELLED, DataError, DataSource, Video, VideoSet
 
 
-class Layout(NamedTuple):
-    """A way in which a dataset lies on disk.
-
-    `read(root, splits, split)` lists its videos; `lies_at(root, splits, sample)` says whether it is what lies there,
-    where `sample` is the name of one of the videos, if there is any.
-    """
-
-    read: Callable[[Path, Path | None, int], Listing]
-    lies_at: Callable[[Path, Path | None, str | None], bool]
-
-
-LAYOUTS: dict[str, Layout] = {
-    "ucf101": Layout(ucf101.read, ucf101.lies_at),
-    "hmdb51": Layout(hmdb51.read, hmdb51.lies_at),
-    "ccv": Layout(ccv.read, ccv.lies_at),
-    "kinetics100": Layout(kinetics100.read, kinetics100.lies_at),
-    "kinetics400": Layout(kinetics400.read, kinetics400.lies_at),
-    "folder": Layout(folder.read, folder.lies_at),
-}
-"""The layouts by name, in the order in which they are recognised."""
+def find_layout(name: str) -> Layout:
+    """The layout of this name, or of an import path `package.module:NAME`. Raises SettingsError."""
+    layout = LAYOUTS.find(name)
+    if not isinstance(layout, Layout):
+        raise SettingsError(f"data set {name}: not a trainables.video.layouts.Layout")
+    return layout
 
 
 def read_videos(dataset: str, source: DataSource, *, split: int, validation_fraction: float) -> VideoSet:
@@ -40,14 +25,14 @@ def read_videos(dataset: str, source: DataSource, *, split: int, validation_frac
     least one where a class has two or more, none at 0. Raises DataError.
     """
     if dataset not in LAYOUTS:
-        raise DataError(f"unknown dataset {dataset!r}; valid: {', '.join(sorted([*LAYOUTS, 'embedded']))}")
+        raise DataError(f"unknown dataset {dataset!r}{did_you_mean(dataset, LAYOUTS)}; valid: embedded, {LAYOUTS.valid}")
     if not 0 <= validation_fraction < 1:
         raise DataError(f"validation fraction {validation_fraction}; valid: at least 0 and below 1")
     if source.root is None:
         raise DataError(f"where the videos of {dataset} lie is not known; give --data {dataset}=DIR")
     if not source.root.is_dir():
         raise DataError(f"{source.root}: no such directory; --data {dataset}=DIR is the one that holds the videos")
-    listing = LAYOUTS[dataset].read(source.root, source.splits, split)
+    listing = find_layout(dataset).read(source.root, source.splits, split)
     return _assemble(dataset, listing, validation_fraction)
 
 
@@ -60,7 +45,7 @@ def recognise_layout(root: Path, splits: Path | None = None) -> str | None:
     if not root.is_dir():
         return None
     sample = first_video(root)
-    return next((name for name, layout in LAYOUTS.items() if layout.lies_at(root, splits, sample)), None)
+    return next((name for name in LAYOUTS if find_layout(name).lies_at(root, splits, sample)), None)
 
 
 def _assemble(dataset: str, listing: Listing, validation_fraction: float) -> VideoSet:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Listing, lines, places, sort_out_missing
-from trainables.video.layouts.videos import DataError
+from trainables.video.layouts.listing import Entry, Layout, Listing, lines, places, sort_out_missing
+from trainables.video.videos import DataError
 
 _ARCHIVE = "ucfTrainTestlist"
 
@@ -76,3 +76,6 @@ def _list(path: Path, part: str, classes: dict[int, str]) -> Iterator[Entry]:
         if group is None:
             raise DataError(f"{where}: no group in {file!r}; expected a name such as 'v_Punch_g08_c01.avi'")
         yield Entry(f"{label}/{file}", label, f"{label}/{group[1]}", part, where)
+
+
+LAYOUT = Layout(read, lies_at)

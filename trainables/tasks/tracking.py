@@ -1,6 +1,6 @@
 """Tracking (Wang & Gupta 2015; Sec. 3 and 5.1): a patch looks more like itself some frames later than like other videos'.
 
-A sample is one track of the video (trainables/teachers/tracks.py): its patch in the first and in the last frame, each
+A sample is one track of the video (trainables/tasks/tracks.py): its patch in the first and in the last frame, each
 mirrored and coloured on its own, as a common colour would give the pair away. Negatives of a track are the patches of other
 videos in the batch. With D the negative cosine of two features, a negative n of a track (a, p) costs
 
@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder, FrameEncoder
-from trainables.teachers.pooling import pooled, pooled_size
-from trainables.teachers.task import TeacherTask
-from trainables.video.layouts import Video
+from trainables.tasks.frames import FrameTask
+from trainables.tasks.pooling import pooled, pooled_size
 from trainables.video.sampling import SampledClips, Window
+from trainables.video.videos import Video
 
 
 class TrackingNetwork(nn.Module):
@@ -72,12 +72,15 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0).sum(1) / mask.sum(1).clamp_min(1)
 
 
-class Tracking(TeacherTask):
+class Tracking(FrameTask):
     """The task; its settings are the group `tracking`."""
 
     name = "tracking"
-    encoder = "vgg"
     needs_tracks = True
+
+    @property
+    def chance(self) -> Mapping[str, float]:
+        return {"ranking": 1 / 2}
 
     @property
     def needs(self) -> str:
@@ -98,11 +101,7 @@ class Tracking(TeacherTask):
             windows=(first, last),
         )
 
-    @property
-    def clips_of_a_sample(self) -> float:
-        return 2 / self.settings.frames.per_clip
-
-    def network(self, encoder: Encoder) -> nn.Module:
+    def network(self, encoder: Encoder, pretrained: bool = False) -> nn.Module:
         assert isinstance(encoder, FrameEncoder)
         return TrackingNetwork(encoder, self.settings.tracking.units, self.settings.video.crop)
 

@@ -15,16 +15,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainables.models import Backbone
-from trainables.pretext.classifier import cross_entropies
-from trainables.pretext.task import PretextTask
-from trainables.settings import VCOPSettings
+from trainables.settings import ExperimentSettings, VCOPSettings
+from trainables.tasks.classifier import cross_entropies
+from trainables.tasks.task import SelfSupervisedTask
 from trainables.video.sampling import SampledClips
+from trainables.video.videos import Video
 
 
 def tuple_starts(frames: int, length: int, clips: int, interval: int, rng: np.random.Generator) -> np.ndarray:
@@ -54,11 +56,35 @@ class OrderNetwork(nn.Module):
         return {"order": self.order(self.dropout(self.pair(pairs).relu().flatten(1)))}
 
 
-class VCOP(PretextTask):
+class VCOP(SelfSupervisedTask):
     """The task; its settings are the group `vcop`."""
 
-    reads = ("vcop",)
-    reads_for_views = ("vcop.clips", "vcop.interval")
+    name = "vcop"
+    published: ClassVar[Mapping[str, Any]] = {
+        # xudejing/video-clip-order-prediction; 200 epochs as re-run by the auxSKD paper (its own: 300)
+        "backbone.depth": 10,
+        "video.pixels": "rgb_unit",
+        "augmentation.flip_probability": 0.0,
+        "augmentation.jitter_probability": 0.0,
+        "pretext.epochs": 200,
+        "pretext.batch_size": 8,
+        "pretext.step_epochs": 200,
+        "pretext.clips_per_video": 1,
+        "finetune.epochs": 150,
+        "finetune.batch_size": 8,
+        "finetune.learning_rate": 1e-3,
+        "finetune.step_epochs": 150,
+        "finetune.keep": "best",
+        "evaluation.average": "logits",
+    }
+
+    @classmethod
+    def reads_for_views(cls, settings: ExperimentSettings) -> tuple[str, ...]:
+        return ("vcop.clips", "vcop.interval", "video.clip_frames")
+
+    @property
+    def chance(self) -> Mapping[str, float]:
+        return {"order": 1 / math.factorial(self.settings.vcop.clips)}
 
     @property
     def minimum_frames(self) -> int:
@@ -67,14 +93,14 @@ class VCOP(PretextTask):
             return 0
         return vcop.clips * self.settings.video.clip_frames + (vcop.clips - 1) * vcop.interval
 
-    def sample(self, frames: int, rng: np.random.Generator) -> SampledClips:
+    def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         orders = list(itertools.permutations(range(self.settings.vcop.clips)))
         label = int(rng.integers(len(orders)))
-        indices, wrapped = self._tuple(frames, rng)
+        indices, wrapped = self._tuple(video.frames, rng)
         return SampledClips(indices[list(orders[label])], {"order": label}, wrapped * len(indices))
 
-    def views(self, frames: int, rng: np.random.Generator) -> SampledClips:
-        indices, wrapped = self._tuple(frames, rng)
+    def views(self, video: Video, rng: np.random.Generator) -> SampledClips:
+        indices, wrapped = self._tuple(video.frames, rng)
         return SampledClips(indices[rng.choice(len(indices), 2, replace=False)], wrapped=wrapped * 2)
 
     def _tuple(self, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
@@ -82,8 +108,8 @@ class VCOP(PretextTask):
         starts = tuple_starts(frames, length, vcop.clips, vcop.interval, rng)
         return (starts[:, None] + np.arange(length)) % frames, frames < length
 
-    def network(self, backbone: Backbone, pretrained: bool) -> nn.Module:
-        return OrderNetwork(backbone, self.settings.vcop)
+    def network(self, encoder: Backbone, pretrained: bool = False) -> nn.Module:
+        return OrderNetwork(encoder, self.settings.vcop)
 
     def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross entropy of the order."""

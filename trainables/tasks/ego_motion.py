@@ -21,13 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder, FrameEncoder
-from trainables.pretext.classifier import cross_entropies
 from trainables.settings import AugmentationSettings, ExperimentSettings, SettingsError, VideoSettings
 from trainables.settings.graph import EgoMotionSettings
-from trainables.teachers.pooling import GRID, map_shape, pooled, start_from_differences
-from trainables.teachers.task import TeacherTask, Tracks
-from trainables.video.layouts import Video
+from trainables.tasks.classifier import cross_entropies
+from trainables.tasks.frames import FrameTask, context_settings
+from trainables.tasks.pooling import GRID, map_shape, pooled, start_from_differences
+from trainables.tasks.task import Tracks
 from trainables.video.sampling import SampledClips, Window
+from trainables.video.videos import Video
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,23 @@ def contrastive_loss(distances: Tensor, close: Tensor, margin: float) -> Tensor:
     return torch.where(close.bool(), distances, (margin - distances).relu()).square() / 2
 
 
-class EgoMotion(TeacherTask):
+_OF_OBJECTIVE = {
+    "closeness": ("close_frames", "top_channels", "top_units", "dropout"),
+    "contrastive": ("close_frames", "margin"),
+    "transform": ("bins", "largest_shift", "largest_zoom", "top_channels", "top_units", "dropout"),
+}
+"""What each objective depends on, of the group `ego_motion`."""
+
+
+class EgoMotion(FrameTask):
     """The task; its settings are the group `ego_motion`. Raises SettingsError where frames leave `transform` no room."""
 
     name = "ego_motion"
-    encoder = "vgg"
+
+    @classmethod
+    def reads(cls, settings: ExperimentSettings) -> tuple[str, ...]:
+        fields = ("objective", *_OF_OBJECTIVE[settings.ego_motion.objective])
+        return (*(f"ego_motion.{name}" for name in fields), *context_settings(settings))
 
     def __init__(self, settings: ExperimentSettings, tracks: Tracks | None = None) -> None:
         super().__init__(settings, tracks)
@@ -164,8 +177,11 @@ class EgoMotion(TeacherTask):
     def needs(self) -> str:
         return f"ego_motion needs {self.minimum_frames} frames (ego_motion.close_frames)"
 
-    def usable(self, video: Video) -> bool:
-        return video.frames >= self.minimum_frames
+    @property
+    def chance(self) -> Mapping[str, float]:
+        if self.camera is None:
+            return {"close": 1 / 2}
+        return dict.fromkeys(("shift_x", "shift_y", "zoom"), 1 / self.settings.ego_motion.bins)
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         if self.camera is not None:
@@ -187,11 +203,7 @@ class EgoMotion(TeacherTask):
             windows=camera.windows(shift_y, shift_x, zoom, rng),
         )
 
-    @property
-    def clips_of_a_sample(self) -> float:
-        return 2 / self.settings.frames.per_clip
-
-    def network(self, encoder: Encoder) -> nn.Module:
+    def network(self, encoder: Encoder, pretrained: bool = False) -> nn.Module:
         assert isinstance(encoder, FrameEncoder)
         ego_motion = self.settings.ego_motion
         if ego_motion.objective == "contrastive":

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder, FrameEncoder
-from trainables.pretext.classifier import cross_entropies
 from trainables.settings import VideoSettings
 from trainables.settings.graph import SortingSettings
-from trainables.teachers.pooling import pooled, pooled_size, start_from_differences
-from trainables.teachers.task import TeacherTask
-from trainables.video.layouts import Video
+from trainables.tasks.classifier import cross_entropies
+from trainables.tasks.frames import FrameTask
+from trainables.tasks.pooling import pooled, pooled_size, start_from_differences
 from trainables.video.sampling import SampledClips, Window
+from trainables.video.videos import Video
 
 LARGEST_SPACING = 2
 """In units of `spacing`; frames far apart have nothing in common that could be put in order."""
@@ -86,11 +86,14 @@ class SortingNetwork(nn.Module):
         return {"order": self.order(self.dropout(seen).flatten(1))}
 
 
-class Sorting(TeacherTask):
+class Sorting(FrameTask):
     """The task; its settings are the group `sorting`."""
 
     name = "sorting"
-    encoder = "vgg"
+
+    @property
+    def chance(self) -> Mapping[str, float]:
+        return {"order": 1 / len(orders(self.settings.sorting.frames))}
 
     @property
     def minimum_frames(self) -> int:
@@ -99,9 +102,6 @@ class Sorting(TeacherTask):
     @property
     def needs(self) -> str:
         return f"sorting needs {self.minimum_frames} frames (sorting.frames, sorting.spacing)"
-
-    def usable(self, video: Video) -> bool:
-        return video.frames >= self.minimum_frames
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         sorting = self.settings.sorting
@@ -123,10 +123,10 @@ class Sorting(TeacherTask):
         )
 
     @property
-    def clips_of_a_sample(self) -> float:
-        return self.settings.sorting.frames / self.settings.frames.per_clip
+    def frames_of_a_sample(self) -> int:
+        return self.settings.sorting.frames
 
-    def network(self, encoder: Encoder) -> nn.Module:
+    def network(self, encoder: Encoder, pretrained: bool = False) -> nn.Module:
         assert isinstance(encoder, FrameEncoder)
         return SortingNetwork(encoder, self.settings.sorting, self.settings.video.crop)
 

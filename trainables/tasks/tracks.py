@@ -21,9 +21,9 @@ from torch import Tensor
 
 from trainables.settings import VideoSettings
 from trainables.settings.graph import TrackingSettings
-from trainables.teachers.task import Tracks
+from trainables.tasks.task import Tracks
 from trainables.video.cache import FrameCache
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 COLUMNS = 10
 SHORTEST = 2

@@ -17,21 +17,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.distillation.momentum import momentum_update
-from trainables.distillation.similarity import MemoryBank
 from trainables.models import Backbone, make_backbone
-from trainables.pretext.task import PretextTask
-from trainables.settings import RSPNetSettings
-from trainables.video.sampling import SampledClips, place
+from trainables.models.momentum import MemoryBank, momentum_update
+from trainables.settings import ExperimentSettings, RSPNetSettings
+from trainables.tasks.task import SelfSupervisedTask
+from trainables.video.sampling import SampledClips, random_start
+from trainables.video.videos import Video
 
 
-class Encoder(nn.Module):
+class ProjectedBackbone(nn.Module):
     """A backbone and its two projections: clips (B, 3, K, H, W) to unit vectors (B, D) for appearance and for motion."""
 
     def __init__(self, backbone: Backbone, projection: int) -> None:
@@ -52,7 +53,7 @@ class RSPNetwork(nn.Module):
     each forward pass (it normalises by its own batches), and its keys enter the bank.
     """
 
-    def __init__(self, query: Encoder, key: Encoder, settings: RSPNetSettings) -> None:
+    def __init__(self, query: ProjectedBackbone, key: ProjectedBackbone, settings: RSPNetSettings) -> None:
         super().__init__()
         self.settings = settings
         self.query = query
@@ -92,32 +93,64 @@ def speed_loss(paces: Tensor, margin: float) -> Tensor:
     return F.relu(margin - (paces[:, 0] - paces[:, 1]))
 
 
-class RSPNet(PretextTask):
-    """The task; its settings are the group `rspnet`."""
+class RSPNet(SelfSupervisedTask):
+    """The task; its settings are the group `rspnet`. What guessing reaches of the appearance depends on the bank's videos."""
 
-    reads = ("rspnet",)
-    reads_for_views = ("rspnet.speed",)
+    name = "rspnet"
+    published: ClassVar[Mapping[str, Any]] = {  # PeihaoChen/RSPNet
+        "augmentation.brightness": 0.4,
+        "augmentation.contrast": 0.4,
+        "augmentation.saturation": 0.4,
+        "augmentation.hue": 0.4,
+        "augmentation.jitter_probability": 1.0,
+        "augmentation.jitter_per": "clip",
+        "augmentation.grey_probability": 0.2,
+        "augmentation.crop_area": [0.4, 1.0],
+        "backbone.depth": 10,
+        "pretext.epochs": 200,
+        "pretext.batch_size": 32,
+        "pretext.learning_rate": 0.025,
+        "pretext.weight_decay": 1e-4,
+        "pretext.schedule": "cosine",
+        "pretext.clips_per_video": 1,
+        "finetune.epochs": 30,
+        "finetune.batch_size": 8,
+        "finetune.learning_rate": 0.1,
+        "finetune.weight_decay": 1e-4,
+        "finetune.schedule": "cosine",
+        "evaluation.average": "logits",
+    }
 
-    def sample(self, frames: int, rng: np.random.Generator) -> SampledClips:
+    @classmethod
+    def reads_for_views(cls, settings: ExperimentSettings) -> tuple[str, ...]:
+        return ("rspnet.speed", "video.clip_frames")
+
+    @property
+    def chance(self) -> Mapping[str, float]:
+        return {"speed": 1 / 2}
+
+    def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         speed = int(rng.integers(2))
-        query, key = self._window(frames, rng), self._window(frames, rng)
+        query, key = self._window(video.frames, rng), self._window(video.frames, rng)
         clips = [query[speed], key[speed], key[1 - speed]]
         return SampledClips(np.stack(clips), wrapped=_wrapped(clips), changes=(0, 1, 1))
 
-    def views(self, frames: int, rng: np.random.Generator) -> SampledClips:
-        clips = [self._window(frames, rng)[int(speed)] for speed in rng.integers(2, size=2)]
+    def views(self, video: Video, rng: np.random.Generator) -> SampledClips:
+        clips = [self._window(video.frames, rng)[int(speed)] for speed in rng.integers(2, size=2)]
         return SampledClips(np.stack(clips), wrapped=_wrapped(clips))
 
     def _window(self, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The clips (K,) at speed 1 and at the faster one from a window of K * speed frames."""
         speed, length = self.settings.rspnet.speed, self.settings.video.clip_frames
-        window, _ = place(np.arange(length * speed), frames, rng)
+        window, _ = random_start(np.arange(length * speed), frames, rng)
         return window[:length], window[::speed]
 
-    def network(self, backbone: Backbone, pretrained: bool) -> nn.Module:
+    def network(self, encoder: Backbone, pretrained: bool = False) -> nn.Module:
         rspnet = self.settings.rspnet
-        query = Encoder(backbone, rspnet.projection)
-        key = Encoder(make_backbone(self.settings.backbone), rspnet.projection) if pretrained else copy.deepcopy(query)
+        query = ProjectedBackbone(encoder, rspnet.projection)
+        key = (
+            ProjectedBackbone(make_backbone(self.settings.backbone), rspnet.projection) if pretrained else copy.deepcopy(query)
+        )
         return RSPNetwork(query, key, rspnet)
 
     def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -20,9 +20,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from trainables.models import Backbone
-from trainables.pretext.classifier import ClipClassifier, cross_entropies
-from trainables.pretext.task import PretextTask
-from trainables.video.sampling import SampledClips, place
+from trainables.settings import ExperimentSettings
+from trainables.tasks.classifier import ClipClassifier, cross_entropies
+from trainables.tasks.task import SelfSupervisedTask
+from trainables.video.sampling import SampledClips, random_start
+from trainables.video.videos import Video
 
 
 def vspp_offsets(length: int, segments: int, segment: int, speed: int, segment_frames: str = "exact") -> np.ndarray:
@@ -35,37 +37,45 @@ def vspp_offsets(length: int, segments: int, segment: int, speed: int, segment_f
     return np.cumsum(steps)
 
 
-class VSPP(PretextTask):
-    """The task; its settings are the group `vspp`."""
+class VSPP(SelfSupervisedTask):
+    """The task; its settings are the group `vspp`. Preset paper is its published recipe as it is."""
 
-    reads = ("vspp",)
-    reads_for_views = ("vspp.segments", "vspp.speeds", "vspp.segment_frames")
+    name = "vspp"
 
-    def sample(self, frames: int, rng: np.random.Generator) -> SampledClips:
+    @classmethod
+    def reads_for_views(cls, settings: ExperimentSettings) -> tuple[str, ...]:
+        return ("vspp.segments", "vspp.speeds", "vspp.segment_frames", "video.clip_frames")
+
+    @property
+    def chance(self) -> Mapping[str, float]:
+        return {"speed": 1 / self.settings.vspp.speeds, "segment": 1 / self.settings.vspp.segments}
+
+    def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         vspp = self.settings.vspp
-        return self._clip(frames, rng, int(rng.integers(vspp.speeds)), int(rng.integers(vspp.segments)))
+        return self._clip(video, rng, int(rng.integers(vspp.speeds)), int(rng.integers(vspp.segments)))
 
-    def views(self, frames: int, rng: np.random.Generator) -> SampledClips:
+    def views(self, video: Video, rng: np.random.Generator) -> SampledClips:
         vspp = self.settings.vspp
         if self.settings.auxskd.views == "distinct":
             speeds = rng.choice(vspp.speeds, 2, replace=False)
             segments = rng.choice(vspp.segments, 2, replace=False)
         else:
             speeds, segments = rng.integers(vspp.speeds, size=2), rng.integers(vspp.segments, size=2)
-        clips = [self._clip(frames, rng, int(speed), int(segment)) for speed, segment in zip(speeds, segments, strict=True)]
-        return SampledClips(np.concatenate([clip.indices for clip in clips]), wrapped=sum(clip.wrapped for clip in clips))
+        return SampledClips.joined(
+            [self._clip(video, rng, int(speed), int(segment)) for speed, segment in zip(speeds, segments, strict=True)]
+        )
 
-    def _clip(self, frames: int, rng: np.random.Generator, speed: int, segment: int) -> SampledClips:
+    def _clip(self, video: Video, rng: np.random.Generator, speed: int, segment: int) -> SampledClips:
         vspp, length = self.settings.vspp, self.settings.video.clip_frames
         offsets = vspp_offsets(length, vspp.segments, segment + 1, speed + 1, vspp.segment_frames)
-        indices, wrapped = place(offsets, frames, rng)
+        indices, wrapped = random_start(offsets, video.frames, rng)
         return SampledClips(indices[None], {"speed": speed, "segment": segment}, int(wrapped))
 
-    def network(self, backbone: Backbone, pretrained: bool) -> nn.Module:
+    def network(self, encoder: Backbone, pretrained: bool = False) -> nn.Module:
         vspp = self.settings.vspp
         classes = {"speed": vspp.speeds, "segment": vspp.segments}
         weights = {"speed": vspp.speed_weight, "segment": vspp.segment_weight}
-        return ClipClassifier(backbone, {name: classes[name] for name in classes if classes[name] > 1 and weights[name] > 0})
+        return ClipClassifier(encoder, {name: classes[name] for name in classes if classes[name] > 1 and weights[name] > 0})
 
     def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """alpha * CE(speed) + beta * CE(segment) (Eq. 5)."""

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder
 from trainables.models.prednet import PredNet
-from trainables.teachers.task import TeacherTask
-from trainables.video.layouts import Video
+from trainables.tasks.task import SelfSupervisedTask
 from trainables.video.sampling import SampledClips, consecutive_clip
+from trainables.video.videos import Video
 
 
 class PredictionNetwork(nn.Module):
@@ -38,27 +38,24 @@ def weighted_errors(errors: Tensor, upper_layers: float) -> Tensor:
     return errors[:, 1:].mean(1) @ weights
 
 
-class Prediction(TeacherTask):
+class Prediction(SelfSupervisedTask):
     """The task; its settings are the group `prediction`."""
 
     name = "prediction"
     encoder = "prednet"
 
     @property
-    def needs(self) -> str:
-        return f"prediction needs {self.settings.video.clip_frames} frames (video.clip_frames)"
-
-    def usable(self, video: Video) -> bool:
-        return video.frames >= self.settings.video.clip_frames
-
-    def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
-        return consecutive_clip(video.frames, rng, self.settings.video.clip_frames)
+    def minimum_frames(self) -> int:
+        return self.settings.video.clip_frames
 
     @property
-    def clips_of_a_sample(self) -> float:
-        return 1.0
+    def needs(self) -> str:
+        return f"prediction needs {self.minimum_frames} frames (video.clip_frames)"
 
-    def network(self, encoder: Encoder) -> nn.Module:
+    def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
+        return consecutive_clip(video, rng, self.settings.video.clip_frames)
+
+    def network(self, encoder: Encoder, pretrained: bool = False) -> nn.Module:
         assert isinstance(encoder, PredNet)
         return PredictionNetwork(encoder)
 

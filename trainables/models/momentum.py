@@ -1,0 +1,37 @@
+"""The momentum encoder (He et al. 2020): a network whose parameters follow another's as a running average, and the bank of its
+earlier answers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def momentum_update(follower: nn.Module, leader: nn.Module, momentum: float) -> None:
+    """theta_follower <- m theta_follower + (1 - m) theta_leader, in place; batch-norm statistics are left alone."""
+    own: list[Tensor] = list(follower.parameters())
+    other: list[Tensor] = list(leader.parameters())
+    torch._foreach_mul_(own, momentum)
+    torch._foreach_add_(own, other, alpha=1 - momentum)
+
+
+class MemoryBank(nn.Module):
+    """First-in-first-out bank of H unit vectors of dimension D."""
+
+    anchors: Tensor
+    position: Tensor
+
+    def __init__(self, size: int, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("anchors", F.normalize(torch.randn(size, dimension), dim=1))
+        self.register_buffer("position", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def enqueue(self, embeddings: Tensor) -> None:
+        """Replace the oldest anchors by these (B, D); of a batch larger than the bank the last H rows stay."""
+        size = self.anchors.shape[0]
+        places = (self.position + torch.arange(len(embeddings), device=embeddings.device)) % size
+        self.anchors[places[-size:]] = embeddings.detach()[-size:].to(self.anchors.dtype)
+        self.position.copy_((self.position + len(embeddings)) % size)

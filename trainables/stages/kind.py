@@ -1,0 +1,96 @@
+"""What a kind of stage declares, in its own file: what it does, what it reads, and what it costs.
+
+What a stage reads of the settings and of its data enters its key, and it can read nothing else. A change that makes old
+artifacts wrong raises `version`: their keys then no longer match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from trainables.settings import ExperimentSettings, Optimisation
+from trainables.stages.work import Outcome, Training, Work
+
+FRAME_SIZE = ("video.height", "video.width", "video.crop")
+CLIPS = (*FRAME_SIZE, "video.clip_frames")
+"""Settings that clips of consecutive frames depend on, before a network gives them the form in which it takes pixels."""
+
+LABELLED = ("train", "validation")
+
+
+class Counts(NamedTuple):
+    """Videos of each part of a stage's data set."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage computes: clips through a network (BACKBONE or an encoder's name), forward only and forward and backward.
+
+    seconds: what it takes beside that, on one core.
+    """
+
+    network: str = ""
+    forward: float = 0.0
+    trained: float = 0.0
+    seconds: float = 0.0
+
+
+NEGLIGIBLE = Cost(seconds=1e-3)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of stage.
+
+    run: gives what came out, or what is to be trained. reads: dotted names of the settings, or groups of them, that it depends
+    on, given all settings of an experiment. parts: what it reads of its data set. cost: given the settings and the numbers of
+    videos. schedule: the group with its epochs, of stages that train. random: whether the seed matters; else all seeds share
+    one. of_device: whether it measures the device. plugged_in: things from outside the package that it is made of, with their
+    versions, by import path. where: what declares `reads`, for messages.
+    """
+
+    name: str
+    version: int
+    run: Callable[[Work], Training | Outcome]
+    reads: Callable[[ExperimentSettings], tuple[str, ...]]
+    parts: tuple[str, ...]
+    cost: Callable[[ExperimentSettings, Counts], Cost]
+    schedule: str | None = None
+    random: bool = True
+    of_device: bool = False
+    plugged_in: Mapping[str, int] = field(default_factory=dict)
+    where: str = ""
+
+
+def identity(thing: Any) -> dict[str, int]:
+    """Import path and version of a class from outside the package; nothing for its own, which the stages' versions cover."""
+    if thing.__module__.partition(".")[0] == "trainables":
+        return {}
+    return {f"{thing.__module__}:{thing.__qualname__}": thing.version}
+
+
+def trained_by(settings: ExperimentSettings, group: str, model: type[Optimisation] | None = None) -> tuple[str, ...]:
+    """The settings of a training stage's group that training depends on; of a `model` that the group extends only its own.
+
+    Which checkpoint is handed on is not among them: it is the next stage's choice.
+    """
+    values: Optimisation = getattr(settings, group)
+    fields = (model or type(values)).model_fields
+    return tuple(f"{group}.{name}" for name in fields if name not in (*values.unread(), "checkpoint"))
+
+
+def supervised_cost(network: str, group: str) -> Callable[[ExperimentSettings, Counts], Cost]:
+    """Of training a classifier on all training videos, validated on a clip of each validation video."""
+
+    def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
+        optimisation: Optimisation = getattr(settings, group)
+        epochs = optimisation.epochs
+        return Cost(network, epochs * videos.validation, epochs * videos.train * optimisation.clips_per_video)
+
+    return cost
