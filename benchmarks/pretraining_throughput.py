@@ -37,7 +37,7 @@ from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import Training, ready_clips, work_of
 from trainables.data import open_data
 from trainables.presets import configure
-from trainables.pretext import TASKS
+from trainables.tasks import SelfSupervisedTask, find_task
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, parse_assignment, with_values
 from trainables.stages.work import train

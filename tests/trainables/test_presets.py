@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trainables.presets import GRAPH, PRESETS, PUBLISHED, configure, departures, preset
-from trainables.pretext import TASKS
+from trainables.tasks import SelfSupervisedTask, find_task
 from trainables.settings import GRAPH_RECIPES, SettingsError, flat, setting_names
 
 PUBLISHED_PROTOCOL = {"protocol": "published"}

@@ -13,6 +13,10 @@ from trainables.models.encoder import Encoder, Outputs
 from trainables.settings import GraphSettings
 
 
+FIRST_LAYER = 1
+"""Whose map is given where no graph asks for a map."""
+
+
 class TaughtStudent(nn.Module):
     """A student and the graphs between it and its teachers. What the graphs learn and remember is part of its state.
 
@@ -32,7 +36,8 @@ class TaughtStudent(nn.Module):
 
         logits: (teachers, B, classes); maps: of each teacher (B, C, h, w). Without a logits loss lambda counts as 0.
         """
-        outputs: Outputs = self.student.outputs(clips, self.settings.student_layer)
+        layer = FIRST_LAYER if self.representation_graph is None else self.settings.student_layer
+        outputs: Outputs = self.student.outputs(clips, layer)
         hard = F.cross_entropy(outputs.logits.float(), targets)
         metrics = {"hard_loss": hard.detach(), "accuracy": (outputs.logits.detach().argmax(1) == targets).float()}
         total = hard

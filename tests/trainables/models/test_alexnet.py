@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainables.models.alexnet import AlexNet, load_imagenet
-from trainables.models.backbone import parameter_count
+from trainables.models.weights import parameter_count
 from trainables.settings import ExperimentSettings, with_values
 
 TORCHVISION = {

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainables.models import FAMILIES, make_backbone
-from trainables.models.backbone import convolution_weights, load_convolutions, parameter_count
+from trainables.models.weights import convolution_weights, load_convolutions, parameter_count
 from trainables.models.c3d import C3D
 from trainables.settings import BackboneSettings
 

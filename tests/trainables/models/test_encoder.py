@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from trainables.models import ENCODERS, make_encoder
-from trainables.models.backbone import HEADS, convolution_weights, load_convolutions, place
+from trainables.models.device import on_device
+from trainables.models.weights import HEADS, convolution_weights, load_convolutions
 from trainables.models.encoder import COMPILED, FrameEncoder, evenly_spaced
 from trainables.models.frames import MaxPool, padding
 from trainables.settings import ComputeSettings, ExperimentSettings, with_values

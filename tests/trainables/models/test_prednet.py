@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.models.backbone import parameter_count
+from trainables.models.weights import parameter_count
 from trainables.models.prednet import PredNet, hard_sigmoid
 from trainables.settings import ExperimentSettings, with_values
 

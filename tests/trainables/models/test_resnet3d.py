@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.models.backbone import convolution_weights, load_convolutions, parameter_count
+from trainables.models.weights import convolution_weights, load_convolutions, parameter_count
 from trainables.models.resnet3d import VideoResNet
 from trainables.settings import BackboneSettings
 

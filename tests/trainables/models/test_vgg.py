@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.models.backbone import parameter_count
+from trainables.models.weights import parameter_count
 from trainables.models.vgg import VGG
 from trainables.settings import ExperimentSettings, with_values
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models import make_encoder
-from trainables.models.backbone import parameter_count
+from trainables.models.weights import parameter_count
 from trainables.models.encoder import Encoder, Outputs
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime

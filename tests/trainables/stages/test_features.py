@@ -8,7 +8,7 @@ import torch
 
 from trainables.data import open_data
 from trainables.models import make_backbone
-from trainables.models.backbone import load_convolutions
+from trainables.models.weights import load_convolutions
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import FrameEncoder
-from trainables.teachers import TeacherTask
+from trainables.tasks import SelfSupervisedTask, find_task
 from trainables.video.layouts import Video
 
 MakeVideo = Callable[..., Video]
-Fit = Callable[[TeacherTask, nn.Module, Tensor, Mapping[str, Tensor]], list[float]]
+Fit = Callable[[SelfSupervisedTask, nn.Module, Tensor, Mapping[str, Tensor]], list[float]]
 
 
 class TinyEncoder(FrameEncoder):
@@ -53,7 +53,7 @@ def video() -> MakeVideo:
 def fit() -> Fit:
     """Trains on one batch for 30 steps; gives the loss at every step."""
 
-    def train(task: TeacherTask, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> list[float]:
+    def train(task: SelfSupervisedTask, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> list[float]:
         torch.manual_seed(0)
         optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
         history = []

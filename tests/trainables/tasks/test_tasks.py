@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
-from trainables.pretext import TASKS, PretextTask
+from trainables.tasks import SelfSupervisedTask, find_task
 from trainables.settings import ExperimentSettings, setting_names, with_values
 
 NAMES = sorted(TASKS)
 
 
-def make(tiny: ExperimentSettings, name: str) -> PretextTask:
+def make(tiny: ExperimentSettings, name: str) -> SelfSupervisedTask:
     return TASKS[name](with_values(tiny, {"pretext.task": name, "rspnet.memory_bank": 16, "vcop.head_width": 16}))
 
 
-def batch(task: PretextTask, samples: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def batch(task: SelfSupervisedTask, samples: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Random clips of the right shape with labels that the task sampled."""
     drawn = [task.sample(60, np.random.default_rng(seed)) for seed in range(samples)]
     clips = torch.randn(samples, len(drawn[0].indices), 3, 8, 12, 12, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from trainables.models.encoder import FrameEncoder
 from trainables.models.prednet import PredNet
 from trainables.settings import ExperimentSettings, with_values
 from trainables.settings.graph import TEACHER_TASKS
-from trainables.teachers import TEACHERS, TeacherTask
+from trainables.tasks import SelfSupervisedTask, find_task
 from trainables.tasks.pooling import GRID, map_shape, pooled, pooled_size
 from trainables.video.layouts import Video
 
@@ -32,7 +32,7 @@ CASES = [
 ]
 
 
-def make(tiny: ExperimentSettings, name: str, values: dict[str, object]) -> TeacherTask:
+def make(tiny: ExperimentSettings, name: str, values: dict[str, object]) -> SelfSupervisedTask:
     small = {"prednet.targets": [3, 4], "prednet.representations": [3, 4], "prednet.side": None}
     return TEACHERS[name](with_values(tiny, small | values), TRACKS)
 
@@ -145,7 +145,7 @@ def test_evaluation_mode_draws_and_changes_nothing(
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-def batch(task: TeacherTask, samples: int) -> tuple[Tensor, dict[str, Tensor]]:
+def batch(task: SelfSupervisedTask, samples: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Random clips of the right shape with labels that the task drew, each of another video."""
     drawn = [task.sample(Video("a.avi", None, 0, "a", 60), np.random.default_rng(seed)) for seed in range(samples)]  # type: ignore[arg-type]
     clips = torch.rand(samples, len(drawn[0].indices), 3, drawn[0].indices.shape[1], 12, 12)
