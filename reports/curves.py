@@ -77,6 +77,43 @@ class Curves:
         return len({curve.row.label for curve in self.curves})
 
 
+def history_curves(figure: PaperTable, trials: Iterable[Record]) -> list[Curves]:
+    """The curves of complete trials, by group of comparable ones: of each preset the groups closest to the paper's
+    circumstances, and of these the ones with curves of the most rows."""
+    metrics = [metric for curves in figure.histories.values() for metric in curves.values()]
+    told = [
+        trial for trial in trials if trial.outcome == "complete" and any(_history(figure, trial, metric) for metric in metrics)
+    ]
+    curves = [Curves(group, tuple(_curves(figure, group))) for group in closest_to_paper(figure, groups_of(figure, told))]
+    most: dict[str, int] = {}
+    for one in curves:
+        most[one.group.preset] = max(one.rows, most.get(one.group.preset, 0))
+    return [one for one in curves if one.rows == most[one.group.preset]]
+
+
+def _curves(figure: PaperTable, group: Group) -> Iterable[Curve]:
+    for row in figure.rows:
+        records = [record for record in group.records if row.holds(record.settings)]
+        for panel, curves in figure.histories.items():
+            for curve, metric in curves.items():
+                by_seed = {record.seed: values for record in records if (values := _history(figure, record, metric))}
+                if by_seed:
+                    yield _over_seeds(row, panel, curve, list(by_seed.values()), 100 if is_fraction(metric) else 1)
+
+
+def _history(figure: PaperTable, record: Record, metric: str) -> list[float]:
+    """The metric after each epoch; with several downstream sets, on the one of the figure."""
+    of_set = f"{metric}/{figure.paper_settings.get(DOWNSTREAM)}"
+    return record.history.get(metric) or record.history.get(of_set, [])
+
+
+def _over_seeds(row: PublishedRow, panel: str, curve: str, histories: Sequence[Sequence[float]], scale: float) -> Curve:
+    epochs = min(map(len, histories))
+    values = scale * np.array([history[:epochs] for history in histories], dtype=np.float64)
+    mean, low, high = (tuple(map(float, line)) for line in (values.mean(axis=0), values.min(axis=0), values.max(axis=0)))
+    return Curve(row, panel, curve, mean, low, high, len(histories))
+
+
 @dataclass(frozen=True)
 class _Series:
     """Rows that one line joins; `position`: among the `number` of the figure's series, from 0."""
@@ -200,40 +237,3 @@ def _entitle(axes: Axes, text: str) -> None:
 
 def _lines(series: Mapping[Any, _Series]) -> list[Line2D]:
     return [Line2D([], [], label=one.label, **one.style) for one in series.values()]
-
-
-def history_curves(figure: PaperTable, trials: Iterable[Record]) -> list[Curves]:
-    """The curves of complete trials, by group of comparable ones: of each preset the groups closest to the paper's
-    circumstances, and of these the ones with curves of the most rows."""
-    metrics = [metric for curves in figure.histories.values() for metric in curves.values()]
-    told = [
-        trial for trial in trials if trial.outcome == "complete" and any(_history(figure, trial, metric) for metric in metrics)
-    ]
-    curves = [Curves(group, tuple(_curves(figure, group))) for group in closest_to_paper(figure, groups_of(figure, told))]
-    most: dict[str, int] = {}
-    for one in curves:
-        most[one.group.preset] = max(one.rows, most.get(one.group.preset, 0))
-    return [one for one in curves if one.rows == most[one.group.preset]]
-
-
-def _curves(figure: PaperTable, group: Group) -> Iterable[Curve]:
-    for row in figure.rows:
-        records = [record for record in group.records if row.holds(record.settings)]
-        for panel, curves in figure.histories.items():
-            for curve, metric in curves.items():
-                by_seed = {record.seed: values for record in records if (values := _history(figure, record, metric))}
-                if by_seed:
-                    yield _over_seeds(row, panel, curve, list(by_seed.values()), 100 if is_fraction(metric) else 1)
-
-
-def _history(figure: PaperTable, record: Record, metric: str) -> list[float]:
-    """The metric after each epoch; with several downstream sets, on the one of the figure."""
-    of_set = f"{metric}/{figure.paper_settings.get(DOWNSTREAM)}"
-    return record.history.get(metric) or record.history.get(of_set, [])
-
-
-def _over_seeds(row: PublishedRow, panel: str, curve: str, histories: Sequence[Sequence[float]], scale: float) -> Curve:
-    epochs = min(map(len, histories))
-    values = scale * np.array([history[:epochs] for history in histories], dtype=np.float64)
-    mean, low, high = (tuple(map(float, line)) for line in (values.mean(axis=0), values.min(axis=0), values.max(axis=0)))
-    return Curve(row, panel, curve, mean, low, high, len(histories))

@@ -109,7 +109,7 @@ def space_names() -> list[str]:
 
 def find_space(name: str) -> Space:
     """The space of this name, of a file, or of `package.module:ATTRIBUTE`. Raises SpaceError."""
-    module_name, _, attribute = name.partition(":")
+    module_name, _, attribute = (name, "", "") if name.endswith(".py") else name.partition(":")
     attribute = attribute or "SPACE"
     with _told_by(f"cannot import the space {name}"):
         if name in space_names():
