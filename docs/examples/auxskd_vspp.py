@@ -1,13 +1,15 @@
 """auxSKD, then VSPP, then finetuning and evaluation, from the public pieces alone: no stage, no store, no sweep.
 
     python docs/examples/auxskd_vspp.py
+    python docs/examples/auxskd_vspp.py auxskd.epochs=4 backbone.family=r3d
 
-About a minute on one CPU core, on the embedded clips at preset demo. What the harness adds to this: keys, sharing, resuming,
+Half a minute on one CPU core, on the embedded clips at preset demo. What the harness adds to this: keys, sharing, resuming,
 seeds, search, records. `run_experiment` in trainables/pipeline.py does the same with the first three.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from trainables.distillation.similarity import SimilarityDistillation
 from trainables.models import make_backbone
 from trainables.presets import configure
 from trainables.runtime import Runtime
-from trainables.settings import AugmentationSettings, Optimisation
+from trainables.settings import AugmentationSettings, Optimisation, parse_assignment
 from trainables.tasks.vspp import VSPP
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
 from trainables.video.sampling import ClipSampler, consecutive_clip, uniform_clips
@@ -29,16 +31,18 @@ from trainables.video.videos import Video
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
-settings = configure("demo", {"auxskd.student_temperature": 0.1})
+settings = configure("demo", {"auxskd.student_temperature": 0.1, **dict(map(parse_assignment, sys.argv[1:]))})
 runtime = Runtime(store=Path(), cache=Path(tempfile.mkdtemp(prefix="auxgraph-")), device="cpu")
 videos = open_data(settings.data, runtime)
 pixels, frames = settings.video, settings.video.clip_frames
 
 
 def batches(
-    part: tuple[Video, ...], sampler: ClipSampler, of: Optimisation, augment: AugmentationSettings | None
+    part: tuple[Video, ...], sampler: ClipSampler, of: Optimisation, augment: AugmentationSettings | None = None
 ) -> ClipLoader:
-    clips = ClipDataset(part, sampler, runtime.open_cache(), pixels, augment, seed=0, stream="example", clips_per_video=1)
+    """Training clips, where they are augmented; else one of each video, in order."""
+    number = of.clips_per_video if augment else 1
+    clips = ClipDataset(part, sampler, runtime.open_cache(), pixels, augment, seed=0, stream="example", clips_per_video=number)
     return ClipLoader(clips, of.batch_size, training=augment is not None, workers=0)
 
 
