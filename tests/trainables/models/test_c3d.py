@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.models import FAMILIES, make_backbone
-from trainables.models.weights import convolution_weights, load_convolutions, parameter_count
+from trainables.models import make_backbone
 from trainables.models.c3d import C3D
-from trainables.settings import BackboneSettings
+from trainables.models.weights import convolution_weights, load_convolutions, parameter_count
+from trainables.settings import BACKBONES, BackboneSettings
 
 CHANNELS = [(3, 64), (64, 128), (128, 256), (256, 256), (256, 512), (512, 512), (512, 512), (512, 512)]
 """In- and outputs of conv1, 2, 3a, 3b, 4a, 4b, 5a and 5b in VCOP's and RSPNet's models/c3d.py."""
@@ -70,7 +70,7 @@ def test_convolutions_pass_to_a_classifier() -> None:
     assert target(torch.randn(2, 3, 8, 16, 16)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(BACKBONES))
 def test_every_family_gives_features_and_logits(family: str) -> None:
     """Features are 8 times the width in all families, so heads and tables need not know which it is."""
     settings = BackboneSettings(family=family, depth=10, width=4)
@@ -82,7 +82,7 @@ def test_every_family_gives_features_and_logits(family: str) -> None:
     assert len(backbone.layers()) == 5
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(BACKBONES))
 def test_forward_goes_through_the_layers_in_order(family: str) -> None:
     """`layers()` is what finetuning freezes from the front: pooling their outputs must be the network itself."""
     torch.manual_seed(0)

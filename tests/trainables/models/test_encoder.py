@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.models import ENCODERS, make_encoder
+from trainables.models import make_encoder
 from trainables.models.device import on_device
-from trainables.models.weights import HEADS, convolution_weights, load_convolutions
 from trainables.models.encoder import COMPILED, FrameEncoder, evenly_spaced
 from trainables.models.frames import MaxPool, padding
-from trainables.settings import ComputeSettings, ExperimentSettings, with_values
+from trainables.models.weights import HEADS, convolution_weights, load_convolutions
+from trainables.settings import ENCODERS, ComputeSettings, ExperimentSettings, FrameSettings, with_values
 
 TINY = with_values(
     ExperimentSettings(),
@@ -126,14 +126,14 @@ def test_weights_of_another_encoder_are_refused(name: str) -> None:
 
 @every_encoder
 def test_the_whole_network_can_be_compiled(name: str) -> None:
-    """Traced without a break; `place` compiles encoders within whatever is trained."""
+    """Traced without a break; `on_device` compiles encoders within whatever is trained."""
     torch.manual_seed(0)
     network = make_encoder(name, TINY, classes=5).eval()
     clips = torch.rand(1, 3, 2, 32, 32)
     traced = torch.compile(network, backend="eager", fullgraph=True)
     torch.testing.assert_close(traced(clips), network(clips))
     around = nn.Sequential(make_encoder(name, TINY))
-    place(around, torch.device("cpu"), ComputeSettings(compile=True))
+    on_device(around, torch.device("cpu"), ComputeSettings(compile=True))
     asked = {method for method in COMPILED if hasattr(around[0], method)}
     assert {method for method in asked if hasattr(getattr(around[0], method), "_torchdynamo_orig_callable")} == asked != set()
 
@@ -144,7 +144,7 @@ def test_on_a_gpu_weights_are_laid_out_for_images(name: str) -> None:
     network = make_encoder(name, TINY, classes=5).eval()
     clips = torch.rand(2, 3, 4, 32, 32)
     expected = network(clips)
-    place(network, torch.device("cuda"), ComputeSettings(channels_last=True))
+    on_device(network, torch.device("cuda"), ComputeSettings(channels_last=True))
     weights = [value for value in network.parameters() if value.ndim == 4]
     assert weights and all(value.is_contiguous(memory_format=torch.channels_last) for value in weights)
     torch.testing.assert_close(network(clips.cuda()).cpu(), expected, rtol=1e-2, atol=1e-3)
@@ -171,10 +171,10 @@ def test_frame_encoders_average_what_they_say_of_single_frames(name: str) -> Non
     """Of 6 frames two are seen, 1 and 4: logits, map and features are the means of those of clips of one frame."""
     torch.manual_seed(0)
     network = make_encoder(name, TINY, classes=5).eval()
-    assert isinstance(network, FrameEncoder) and network.frames_per_clip == 2
+    assert isinstance(network, FrameEncoder) and network.frames.per_clip == 2
     clips = torch.rand(2, 3, 6, 32, 32)
     found = network.outputs(clips, 3)
-    network.frames_per_clip = 1
+    network.frames = FrameSettings(per_clip=1)
     first, second = (network.outputs(clips[:, :, place : place + 1], 3) for place in (1, 4))
     for mean, one, other in zip(found, first, second, strict=True):
         torch.testing.assert_close(mean, (one + other) / 2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.models.weights import parameter_count
 from trainables.models.prednet import PredNet, hard_sigmoid
+from trainables.models.weights import parameter_count
 from trainables.settings import ExperimentSettings, with_values
 
 TINY = with_values(

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.models.weights import convolution_weights, load_convolutions, parameter_count
 from trainables.models.resnet3d import VideoResNet
+from trainables.models.weights import convolution_weights, load_convolutions, parameter_count
 from trainables.settings import BackboneSettings
 
 Shapes = dict[str, tuple[int, ...]]

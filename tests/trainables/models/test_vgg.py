@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.models.weights import parameter_count
 from trainables.models.vgg import VGG
+from trainables.models.weights import parameter_count
 from trainables.settings import ExperimentSettings, with_values
 
 CHANNELS = [(3, 96), (96, 96), (96, 128), (128, 128), (128, 256), *[(256, 256)] * 3, (256, 512), *[(512, 512)] * 7]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from trainables.settings import ExperimentSettings, with_values
 from trainables.stages.evaluate import predict
 from trainables.stages.finetune import Classifier
 from trainables.stages.work import Work
-from trainables.store import Store, Workplace
 
 
 def decided(classifier: Classifier) -> Classifier:
@@ -29,17 +27,14 @@ def decided(classifier: Classifier) -> Classifier:
 
 
 @pytest.fixture
-def predictions(tiny: ExperimentSettings, runtime: Callable[..., Runtime], tmp_path: Path) -> Callable[..., torch.Tensor]:
+def predictions(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> Callable[..., torch.Tensor]:
     """Predictions of a random network for the six test videos, under changed settings."""
 
     def make(**changes: Any) -> torch.Tensor:
         settings = with_values(tiny, {name.replace("__", "."): value for name, value in changes.items()})
         place = runtime()
         videos = open_data(settings.data, place)["downstream"]
-        workplace = Workplace(Store(tmp_path), "evaluate", "key")
-        work = Work(
-            "evaluate", settings, 0, videos, {}, workplace, place.open_cache(), place.torch_device(), 0, lambda line: None
-        )
+        work = Work("evaluate", settings, 0, videos, {}, place)
         torch.manual_seed(0)
         return predict(work, decided(Classifier(settings, 6)), videos.test)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.models import FAMILIES, make_backbone
+from trainables.models import make_backbone
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, with_values
+from trainables.settings import BACKBONES, ExperimentSettings, with_values
 from trainables.stages.finetune import Classifier
 from trainables.store import Store
 
@@ -43,7 +43,7 @@ def test_frozen_layers_keep_weights_and_statistics_and_the_others_change(
         assert torch.equal(after[f"network.{name}"], value) == kept, name
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(BACKBONES))
 def test_every_network_has_five_layers_that_cover_it(tiny: ExperimentSettings, family: str) -> None:
     """All frozen, only the last linear layer is left to train."""
     settings = with_values(tiny, {"backbone.family": family, "finetune.frozen_layers": 5, "video.crop": 16})

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
 from trainables.stages import linear_probe
 from trainables.stages.linear_probe import PENALTIES, fit, predict
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
-from trainables.video.cache import FrameCache
 from trainables.video.layouts import UNLABELLED, VideoSet
 
 Features = dict[str, Tensor]
@@ -37,24 +37,18 @@ def probe(tmp_path: Path) -> Probe:
     """Runs the stage on features and gives its metrics."""
 
     def run(features: Features) -> dict[str, float]:
-        store = Store(tmp_path)
         number = len(list(tmp_path.glob("features/*")))
-        publish = Workplace(store, "features", str(number)).publish
-        artifact = publish(settings={}, metrics={}, seconds=0, history=[], tensors={"features": features})
+        workplace = Workplace(Store(tmp_path), "features", str(number))
+        artifact = workplace.publish(settings={}, metrics={}, tensors={"features": features})
         work = Work(
             kind="linear_probe",
             settings=ExperimentSettings(),
             seed=0,
             videos=VideoSet("none", CLASSES, (), (), ()),
             inputs={"features": artifact},
-            workplace=Workplace(store, "linear_probe", str(number)),
-            cache=FrameCache(None, 0),
-            device=torch.device("cpu"),
-            workers=0,
-            report=lambda line: None,
+            runtime=Runtime(tmp_path, tmp_path, device="cpu"),
         )
-        metrics: dict[str, float] = linear_probe.run(work).done["metrics"]
-        return metrics
+        return dict(linear_probe.run(work).metrics)
 
     return run
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
 from trainables.stages import retrieval
 from trainables.stages.retrieval import NEIGHBOURS, recalls
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
-from trainables.video.cache import FrameCache
 from trainables.video.layouts import UNLABELLED, VideoSet
 
 
@@ -75,21 +75,15 @@ def test_test_videos_search_the_training_split_and_validation_videos_the_trainin
         "test": torch.stack([one_hot(2, 3), one_hot(0, 4), one_hot(6, 6)]),
         "test_targets": torch.tensor([2, 0, 6]),
     }
-    store = Store(tmp_path)
-    publish = Workplace(store, "features", "key").publish
-    artifact = publish(settings={}, metrics={}, seconds=0, history=[], tensors={"features": features})
+    artifact = Workplace(Store(tmp_path), "features", "key").publish(settings={}, metrics={}, tensors={"features": features})
     work = Work(
         kind="retrieval",
         settings=ExperimentSettings(),
         seed=0,
         videos=VideoSet("none", (), (), (), ()),
         inputs={"features": artifact},
-        workplace=Workplace(store, "retrieval", "key"),
-        cache=FrameCache(None, 0),
-        device=torch.device("cpu"),
-        workers=0,
-        report=lambda line: None,
+        runtime=Runtime(tmp_path, tmp_path, device="cpu"),
     )
-    metrics = retrieval.run(work).done["metrics"]
+    metrics = retrieval.run(work).metrics
     assert metrics["test/retrieval_r1"] == pytest.approx(2 / 3)
     assert metrics["validation/retrieval_r1"] == metrics["validation/retrieval_r50"] == 1 / 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages.student import _banked, _live, check_classes
 from trainables.stages.supervised import training_clips
+from trainables.stages.training import NonFiniteLoss
 from trainables.stages.views import BANK
-from trainables.stages.work import NonFiniteLoss, Work
+from trainables.stages.work import Work
 from trainables.store import Store, Workplace
+from trainables.tasks import find_task
 from trainables.video.layouts import DataError
 
 Contents = Callable[[Path, Result], dict[str, bytes]]
 Make = Callable[..., Runtime]
 WorkOf = Callable[[str, ExperimentSettings, Runtime], Work]
+TEACHERS = [find_task(name) for name in TEACHER_TASKS]
 
 
 def ignore(line: dict[str, Any]) -> None:
@@ -43,8 +47,8 @@ def test_cached_and_live_teachers_say_the_same_of_the_same_clips(
                     (("bank", tiny_graph), ("live", live_settings)))  # fmt: skip
     clips = training_clips(banked, BANK)
     batch = torch.utils.data.default_collate([clips[item] for item in ((1, 3), (0, 3), (0, 11), (1, 0), (1, 7))])
-    cached, channels = _banked(banked, TEACHER_TASKS)
-    asked, live_channels = _live(live, TEACHER_TASKS)
+    cached, channels = _banked(banked, TEACHERS)
+    asked, live_channels = _live(live, TEACHERS)
     assert channels == live_channels == [6, 6, 6, 6]
     (cached_logits, cached_maps), (logits, maps) = cached(batch), asked(batch)
     assert logits.shape == (4, 5, 6)
@@ -180,10 +184,10 @@ def test_a_teacher_of_other_classes_is_refused(
             for key, value in work.inputs["tracking"].tensors(name).items()
         }
         publish = Workplace(Store(tmp_path / outputs), "tracking", "other").publish
-        other = publish(settings={}, metrics={}, seconds=0, history=[], tensors={name: tensors})
-        changed = Work(**{**vars(work), "inputs": {**work.inputs, "tracking": other}})
+        other = publish(settings={}, metrics={}, tensors={name: tensors})
+        changed = replace(work, inputs={**work.inputs, "tracking": other})
         with pytest.raises(DataError, match=says):
-            ask(changed, TEACHER_TASKS)
+            ask(changed, TEACHERS)
 
 
 def from_file(tiny_graph: ExperimentSettings, **values: Any) -> ExperimentSettings:

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trainables.runtime import Runtime
 from trainables.settings import AuxSKDSettings, ExperimentSettings, Optimisation
-from trainables.stages.work import Means, NonFiniteLoss, Trained, Work, learning_rate, train
+from trainables.stages.training import NonFiniteLoss, learning_rate, train
+from trainables.stages.work import Means, Outcome, Training, Work
 from trainables.store import Store, Workplace
-from trainables.video.cache import FrameCache
 from trainables.video.layouts import VideoSet
 
-Step = Callable[[dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
+Step = Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 
 
 class TwoBatches:
@@ -41,10 +42,8 @@ def make_work(directory: Path, report: Callable[[dict[str, Any]], None] = lambda
         seed=0,
         videos=VideoSet("none", (), (), (), ()),
         inputs={},
+        runtime=Runtime(directory, directory, device="cpu"),
         workplace=Workplace(Store(directory), "finetune", "key"),
-        cache=FrameCache(None, 0),
-        device=torch.device("cpu"),
-        workers=0,
         report=report,
     )
 
@@ -59,16 +58,27 @@ def run(
     validate: Callable[[], dict[str, float]] | None = None,
     keep_best: str | None = None,
     **optimisation: Any,
-) -> tuple[Trained, nn.Linear]:
-    network = network or nn.Linear(1, 1, bias=False)
-    model = network
+) -> Outcome:
+    """Trains a network of one weight, 1 at first, and gives what came out; the weight in the end is `weight_of` it."""
+    model = network or nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         model.weight.fill_(1.0)
     values = {"epochs": 3, "learning_rate": 0.1, "momentum": 0, "weight_decay": 0, "step_epochs": 100} | optimisation
-    step = step or (lambda batch: (model(batch["x"][:, None]).mean(), {"x": batch["x"]}))
-    work = make_work(directory, report)
-    trained = train(work, model, loader or TwoBatches(), Optimisation(**values), step, validate=validate, keep_best=keep_best)
-    return trained, model
+    training = Training(
+        model,
+        loader or TwoBatches(),
+        Optimisation(**values),
+        clips=lambda batch: batch["x"],
+        step=step or (lambda clips, batch: (model(clips[:, None]).mean(), {"x": clips})),
+        weights=lambda: {"w": model.weight.detach().clone()},
+        validate=validate,
+        keep_best=keep_best,
+    )
+    return train(training, make_work(directory, report))
+
+
+def weight_of(outcome: Outcome) -> float:
+    return float(outcome.tensors["weights"]["w"])
 
 
 def test_learning_rate_is_divided_by_ten_every_six_epochs(tmp_path: Path) -> None:
@@ -77,7 +87,7 @@ def test_learning_rate_is_divided_by_ten_every_six_epochs(tmp_path: Path) -> Non
     model = nn.Linear(1, 1, bias=False)
     run(
         tmp_path,
-        lambda batch: (model.weight.sum(), {}),
+        lambda clips, batch: (model.weight.sum(), {}),
         model,
         report=lambda line: weights.append(float(model.weight.detach())),
         epochs=13,
@@ -108,7 +118,7 @@ def test_training_follows_the_cosine(tmp_path: Path) -> None:
     model = nn.Linear(1, 1, bias=False)
     run(
         tmp_path,
-        lambda batch: (model.weight.sum(), {}),
+        lambda clips, batch: (model.weight.sum(), {}),
         model,
         report=lambda line: weights.append(float(model.weight.detach())),
         epochs=4,
@@ -123,7 +133,7 @@ def test_training_follows_the_cosine(tmp_path: Path) -> None:
 def test_sgd_with_momentum_and_weight_decay(tmp_path: Path) -> None:
     """v <- 0.9 v + (g + 0.1 w), w <- w - 0.1 v with g = 1, written out; momentum lives on across epochs."""
     model = nn.Linear(1, 1, bias=False)
-    run(tmp_path, lambda batch: (model.weight.sum(), {}), model, momentum=0.9, weight_decay=0.1)
+    run(tmp_path, lambda clips, batch: (model.weight.sum(), {}), model, momentum=0.9, weight_decay=0.1)
     w, v = 1.0, 0.0
     for _ in range(6):
         v = 0.9 * v + (1 + 0.1 * w)
@@ -133,15 +143,15 @@ def test_sgd_with_momentum_and_weight_decay(tmp_path: Path) -> None:
 
 def test_metrics_are_means_over_samples_with_the_stage_s_prefix(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
-    trained, _ = run(tmp_path, report=lines.append, loader=TwoBatches(wrapped=1), validate=lambda: {"val_top1": 0.5})
+    outcome = run(tmp_path, report=lines.append, loader=TwoBatches(wrapped=1), validate=lambda: {"val_top1": 0.5})
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert all(line["stage"] == "finetune" and line["epochs"] == 3 for line in lines)
-    assert trained.last["finetune/x"] == 2.5
-    assert trained.last["finetune/wrapped_clips"] == 4
-    assert trained.last["finetune/replaced_frames"] == 0
-    assert trained.last["finetune/val_top1"] == 0.5
-    assert "epoch" not in trained.last
-    assert lines[2]["finetune/loss"] == trained.history[2]["finetune/loss"]
+    assert outcome.metrics["finetune/x"] == 2.5
+    assert outcome.metrics["finetune/wrapped_clips"] == 4
+    assert outcome.metrics["finetune/replaced_frames"] == 0
+    assert outcome.metrics["finetune/val_top1"] == 0.5
+    assert "epoch" not in outcome.metrics
+    assert lines[2]["finetune/loss"] == outcome.history[2]["finetune/loss"]
 
 
 def test_means_of_batches_of_different_sizes() -> None:
@@ -152,9 +162,10 @@ def test_means_of_batches_of_different_sizes() -> None:
 
 
 def test_the_first_of_the_best_epochs_is_kept(tmp_path: Path) -> None:
+    """Its weights are left; the metrics are those of the last epoch."""
     scores = iter([0.2, 0.7, 0.7, 0.1])
     model, weights = nn.Linear(1, 1, bias=False), []
-    trained, _ = run(
+    outcome = run(
         tmp_path,
         network=model,
         epochs=4,
@@ -162,9 +173,8 @@ def test_the_first_of_the_best_epochs_is_kept(tmp_path: Path) -> None:
         keep_best="val_top1",
         report=lambda line: weights.append(float(model.weight.detach())),
     )
-    assert trained.best is not None
-    assert float(trained.best["weight"]) == weights[1]
-    assert float(model.weight.detach()) == weights[3] != weights[1]
+    assert weight_of(outcome) == weights[1] != weights[3]
+    assert outcome.metrics["finetune/val_top1"] == 0.1
 
 
 def interrupted(directory: Path, after: int, **options: Any) -> None:
@@ -179,20 +189,20 @@ def interrupted(directory: Path, after: int, **options: Any) -> None:
 def test_an_interrupted_training_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
     options: dict[str, Any] = {"epochs": 5, "momentum": 0.9, "step_epochs": 2, "keep_best": "val_top1"}
     scores = [0.1, 0.9, 0.3, 0.9, 0.2]
-    whole, model = run(tmp_path / "whole", validate=iter([{"val_top1": score} for score in scores]).__next__, **options)
+    whole = run(tmp_path / "whole", validate=iter([{"val_top1": score} for score in scores]).__next__, **options)
     for stop in (1, 3):
         remaining = scores[1:] if stop == 3 else scores
         interrupted(tmp_path / "parts", stop, validate=iter([{"val_top1": s} for s in remaining]).__next__, **options)
     loader = TwoBatches()
     validate = iter([{"val_top1": score} for score in scores[3:]]).__next__
-    resumed, other = run(tmp_path / "parts", loader=loader, validate=validate, **options)
+    resumed = run(tmp_path / "parts", loader=loader, validate=validate, **options)
     assert loader.epochs == [3, 4]
     assert resumed.history == whole.history
-    assert torch.equal(other.weight, model.weight)
-    assert resumed.best is not None
-    assert whole.best is not None
-    assert torch.equal(resumed.best["weight"], whole.best["weight"])
-    assert resumed.seconds > 0
+    assert resumed.metrics == whole.metrics
+    assert weight_of(resumed) == weight_of(whole)
+    states = [Workplace(Store(tmp_path / name), "finetune", "key").load_state() for name in ("parts", "whole")]
+    last, expected = (float(state["network"]["weight"]) for state in states if state is not None)
+    assert last == expected != weight_of(whole), "and after the last epoch, which is not the best one"
 
 
 def test_randomness_of_an_epoch_depends_on_seed_stage_and_epoch_only(tmp_path: Path) -> None:
@@ -200,7 +210,7 @@ def test_randomness_of_an_epoch_depends_on_seed_stage_and_epoch_only(tmp_path: P
         seen: list[float] = []
         model = nn.Linear(1, 1, bias=False)
 
-        def step(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        def step(clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
             seen.append(float(torch.rand(())))
             return model.weight.sum(), {}
 
@@ -223,7 +233,7 @@ def test_randomness_of_an_epoch_depends_on_seed_stage_and_epoch_only(tmp_path: P
 def test_a_loss_that_is_no_number_names_stage_and_epoch(tmp_path: Path, bad: float) -> None:
     loader = TwoBatches()
     model = nn.Linear(1, 1, bias=False)
-    step: Step = lambda batch: (model.weight.sum() * (bad if len(loader.epochs) == 2 else 1), {})  # noqa: E731
+    step: Step = lambda clips, batch: (model.weight.sum() * (bad if len(loader.epochs) == 2 else 1), {})  # noqa: E731
     with pytest.raises(NonFiniteLoss, match=r"finetune: the loss became (nan|inf) in epoch 2"):
         run(tmp_path, step, model, loader=loader)
     state = make_work(tmp_path).workplace.load_state()
@@ -236,8 +246,8 @@ def test_a_last_update_that_ruins_the_weights_is_noticed(tmp_path: Path) -> None
     """The loss is read before an update: that of the last batch of the last epoch must not leave NaN weights as a result."""
     model = nn.Linear(1, 1, bias=False)
 
-    def step(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        return model.weight.sum() * (1e30 if batch["x"][0] == 3 else 0), {}
+    def step(clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return model.weight.sum() * (1e30 if clips[0] == 3 else 0), {}
 
     with pytest.raises(NonFiniteLoss, match="finetune: a weight became NaN or infinite in epoch 1"):
         run(tmp_path, step, model, epochs=1, learning_rate=1e20)
@@ -255,16 +265,17 @@ def kept(directory: Path, epochs: int, checkpoints: int, **changes: Any) -> dict
     with torch.no_grad():
         model.weight.fill_(1.0)
     work = make_work(directory, **changes)
-    settings = AuxSKDSettings(epochs=epochs, checkpoints=checkpoints, learning_rate=0.1, momentum=0, weight_decay=0)
-    train(
-        work,
+    training = Training(
         model,
         TwoBatches(),  # type: ignore[arg-type]
-        settings,
-        lambda batch: (model.weight.sum(), {}),
+        AuxSKDSettings(epochs=epochs, checkpoints=checkpoints, learning_rate=0.1, momentum=0, weight_decay=0),
+        clips=lambda batch: batch["x"],
+        step=lambda clips, batch: (model.weight.sum(), {}),
         weights=lambda: {"w": model.weight.detach().clone()},
     )
-    artifact = work.workplace.publish(settings={}, metrics={}, seconds=0, history=[])
+    train(training, work)
+    assert work.workplace is not None
+    artifact = work.workplace.publish(settings={}, metrics={})
     numbers = [int(path.stem.removeprefix("weights-")) for path in artifact.directory.glob("weights-*.safetensors")]
     return {number: float(artifact.tensors(f"weights-{number}")["w"]) for number in sorted(numbers)}
 

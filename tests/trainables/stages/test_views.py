@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import pytest
 import torch
 
 from trainables.data import open_data
+from trainables.models import make_encoder
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages import views
 from trainables.stages.supervised import training_clips
-from trainables.stages.teacher_classifier import new_classifier
 from trainables.stages.views import BANK
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store
+from trainables.tasks import find_task
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import ClipDataset, network_clips
 from trainables.video.layouts import DataError
@@ -47,7 +49,7 @@ def test_the_bank_holds_what_the_finetuned_teacher_says_of_each_view(
     assert bank["maps"].shape == (2, 12, *shape)
     assert bank["features"].shape == (2, 12, 6 if task == "prediction" else 8)
     work = work_of(f"{task}_views", tiny_graph, after_teachers())
-    teacher = new_classifier(task, tiny_graph, 6).eval()
+    teacher = make_encoder(find_task(task).encoder, tiny_graph, 6).eval()
     teacher.load_state_dict(work.inputs[task].tensors())
     clips = training_clips(work, BANK)
     for view, video in ((0, 0), (0, 7), (1, 0), (1, 11)):
@@ -68,7 +70,7 @@ def test_videos_are_answered_for_by_clips_spread_evenly_over_them(
     """Two clips of 8 frames at 0 and 12 of 20, the centre 12 x 12 of 16 x 16, nothing random. VGG sees the fifth frame of each,
     normalised, PredNet all of it in [0, 1]; metrics are those of the mean softmax."""
     artifact = answers(taught, task)
-    teacher = new_classifier(task, tiny_graph, 6).eval()
+    teacher = make_encoder(find_task(task).encoder, tiny_graph, 6).eval()
     classifier = Store(taught[0]).find(f"{task}_classifier", taught[1].stages[f"{task}_classifier"])
     assert classifier is not None
     teacher.load_state_dict(classifier.tensors())
@@ -122,14 +124,14 @@ def test_the_student_sees_the_clips_that_teachers_were_asked_about(
 
 def test_views_differ_between_seeds(tiny_graph: ExperimentSettings, after_teachers: Make, work_of: WorkOf) -> None:
     work = work_of("sorting_views", tiny_graph, after_teachers())
-    one, other = (training_clips(Work(**{**vars(work), "seed": seed}), BANK)[0, 0]["pixels"] for seed in (0, 1))
+    one, other = (training_clips(replace(work, seed=seed), BANK)[0, 0]["pixels"] for seed in (0, 1))
     assert not torch.equal(one, other)
 
 
 def test_loader_processes_change_nothing_in_the_bank(
-    tiny_graph: ExperimentSettings, taught: tuple[Path, Result], after_teachers: Make, work_of: WorkOf
+    tiny_graph: ExperimentSettings, taught: tuple[Path, Result], after_teachers: Make, run_stage: Callable[..., Artifact]
 ) -> None:
-    artifact = views.run(work_of("sorting_views", tiny_graph, after_teachers(workers=2)))
+    artifact = run_stage("sorting_views", tiny_graph, after_teachers(workers=2))
     for name in ("train", "validation", "test"):
         file = f"{name}.safetensors"
         assert (artifact.directory / file).read_bytes() == (answers(taught, "sorting").directory / file).read_bytes()
@@ -152,7 +154,7 @@ def test_maps_can_be_stored_in_half_the_space(
     }
     assert torch.equal(half["maps"], whole["maps"].half())
     assert torch.equal(half["logits"], whole["logits"])
-    assert json.loads((artifact.directory / "settings.json").read_text())["views"]["stored"] == "float16"
+    assert json.loads((artifact.directory / "settings.json").read_text())["views.stored"] == "float16"
     assert result.metrics["student/representation_loss"] > 0
 
 

@@ -1,29 +1,27 @@
-"""What the tests of the teachers' tasks share: a tiny encoder of single frames, a video that is never read, and training."""
+"""What the tests of the teachers' tasks share: a tiny encoder of single frames, and training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import FrameEncoder
-from trainables.tasks import SelfSupervisedTask, find_task
-from trainables.video.layouts import Video
+from trainables.settings import FrameSettings
+from trainables.tasks import SelfSupervisedTask
 
-MakeVideo = Callable[..., Video]
 Fit = Callable[[SelfSupervisedTask, nn.Module, Tensor, Mapping[str, Tensor]], list[float]]
 
 
 class TinyEncoder(FrameEncoder):
     """Two convolutions: frames of 12 pixels to maps (N, 8, 3, 3)."""
 
-    frames_per_clip = 1
+    reads = ()
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(FrameSettings(per_clip=1))
         self.features = nn.Sequential(
             nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU()),
             nn.Sequential(nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.ReLU()),
@@ -41,12 +39,6 @@ class TinyEncoder(FrameEncoder):
 def encoder() -> TinyEncoder:
     torch.manual_seed(0)
     return TinyEncoder()
-
-
-@pytest.fixture(scope="session")
-def video() -> MakeVideo:
-    """Makes a video of so many frames that is on no disk."""
-    return lambda frames, name="a.avi": Video(name, Path(name), 0, "a", frames)
 
 
 @pytest.fixture(scope="session")

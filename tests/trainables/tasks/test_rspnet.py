@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainables.models import make_backbone
-from trainables.tasks.rspnet import RSPNet, RSPNetwork, appearance_loss, speed_loss
 from trainables.settings import ExperimentSettings, with_values
+from trainables.tasks.rspnet import RSPNet, RSPNetwork, appearance_loss, speed_loss
+from trainables.video.layouts import Video
+
+MakeVideo = Callable[..., Video]
 
 MOMENTUM = 0.9
 
@@ -36,7 +40,7 @@ def clips(seed: int, batch: int = 4) -> Tensor:
     return torch.randn(batch, 3, 3, 8, 12, 12, generator=torch.Generator().manual_seed(seed))
 
 
-def test_samples_in_numbers(tiny: ExperimentSettings) -> None:
+def test_samples_in_numbers(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """K = 8, speed 2, 17 frames: windows of 16 frames start at 0 or 1. q and k+ have one speed, k- shows k+'s window at the
     other, and k+ and k- share crop, flip and colours. Eight samples in all, each as likely as the others."""
 
@@ -51,28 +55,30 @@ def test_samples_in_numbers(tiny: ExperimentSettings) -> None:
     rspnet, rng = task(tiny), np.random.default_rng(0)
     counts = np.zeros(8)
     for _ in range(800):
-        sampled = rspnet.sample(17, rng)
+        sampled = rspnet.sample(video(17), rng)
         assert (sampled.changes, sampled.wrapped, dict(sampled.labels)) == ((0, 1, 1), 0, {})
         counts[expected.index(sampled.indices.tolist())] += 1
     assert np.abs(counts - 100).max() < 47, "within 5 standard deviations (9.35)"
 
 
-def test_short_videos_loop_from_their_first_frame(tiny: ExperimentSettings) -> None:
+def test_short_videos_loop_from_their_first_frame(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """11 frames hold no window of 16: the slow clip is frames 0 to 7, the fast one 0, 2, ..., 10, then 12 and 14 modulo 11."""
     rspnet = task(tiny)
     slow, fast = list(range(8)), [0, 2, 4, 6, 8, 10, 1, 3]
     seen = {}
     for seed in range(20):
-        sampled = rspnet.sample(11, np.random.default_rng(seed))
+        sampled = rspnet.sample(video(11), np.random.default_rng(seed))
         seen[str(sampled.indices.tolist())] = sampled.wrapped
     assert seen == {str([slow, slow, fast]): 1, str([fast, fast, slow]): 2}
 
 
 @hypothesis_settings(deadline=None)
 @given(st.integers(1, 80), st.sampled_from([2, 3, 4]), st.integers(0, 2**32 - 1))
-def test_properties_of_samples_and_views(tiny: ExperimentSettings, frames: int, speed: int, seed: int) -> None:
+def test_properties_of_samples_and_views(
+    tiny: ExperimentSettings, video: MakeVideo, frames: int, speed: int, seed: int
+) -> None:
     rspnet = task(tiny, rspnet__speed=speed)
-    sampled, views = (draw(frames, np.random.default_rng(seed)) for draw in (rspnet.sample, rspnet.views))
+    sampled, views = (draw(video(frames), np.random.default_rng(seed)) for draw in (rspnet.sample, rspnet.views))
     assert (sampled.indices.shape, views.indices.shape) == ((3, 8), (2, 8))
     for indices in (sampled.indices, views.indices):
         assert indices.min() >= 0
@@ -87,12 +93,12 @@ def test_properties_of_samples_and_views(tiny: ExperimentSettings, frames: int, 
     assert sampled.wrapped in (wrapped[0] * 2 + wrapped[1], wrapped[1] * 2 + wrapped[0])
 
 
-def test_views_are_two_windows_each_at_a_speed_of_its_own(tiny: ExperimentSettings) -> None:
+def test_views_are_two_windows_each_at_a_speed_of_its_own(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """All four pairs of speeds come, 250 of 1000 each within 5 standard deviations (13.7); crops are independent."""
     rspnet, rng = task(tiny), np.random.default_rng(0)
     counts = np.zeros((2, 2))
     for _ in range(1000):
-        views = rspnet.views(60, rng)
+        views = rspnet.views(video(60), rng)
         first, second = np.diff(views.indices, axis=1)[:, 0] - 1
         counts[first, second] += 1
         assert views.changes is None

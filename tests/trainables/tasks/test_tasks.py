@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
-from trainables.tasks import SelfSupervisedTask, find_task
 from trainables.settings import ExperimentSettings, setting_names, with_values
+from trainables.tasks import SelfSupervisedTask
 
 NAMES = sorted(TASKS)
 

@@ -16,7 +16,7 @@ from trainables.models.encoder import FrameEncoder
 from trainables.models.prednet import PredNet
 from trainables.settings import ExperimentSettings, with_values
 from trainables.settings.graph import TEACHER_TASKS
-from trainables.tasks import SelfSupervisedTask, find_task
+from trainables.tasks import SelfSupervisedTask
 from trainables.tasks.pooling import GRID, map_shape, pooled, pooled_size
 from trainables.video.layouts import Video
 

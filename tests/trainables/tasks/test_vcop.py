@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
-from trainables.tasks.vcop import VCOP, tuple_starts
 from trainables.settings import ExperimentSettings, with_values
+from trainables.tasks.vcop import VCOP, tuple_starts
+from trainables.video.layouts import Video
+
+MakeVideo = Callable[..., Video]
 
 ORDERS_OF_3 = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
 """itertools.permutations(range(3)) written out: the class numbers of the released code."""
@@ -23,12 +28,12 @@ def task(tiny: ExperimentSettings, **values: object) -> VCOP:
     )
 
 
-def test_a_tuple_and_its_label_in_numbers(tiny: ExperimentSettings) -> None:
+def test_a_tuple_and_its_label_in_numbers(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """64 frames hold the published tuple exactly once: clips at 0, 24 and 48. All six orders come, each with its own number."""
     seen = {}
     vcop, rng = task(tiny), np.random.default_rng(0)
     for _ in range(100):
-        sampled = vcop.sample(64, rng)
+        sampled = vcop.sample(video(64), rng)
         starts = sampled.indices[:, 0].tolist()
         assert sampled.indices.tolist() == [list(range(start, start + 16)) for start in starts]
         assert (sampled.wrapped, sampled.changes) == (0, None), "every clip has a crop of its own"
@@ -60,13 +65,13 @@ def test_short_videos_shrink_the_interval_then_overlap(frames: int, expected: se
     assert {tuple(tuple_starts(frames, 16, 3, 8, rng).tolist()) for _ in range(100)} == expected
 
 
-def test_a_video_shorter_than_a_clip_wraps_and_is_counted(tiny: ExperimentSettings) -> None:
+def test_a_video_shorter_than_a_clip_wraps_and_is_counted(tiny: ExperimentSettings, video: MakeVideo) -> None:
     vcop = task(tiny)
-    sampled = vcop.sample(10, np.random.default_rng(0))
+    sampled = vcop.sample(video(10), np.random.default_rng(0))
     assert sampled.indices.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5]] * 3
     assert sampled.wrapped == 3
-    assert vcop.views(10, np.random.default_rng(0)).wrapped == 2
-    assert vcop.sample(16, np.random.default_rng(0)).wrapped == 0
+    assert vcop.views(video(10), np.random.default_rng(0)).wrapped == 2
+    assert vcop.sample(video(16), np.random.default_rng(0)).wrapped == 0
 
 
 @pytest.mark.parametrize(
@@ -85,9 +90,11 @@ def test_minimum_frames(tiny: ExperimentSettings, values: dict[str, object], fra
 
 @hypothesis_settings(deadline=None)
 @given(st.integers(1, 120), st.sampled_from([2, 3, 4]), st.integers(0, 20), st.integers(0, 2**32 - 1))
-def test_properties_of_samples(tiny: ExperimentSettings, frames: int, clips: int, interval: int, seed: int) -> None:
+def test_properties_of_samples(
+    tiny: ExperimentSettings, video: MakeVideo, frames: int, clips: int, interval: int, seed: int
+) -> None:
     vcop = task(tiny, vcop__clips=clips, vcop__interval=interval)
-    sampled = vcop.sample(frames, np.random.default_rng(seed))
+    sampled = vcop.sample(video(frames), np.random.default_rng(seed))
     assert sampled.indices.shape == (clips, 16)
     assert sampled.indices.min() >= 0
     assert sampled.indices.max() < frames
@@ -98,24 +105,24 @@ def test_properties_of_samples(tiny: ExperimentSettings, frames: int, clips: int
     elif frames >= 16 * clips:
         assert np.all((np.diff(starts) >= 16) & (np.diff(starts) < 16 + interval)), "apart, at a shorter interval"
     assert sampled.wrapped == (clips if frames < 16 else 0)
-    views = vcop.views(frames, np.random.default_rng(seed))
+    views = vcop.views(video(frames), np.random.default_rng(seed))
     assert views.indices.shape == (2, 16)
     if frames >= 16 * clips:
         assert abs(int(views.indices[0, 0] - views.indices[1, 0])) >= 16, "two different clips of the tuple"
 
 
 @pytest.mark.parametrize(("clips", "orders"), [(2, 2), (3, 6), (4, 24)])
-def test_labels_are_uniform(tiny: ExperimentSettings, clips: int, orders: int) -> None:
+def test_labels_are_uniform(tiny: ExperimentSettings, video: MakeVideo, clips: int, orders: int) -> None:
     """100 draws per order on average, within 5 standard deviations (at most 9.8)."""
     vcop, rng = task(tiny, vcop__clips=clips), np.random.default_rng(0)
-    counts = np.bincount([vcop.sample(100, rng).labels["order"] for _ in range(100 * orders)], minlength=orders)
+    counts = np.bincount([vcop.sample(video(100), rng).labels["order"] for _ in range(100 * orders)], minlength=orders)
     assert len(counts) == orders
     assert np.abs(counts - 100).max() < 5 * np.sqrt(100 * (1 - 1 / orders))
 
 
-def test_views_are_all_ordered_pairs_of_the_tuple_s_clips(tiny: ExperimentSettings) -> None:
+def test_views_are_all_ordered_pairs_of_the_tuple_s_clips(tiny: ExperimentSettings, video: MakeVideo) -> None:
     vcop, rng = task(tiny), np.random.default_rng(0)
-    pairs = {tuple(vcop.views(64, rng).indices[:, 0].tolist()) for _ in range(200)}
+    pairs = {tuple(vcop.views(video(64), rng).indices[:, 0].tolist()) for _ in range(200)}
     assert pairs == {(0, 24), (24, 0), (0, 48), (48, 0), (24, 48), (48, 24)}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,20 +12,23 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
-from trainables.tasks.video_pace import VideoPace
 from trainables.settings import ExperimentSettings, with_values
+from trainables.tasks.video_pace import VideoPace
+from trainables.video.layouts import Video
+
+MakeVideo = Callable[..., Video]
 
 
 def task(tiny: ExperimentSettings, **values: object) -> VideoPace:
     return VideoPace(with_values(tiny, {name.replace("__", "."): value for name, value in values.items()}))
 
 
-def test_indices_in_numbers(tiny: ExperimentSettings) -> None:
+def test_indices_in_numbers(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """In 29 frames a clip of 8 at speed 4 (28 frames apart) fits at 0 only if it is to fit at all; at speed 1 at 0 to 21."""
     pace, rng = task(tiny), np.random.default_rng(0)
     seen: dict[int, set[tuple[int, ...]]] = {}
     for _ in range(600):
-        sampled = pace.sample(29, rng)
+        sampled = pace.sample(video(29), rng)
         seen.setdefault(sampled.labels["speed"], set()).add(tuple(sampled.indices[0].tolist()))
     assert seen[3] == {(0, 4, 8, 12, 16, 20, 24, 28)}
     assert seen[2] == {tuple(range(start, start + 22, 3)) for start in range(8)}
@@ -31,10 +36,10 @@ def test_indices_in_numbers(tiny: ExperimentSettings) -> None:
     assert seen[0] == {tuple(range(start, start + 8)) for start in range(22)}
 
 
-def test_a_video_that_is_too_short_wraps_and_is_counted(tiny: ExperimentSettings) -> None:
+def test_a_video_that_is_too_short_wraps_and_is_counted(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """10 frames, speed 2: frames 0 to 14 in steps of 2 modulo 10; at speed 1 the 8 frames fit."""
     pace = task(tiny, video_pace__speeds=2)
-    samples = [pace.sample(10, np.random.default_rng(seed)) for seed in range(20)]
+    samples = [pace.sample(video(10), np.random.default_rng(seed)) for seed in range(20)]
     fast = [sampled for sampled in samples if sampled.labels["speed"] == 1]
     assert 0 < len(fast) < 20
     assert all(sampled.indices[0].tolist() == [0, 2, 4, 6, 8, 0, 2, 4] for sampled in fast)
@@ -43,8 +48,8 @@ def test_a_video_that_is_too_short_wraps_and_is_counted(tiny: ExperimentSettings
 
 @hypothesis_settings(deadline=None)
 @given(st.integers(1, 80), st.integers(2, 8), st.integers(0, 2**32 - 1))
-def test_properties_of_samples(tiny: ExperimentSettings, frames: int, speeds: int, seed: int) -> None:
-    sampled = task(tiny, video_pace__speeds=speeds).sample(frames, np.random.default_rng(seed))
+def test_properties_of_samples(tiny: ExperimentSettings, video: MakeVideo, frames: int, speeds: int, seed: int) -> None:
+    sampled = task(tiny, video_pace__speeds=speeds).sample(video(frames), np.random.default_rng(seed))
     speed = sampled.labels["speed"] + 1
     assert sampled.indices.shape == (1, 8)
     assert sampled.indices.min() >= 0
@@ -54,29 +59,31 @@ def test_properties_of_samples(tiny: ExperimentSettings, frames: int, speeds: in
     assert sampled.wrapped == (7 * speed >= frames)
 
 
-def test_labels_are_uniform(tiny: ExperimentSettings) -> None:
+def test_labels_are_uniform(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """4000 draws of 4 speeds: 1000 each, within 5 standard deviations (27.4)."""
     pace, rng = task(tiny), np.random.default_rng(0)
-    counts = np.bincount([pace.sample(60, rng).labels["speed"] for _ in range(4000)], minlength=4)
+    counts = np.bincount([pace.sample(video(60), rng).labels["speed"] for _ in range(4000)], minlength=4)
     assert np.abs(counts - 1000).max() < 137
 
 
-def paces(pace: VideoPace, rng: np.random.Generator) -> list[int]:
-    indices = pace.views(60, rng).indices
+def paces(pace: VideoPace, rng: np.random.Generator, source: Video) -> list[int]:
+    indices = pace.views(source, rng).indices
     assert indices.shape == (2, 8)
     return np.diff(indices)[:, 0].tolist()
 
 
-def test_distinct_views_differ_in_speed_and_independent_ones_agree_by_chance(tiny: ExperimentSettings) -> None:
+def test_distinct_views_differ_in_speed_and_independent_ones_agree_by_chance(
+    tiny: ExperimentSettings, video: MakeVideo
+) -> None:
     """Of 1000 independent pairs of 4 speeds 250 agree, within 5 standard deviations (13.7); their starts differ in any case."""
     rng = np.random.default_rng(0)
-    distinct = [paces(task(tiny, pretext__task="video_pace", auxskd__views="distinct"), rng) for _ in range(300)]
+    distinct = [paces(task(tiny, pretext__task="video_pace", auxskd__views="distinct"), rng, video(60)) for _ in range(300)]
     assert all(first != second for first, second in distinct)
     assert {tuple(pair) for pair in distinct} == {(i, j) for i in range(1, 5) for j in range(1, 5) if i != j}
     pace = task(tiny)
-    same = sum(len(set(paces(pace, rng))) == 1 for _ in range(1000))
+    same = sum(len(set(paces(pace, rng, video(60)))) == 1 for _ in range(1000))
     assert 181 < same < 319
-    starts = np.array([pace.views(60, rng).indices[:, 0] for _ in range(50)])
+    starts = np.array([pace.views(video(60), rng).indices[:, 0] for _ in range(50)])
     assert np.mean(starts[:, 0] == starts[:, 1]) < 0.3
 
 

@@ -4,6 +4,7 @@ its ablations against Eq. 5; with one segment it is VideoPace."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trainables.models import make_backbone
+from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks.video_pace import VideoPace
 from trainables.tasks.vspp import VSPP, vspp_offsets
-from trainables.settings import ExperimentSettings, with_values
+from trainables.video.layouts import Video
+
+MakeVideo = Callable[..., Video]
 
 
 def equation_4(length: int, segments: int, segment: int, speed: int) -> list[int]:
@@ -84,9 +88,9 @@ def task(tiny: ExperimentSettings, **values: object) -> VSPP:
 
 @hypothesis_settings(deadline=None)
 @given(st.integers(1, 80), st.integers(0, 2**32 - 1), st.sampled_from(["exact", "inclusive"]))
-def test_samples_lie_in_the_video(tiny: ExperimentSettings, frames: int, seed: int, form: str) -> None:
+def test_samples_lie_in_the_video(tiny: ExperimentSettings, video: MakeVideo, frames: int, seed: int, form: str) -> None:
     vspp = task(tiny, video__clip_frames=16, vspp__segments=3, vspp__segment_frames=form)
-    sampled = vspp.sample(frames, np.random.default_rng(seed))
+    sampled = vspp.sample(video(frames), np.random.default_rng(seed))
     indices = sampled.indices
     assert indices.shape == (1, 16)
     assert indices.min() >= 0
@@ -101,30 +105,30 @@ def test_samples_lie_in_the_video(tiny: ExperimentSettings, frames: int, seed: i
         assert indices[0].tolist() == [offset % frames for offset in offsets]
 
 
-def test_starts_cover_exactly_the_places_where_the_clip_fits(tiny: ExperimentSettings) -> None:
+def test_starts_cover_exactly_the_places_where_the_clip_fits(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """Q = 1: a clip of 8 frames fits into 11 at the starts 0, 1, 2 and 3."""
     vspp = task(tiny, vspp__speeds=1)
     rng = np.random.default_rng(0)
-    assert {int(vspp.sample(11, rng).indices[0, 0]) for _ in range(100)} == {0, 1, 2, 3}
+    assert {int(vspp.sample(video(11), rng).indices[0, 0]) for _ in range(100)} == {0, 1, 2, 3}
 
 
-def test_labels_are_uniform_and_independent(tiny: ExperimentSettings) -> None:
+def test_labels_are_uniform_and_independent(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """4000 draws of 16 pairs: each comes 250 times on average, within 5 standard deviations (15.3)."""
     rng, vspp = np.random.default_rng(0), task(tiny)
     counts = np.zeros((4, 4))
     for _ in range(4000):
-        labels = vspp.sample(60, rng).labels
+        labels = vspp.sample(video(60), rng).labels
         counts[labels["speed"], labels["segment"]] += 1
     assert np.abs(counts - 250).max() < 77
 
 
-def test_distinct_views_differ_in_speed_and_segment(tiny: ExperimentSettings) -> None:
+def test_distinct_views_differ_in_speed_and_segment(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """With Q = Z = 2 a pair of distinct views shows both speeds: one clip is altered, the other runs at natural pace."""
     vspp = task(tiny, auxskd__views="distinct", vspp__speeds=2, vspp__segments=2)
     rng = np.random.default_rng(0)
     altered_segments = set()
     for _ in range(100):
-        views = vspp.views(40, rng)
+        views = vspp.views(video(40), rng)
         steps = np.diff(views.indices, axis=1)
         assert views.indices.shape == (2, 8)
         assert sorted(steps.max(axis=1).tolist()) == [1, 2]
@@ -132,16 +136,16 @@ def test_distinct_views_differ_in_speed_and_segment(tiny: ExperimentSettings) ->
     assert len(altered_segments) == 2
 
 
-def test_independent_views_may_coincide_in_speed(tiny: ExperimentSettings) -> None:
+def test_independent_views_may_coincide_in_speed(tiny: ExperimentSettings, video: MakeVideo) -> None:
     """Q = 2: two independent views have the same pace half of the time (500 +- 79 of 1000 within 5 standard deviations)."""
     vspp, rng = task(tiny, vspp__speeds=2), np.random.default_rng(0)
-    spans = [np.ptp(vspp.views(60, rng).indices, axis=1) for _ in range(1000)]
+    spans = [np.ptp(vspp.views(video(60), rng).indices, axis=1) for _ in range(1000)]
     natural = sum(bool(np.all(span == 7)) for span in spans)  # zeta = 1 shifts an altered clip but shortens its span by one
     assert 171 < natural < 329, "both at natural pace: a quarter"
 
 
-def test_wrapped_views_are_counted(tiny: ExperimentSettings) -> None:
-    assert task(tiny, vspp__speeds=1).views(5, np.random.default_rng(0)).wrapped == 2
+def test_wrapped_views_are_counted(tiny: ExperimentSettings, video: MakeVideo) -> None:
+    assert task(tiny, vspp__speeds=1).views(video(5), np.random.default_rng(0)).wrapped == 2
 
 
 class GivenLogits(nn.Module):
@@ -217,13 +221,13 @@ def test_a_head_exists_for_what_there_is_to_learn(
 
 
 @pytest.mark.parametrize("segment_frames", ["exact", "inclusive"])
-def test_one_segment_is_video_pace(tiny: ExperimentSettings, segment_frames: str) -> None:
+def test_one_segment_is_video_pace(tiny: ExperimentSettings, video: MakeVideo, segment_frames: str) -> None:
     """Z = 1 has no segment head: same labels, same steps between frames (with the released code's start, the same frames), same
     parameters under the same seed, and the same loss and gradients to the bit."""
     settings = with_values(tiny, {"vspp.segments": 1, "vspp.segment_frames": segment_frames})
     vspp, video_pace = VSPP(settings), VideoPace(settings)
     for seed in range(40):
-        ours, theirs = (kind.sample(60, np.random.default_rng(seed)) for kind in (vspp, video_pace))
+        ours, theirs = (kind.sample(video(60), np.random.default_rng(seed)) for kind in (vspp, video_pace))
         assert ours.labels["speed"] == theirs.labels["speed"]
         assert np.diff(ours.indices).tolist() == np.diff(theirs.indices).tolist()
         if segment_frames == "inclusive":

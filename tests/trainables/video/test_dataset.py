@@ -17,7 +17,7 @@ from trainables.settings import AugmentationSettings, VideoSettings
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, generator, network_clips
 from trainables.video.layouts import DataError, Video
-from trainables.video.sampling import SampledClips, by_length, consecutive_clip, uniform_clips
+from trainables.video.sampling import SampledClips, consecutive_clip, uniform_clips
 
 VIDEO = VideoSettings(clip_frames=4, height=24, width=32, crop=16)
 FRAMES = (24, 30, 3, 40, 28)
@@ -35,7 +35,7 @@ def dataset(videos: list[Video], cache: Path | None, **changes: Any) -> ClipData
     options = {"seed": 0, "stream": "test", "clips_per_video": 2} | changes
     sampler = options.pop("sampler", functools.partial(consecutive_clip, length=4))
     augmentation = options.pop("augmentation", AugmentationSettings())
-    return ClipDataset(videos, by_length(sampler), FrameCache(cache, 2**30 if cache else 0), VIDEO, augmentation, **options)
+    return ClipDataset(videos, sampler, FrameCache(cache, 2**30 if cache else 0), VIDEO, augmentation, **options)
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
@@ -96,7 +96,7 @@ def test_a_batch_larger_than_the_data_set_is_the_data_set(videos: list[Video]) -
 
 def test_pixels_are_those_of_the_frames_asked_for(videos: list[Video]) -> None:
     """Centre crop of resized frames, through the dataset and read one by one."""
-    sample = dataset(videos, None, augmentation=None, sampler=lambda frames, rng: uniform_clips(frames, 4, 2))[0, 1]
+    sample = dataset(videos, None, augmentation=None, sampler=functools.partial(uniform_clips, length=4, clips=2))[0, 1]
     assert sample["pixels"].shape == (2, 4, 16, 16, 3)
     assert sample["pixels"].dtype == torch.uint8
     whole = FrameCache(None, 0).read(videos[1], range(30), (24, 32)).pixels
@@ -112,8 +112,8 @@ def test_a_video_shorter_than_the_clip_is_counted(videos: list[Video]) -> None:
 
 
 def test_labels_of_a_sampler_reach_the_batch(videos: list[Video]) -> None:
-    def sampler(frames: int, rng: np.random.Generator) -> SampledClips:
-        return SampledClips(np.arange(4)[None] % frames, {"speed": frames})
+    def sampler(video: Video, rng: np.random.Generator) -> SampledClips:
+        return SampledClips(np.arange(4)[None] % video.frames, {"speed": video.frames})
 
     (batch,) = epoch(ClipLoader(dataset(videos, None, sampler=sampler, clips_per_video=1), 5, training=False, workers=0), 0)
     assert batch["speed"].tolist() == list(FRAMES)
@@ -122,7 +122,7 @@ def test_labels_of_a_sampler_reach_the_batch(videos: list[Video]) -> None:
     assert clips.dtype == torch.float32
 
 
-def thrice(frames: int, rng: np.random.Generator, changes: tuple[int, ...] | None) -> SampledClips:
+def thrice(video: Video, rng: np.random.Generator, changes: tuple[int, ...] | None) -> SampledClips:
     """The same four frames as three clips of a sample."""
     return SampledClips(np.tile(np.arange(4), (3, 1)), changes=changes)
 
@@ -144,6 +144,34 @@ def test_clips_of_one_number_are_changed_alike(
     }
     assert found == alike
     assert {pair for pair in itertools.combinations(range(3), 2) if torch.equal(*sample["jitter"][list(pair)])} == alike
+
+
+def quarter_turn(pixels: np.ndarray) -> np.ndarray:
+    return np.rot90(pixels, axes=(1, 2)).copy()
+
+
+def test_a_transform_changes_the_cropped_pixels_before_flip_and_colours(videos: list[Video]) -> None:
+    """The same four frames twice, as they are and turned by 90 degrees: the corner at the top right comes to the top left.
+    Crop, flip and colours are drawn as without a transform, and the mirror is upright: the network sees the turned clip
+    mirrored, not the mirrored clip turned."""
+
+    def sampler(video: Video, rng: np.random.Generator, transforms: Any = (np.asarray, quarter_turn)) -> SampledClips:
+        return SampledClips(np.tile(np.arange(4), (2, 1)), changes=(0, 0), transforms=transforms)
+
+    always = AugmentationSettings(flip_probability=1, jitter_probability=0)
+    sample = dataset(videos, None, augmentation=always, sampler=sampler)[0, 1]
+    plain, turned = sample["pixels"]
+    assert torch.equal(turned[:, 0, 0], plain[:, 0, 15])
+    assert torch.equal(turned, torch.rot90(plain, dims=(1, 2)))
+    assert not torch.equal(turned, plain)
+    without = dataset(videos, None, augmentation=always, sampler=functools.partial(sampler, transforms=None))[0, 1]
+    assert torch.equal(without["pixels"][0], plain) and torch.equal(without["pixels"][1], plain)
+    for name in ("flip", "jitter"):
+        assert torch.equal(without[name], sample[name]), name
+    batch = torch.utils.data.default_collate([sample])
+    shown = network_clips(batch, VIDEO.model_copy(update={"pixels": "rgb_unit"}), torch.device("cpu"))[0, 1]
+    expected = torch.rot90(plain, dims=(1, 2)).flip(2).permute(3, 0, 1, 2).float() / 255
+    torch.testing.assert_close(shown, expected)
 
 
 def test_windows_of_other_sizes_are_resized_to_the_crop(videos: list[Video]) -> None:
