@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.ledger import FILE_NAME, Record, read_records
-from harness.planner import Sweep, SweepError
-from harness.searcher import Search
+from harness.proposals import Search
+from harness.trials import Sweep, SweepError, complete_trials
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
 from trainables.files import digest
-from trainables.pipeline import PROTOCOL
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import DataSettings
@@ -64,7 +62,7 @@ class Request:
             seeds=self.seeds,
             runtime=runtime,
             command=shlex.join(["python", "harness/sweep.py", *sys.argv[1:]]),
-            elsewhere=_complete_trials(self.runs_dir, name) if self.table else {},
+            elsewhere=complete_trials(self.runs_dir, name) if self.table else {},
         )
 
     def _space(self) -> Space:
@@ -199,15 +197,3 @@ def weights_files(values: Sequence[str]) -> tuple[tuple[str, Path], ...]:
             raise SweepError(f"--weights {value!r}: {problem}")
         found[network] = path
     return tuple(sorted(found.items()))
-
-
-def _complete_trials(runs_dir: Path, own: str) -> dict[str, Record]:
-    """Complete trials of the other sweeps below `runs_dir`, by identity. Raises LedgerError."""
-    records = [
-        record for path in sorted(runs_dir.glob(f"*/{FILE_NAME}")) if path.parent.name != own for record in read_records(path)
-    ]
-    return {
-        record.trial: record
-        for record in records
-        if record.outcome == "complete" and record.versions.get("protocol") == PROTOCOL
-    }

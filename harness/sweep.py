@@ -27,12 +27,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from harness.executor import REPOSITORY, Bookkeeper, ClusterLost, run_trials
+from harness.bookkeeper import Bookkeeper
+from harness.executor import REPOSITORY, ClusterLost, run_trials
 from harness.ledger import Ledger, LedgerError, Record
-from harness.planner import Plan, Sweep, SweepError, make_plan
+from harness.planner import Plan, make_plan
 from harness.progress import Progress, shown
 from harness.request import Request, data_sources, named_stand_ins, weights_files
 from harness.tracking import Tracker
+from harness.trials import Sweep, SweepError
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import SpaceError, find_space, space_names
 from trainables.presets import PRESETS
