@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ from ray.tune.search import Searcher
 
 from harness.bookkeeper import SECONDS, WORKER_LIVES, Bookkeeper
 from harness.proposals import Exhausted
+from harness.trials import SweepError
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
@@ -36,6 +38,8 @@ from trainables.video.layouts import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NODE_CHECK_SECONDS = 5.0
+ADDRESS_SECONDS = 10.0
+"""How long a cluster's head may take to accept a connection."""
 OBJECT_STORE_BYTES = 100 * 2**20
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -149,7 +153,7 @@ def run_trials(
 ) -> None:
     """Run what the ledger does not hold yet, each trial by `trainable`.
 
-    Raises KeyboardInterrupt after the workers have ended, and ClusterLost when Ray died.
+    Raises KeyboardInterrupt after the workers have ended, ClusterLost when Ray died, and SweepError for an address without Ray.
     """
     if books.is_complete():
         return
@@ -159,7 +163,7 @@ def run_trials(
     scratch = Path(tempfile.mkdtemp(prefix="auxgraph-"))
     try:
         with _interruptible() as stop:
-            _connect(address, concurrency, gpus_per_trial)
+            connect(address, concurrency, gpus_per_trial)
             tuner = tune.Tuner(
                 tune.with_resources(trainable, {"cpu": 1, "gpu": gpus_per_trial}),
                 tune_config=tune.TuneConfig(
@@ -187,10 +191,15 @@ def run_trials(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _connect(address: str | None, concurrency: int, gpus_per_trial: float) -> None:
+def connect(address: str | None, concurrency: int, gpus_per_trial: float) -> None:
+    """Connect to the cluster at an address, or start one on this machine. Raises SweepError for an address without Ray."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     if address is not None:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            _require_listener(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            raise SweepError(f"--address {address}: no Ray cluster there: {' '.join(str(error).split())}") from None
         return
     ray.init(
         num_cpus=concurrency,
@@ -201,6 +210,13 @@ def _connect(address: str | None, concurrency: int, gpus_per_trial: float) -> No
         logging_level=logging.ERROR,
         configure_logging=False,
     )
+
+
+def _require_listener(address: str) -> None:
+    """Raises OSError unless something listens at HOST:PORT: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), ADDRESS_SECONDS).close()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from search_spaces.narrowing import NothingLeft
 from search_spaces.space import Parameters, Space
 from trainables.files import digest
 from trainables.settings import ExperimentSettings, SettingsError
@@ -117,7 +118,11 @@ class Proposals:
         self._tell_before(index - self.space.lookahead + 1)
         for attempt in range(ATTEMPTS):
             trial = self._ask(index, attempt)
-            parameters = self.space.suggest(trial)
+            try:
+                parameters = self.space.suggest(trial)
+            except NothingLeft:
+                self._tell(trial, None)
+                continue
             if digest(parameters) not in self.proposed and self._valid(parameters):
                 return trial, parameters
             self._tell(trial, None)

@@ -51,7 +51,8 @@ class Sweep:
     """Everything a sweep command asked for.
 
     values: what is set over the preset for all trials, by the space and by the user. elsewhere: complete trials of other
-    sweeps, by identity, that need not run again.
+    sweeps, by identity, that need not run again. narrowing: parameters of the space that are pinned or narrowed, and to what;
+    rows_left_out: how many rows that excludes.
     """
 
     name: str
@@ -65,6 +66,8 @@ class Sweep:
     runtime: Runtime
     command: str
     elsewhere: Mapping[str, Record] = field(default_factory=dict)
+    narrowing: Mapping[str, Any] = field(default_factory=dict)
+    rows_left_out: int = 0
 
     def configured(self, parameters: Mapping[str, Any]) -> ExperimentSettings:
         """The settings of a configuration. Raises SettingsError."""
@@ -83,6 +86,7 @@ class Sweep:
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same when a sweep is continued; trials and seeds may grow."""
+        narrowing = {"narrowing": dict(self.narrowing)} if self.narrowing else {}
         return {
             "space": self.space.name,
             "preset": self.preset,
@@ -90,6 +94,7 @@ class Sweep:
             "settings": flat(self.configured({})),
             "data": {name: videos.fingerprint("train", "validation", "test") for name, videos in self.datasets().items()},
             "protocol": PROTOCOL,
+            **narrowing,
         }
 
     def proposals(self, ledger: Ledger, search: Search | None = None) -> Proposals:

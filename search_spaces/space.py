@@ -24,7 +24,7 @@ from trainables.settings import ExperimentSettings, SettingsError
 Parameters = dict[str, Any]
 MEASURES = {"validation/top1": "finetune", "validation/linear_probe": "linear_probe", "validation/retrieval": "retrieval"}
 """Objectives, by how they begin, that only exist with one of `evaluation.measures`."""
-OWN_MODULES = ("space", "paper_tables")
+OWN_MODULES = ("space", "papers", "paper_tables", "narrowing")
 """Modules of this package that are not a space."""
 
 

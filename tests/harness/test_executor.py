@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ray.tune.search import Searcher
 
-from harness.executor import Listener, StudySearcher
+from harness.executor import Listener, StudySearcher, connect
 from harness.proposals import Exhausted
+from harness.trials import SweepError
 
 
 class Books:
@@ -55,3 +58,15 @@ def test_epochs_are_passed_on_outcomes_are_not_and_a_scheduler_s_stop_is_told() 
     listener.on_trial_result(0, [], trial, epoch | {"done": True})
     stopped = epoch | {"done": True}
     assert books.told == [("started", "7"), ("epoch", "7", epoch), ("epoch", "7", stopped), ("stopped", "7")]
+
+
+@pytest.mark.parametrize("address", ["nonsense", "", "ray://127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379", "closed"])
+def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
+    """Where nothing listens Ray itself would try for minutes."""
+    if address == "closed":
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{bound.getsockname()[1]}"
+    with pytest.raises(SweepError, match=f"--address {address}: no Ray cluster there: .") as error:
+        connect(address, concurrency=1, gpus_per_trial=0)
+    assert "\n" not in str(error.value)

@@ -28,6 +28,7 @@ def test_a_sweep_may_grow(make_sweep: MakeSweep) -> None:
         ({}, {"search": "random"}, "search: tpe then, random now"),
         ({}, {"space": find_space("finetune")}, "space: temperatures then, finetune now"),
         ({"data.embedded.test": 2}, {}, r"data\.embedded: [0-9a-f]{16} then"),
+        ({}, {"narrowing": {"auxskd.teacher_temperature": 0.02}}, "narrowing: None then, .*0.02.* now"),
         ({"protocol": "published"}, {}, "settings.protocol: like_for_like then, published now"),
     ],
 )
