@@ -5,6 +5,7 @@ Imports no torch where the settings themselves do not.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +21,9 @@ from trainables.presets import configure, departures
 from trainables.settings import flat
 from trainables.settings.described import Described, described, groups
 
-VALUE_WIDTH = 16
+NAME_WIDTH = 24
+"""Columns of names, but in groups that have a longer one."""
+VALUE_WIDTH = 15
 """Columns of values; longer ones are wrapped."""
 
 
@@ -57,27 +60,29 @@ def as_json(shown: list[Shown]) -> str:
 
 def show(shown: list[Shown], title: str, console: Console) -> None:
     """A table by group of settings, and a line that says what its marks mean."""
-    table = Table(title=title, title_justify="left", box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("setting", no_wrap=True)
-    table.add_column("value", min_width=10, max_width=VALUE_WIDTH, overflow="fold")
-    table.add_column("valid, and what it means", ratio=1, overflow="fold")
-    group = None
-    for one in shown:
-        setting = one.setting
-        if setting.group != group:
-            group = setting.group
-            if group:
-                table.add_row()
-                table.add_row(Text(group, style="bold"), "", Text(groups()[group], style="italic dim"))
-        mark, style = ("~", "cyan") if one.varies else ("*", "yellow") if one.departs else (" ", "")
-        name = Text(f"{mark} {setting.name.removeprefix(f'{group}.')}", style=style)
-        value = Text("varies" if one.varies else _printed(one.value), style=style)
-        table.add_row(name, value, _meaning(one))
-    console.print(table)
+    console.print(Text(title, style="bold"))
+    for group, found in itertools.groupby(shown, lambda one: one.setting.group):
+        members = list(found)
+        table = Table(box=None, expand=True, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(width=max(NAME_WIDTH, *(len(_name(one)) for one in members)), overflow="fold")
+        table.add_column(width=VALUE_WIDTH, overflow="fold")
+        table.add_column(ratio=1, overflow="fold")
+        for one in members:
+            style = "cyan" if one.varies else "yellow" if one.departs else ""
+            value = "varies" if one.varies else _printed(one.value)
+            table.add_row(Text(_name(one), style=style), Text(value, style=style), _meaning(one))
+        console.print(Text.assemble("\n", (group, "bold"), "  ", (groups()[group], "italic dim")) if group else "")
+        console.print(table)
     marks = ["~ the space varies it"] if any(one.varies for one in shown) else []
     marks += ["* departs from the preset"] if any(one.departs and not one.varies for one in shown) else []
     example = f"to change one: --set {shown[-1].setting.name}={_printed(shown[-1].value)}"
     console.print(Text("\n" + "; ".join([*marks, example]), style="dim"))
+
+
+def _name(one: Shown) -> str:
+    """The name within its group, after the mark."""
+    mark = "~" if one.varies else "*" if one.departs else " "
+    return f"{mark} {one.setting.name.rpartition('.')[2]}"
 
 
 def _meaning(one: Shown) -> Text:

@@ -121,6 +121,7 @@ def main(
     space: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="search space: a name of --list, a file.py, or package.module:SPACE",
             autocompletion=space_names,
             rich_help_panel=WHAT,
@@ -129,6 +130,7 @@ def main(
     table: Annotated[
         str | None,
         typer.Option(
+            metavar="ID",
             help="instead of a space: the rows of a paper's table or figure that are still missing",
             autocompletion=table_ids,
             rich_help_panel=WHAT,
@@ -138,6 +140,7 @@ def main(
         str,
         typer.Option(
             "--preset",
+            metavar="NAME",
             help=f"size of everything: {', '.join(PRESETS)}",
             autocompletion=lambda: list(PRESETS),
             rich_help_panel=WHAT,
@@ -147,74 +150,99 @@ def main(
         list[str] | None,
         typer.Option(
             "--set",
-            help="NAME=VALUE, any setting, e.g. finetune.epochs=5; what the space varies is pinned to it; repeatable",
+            metavar="NAME=VALUE",
+            help="any setting, e.g. finetune.epochs=5; what the space varies is pinned to the value; repeatable",
             rich_help_panel=WHAT,
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="settings of a YAML file, nested or dotted; --set wins", rich_help_panel=WHAT)
+        Path | None,
+        typer.Option(metavar="FILE", help="settings of a YAML file, nested or dotted; --set wins", rich_help_panel=WHAT),
     ] = None,
     ranges: Annotated[
         list[str] | None,
         typer.Option(
-            "--range", help="NAME=LOW:HIGH or NAME=a,b, within which the space varies; repeatable", rich_help_panel=WHAT
+            "--range",
+            metavar="NAME=RANGE",
+            help="within which the space varies a parameter: LOW:HIGH, or a,b,c of its choices; repeatable",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"NAME=DIR, where a data set lies; NAME: {', '.join(LAYOUTS)}; or DIR alone; repeatable",
+            metavar="[NAME=]DIR",
+            help=f"where a data set lies; NAME: {', '.join(LAYOUTS)}; repeatable",
             rich_help_panel=DATA,
         ),
     ] = None,
     splits: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=PATH, its official split lists, or for folder a csv (path,label,...)", rich_help_panel=DATA),
+        typer.Option(
+            metavar="NAME=PATH",
+            help="its official split lists, or for folder a csv (path,label,...)",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     stand_in: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=OTHER, the set (or `embedded`) that is read in a set's place; repeatable", rich_help_panel=DATA
+            metavar="NAME=OTHER",
+            help="the set (or `embedded`) that is read in a set's place; repeatable",
+            rich_help_panel=DATA,
         ),
     ] = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            help="NETWORK=FILE, weights to start from: alexnet, torchvision's state dict; repeatable", rich_help_panel=DATA
+            metavar="NETWORK=FILE",
+            help="weights to start from: alexnet, torchvision's state dict; repeatable",
+            rich_help_panel=DATA,
         ),
     ] = None,
     search: Annotated[
         SearchName, typer.Option(help="what proposes configurations after the paper's rows", rich_help_panel=SEARCH)
     ] = SearchName.tpe,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="configurations in all, the paper's rows first", rich_help_panel=SEARCH)
+        int | None,
+        typer.Option(min=1, metavar="N", help="configurations in all, the paper's rows first", rich_help_panel=SEARCH),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="seeds per configuration: 0 to N-1", rich_help_panel=SEARCH)] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="seeds per configuration: 0 to N-1", rich_help_panel=SEARCH)
+    ] = 1,
     name: Annotated[
         str | None,
-        typer.Option(help="of the sweep; default: made of space, preset, data and changes", rich_help_panel=RUN),
+        typer.Option(
+            metavar="NAME", help="of the sweep; default: made of space, preset, data and changes", rich_help_panel=RUN
+        ),
     ] = None,
-    runs_dir: Annotated[Path, typer.Option(help="where sweeps are kept", rich_help_panel=RUN)] = Path("runs"),
+    runs_dir: Annotated[Path, typer.Option(metavar="DIR", help="where sweeps are kept", rich_help_panel=RUN)] = Path("runs"),
     store: Annotated[
         Path | None,
-        typer.Option(help="where finished stages are kept; default: RUNS_DIR/store", rich_help_panel=RUN),
+        typer.Option(metavar="DIR", help="where finished stages are kept; default: store, in --runs-dir", rich_help_panel=RUN),
     ] = None,
     cache_gb: Annotated[
         float | None,
-        typer.Option(min=0, help="bound of the cache of decoded frames, in GiB; default: 8", rich_help_panel=RUN),
+        typer.Option(min=0, metavar="GIB", help="bound of the cache of decoded frames; default: 8", rich_help_panel=RUN),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="trials at once; default: one per core or GPU", rich_help_panel=RUN)
+        int | None,
+        typer.Option(min=1, metavar="N", help="trials at once; default: one per core or GPU", rich_help_panel=RUN),
     ] = None,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(min=0, help="default: 1 with a GPU, else 0", rich_help_panel=RUN)
+        float | None, typer.Option(min=0, metavar="N", help="default: 1 with a GPU, else 0", rich_help_panel=RUN)
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN)
+        int,
+        typer.Option(min=0, metavar="N", help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN),
     ] = 0,
     address: Annotated[
         str | None,
-        typer.Option(help="of a Ray cluster whose nodes share RUNS_DIR; default: this machine", rich_help_panel=RUN),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="of a Ray cluster whose nodes share --runs-dir, or auto; default: this machine",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again", rich_help_panel=RUN)] = False,
     wandb: Annotated[
@@ -239,8 +267,9 @@ def main(
 ) -> None:
     """Sweep a search space; the same command again continues or extends it.
 
-    A configuration's trial pretrains, finetunes and evaluates once per seed; stages that another trial has finished are
-    reused. Without --data everything runs on the embedded clips, on a laptop without a GPU.
+    A configuration's trial pretrains, finetunes and evaluates once per seed; stages that are finished already are reused.
+
+    Without --data everything runs on the embedded clips, on a laptop without a GPU.
     """
     if version:
         console.print(f"auxgraph {metadata.version('auxgraph')}", highlight=False)
