@@ -58,8 +58,7 @@ class _Finished:
 
 
 class Progress:
-    """Shows a sweep of `total` trials (None: not known) that is judged by the metric `objective`, of which a space
-    may want the largest value or the smallest.
+    """Shows a sweep of `total` trials (None: not known), judged by the metric `objective`: best is the value in `direction`.
 
     A context manager; its methods may be called from any thread. Times are seconds, accuracies fractions in [0, 1].
     A complete trial counts as reused when it was not started here, or when none of its stages had to run.

@@ -272,7 +272,7 @@ def main(
     Without --data everything runs on the embedded clips, on a laptop without a GPU.
     """
     if version:
-        console.print(f"auxgraph {metadata.version('auxgraph')}", highlight=False)
+        _show_version()
         return
     if as_json and not plan and settings is None:
         raise RequestError("--json goes with --plan or --settings")
@@ -325,6 +325,13 @@ def main(
     except (StoreError, SweepError) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(code)
+
+
+def _show_version() -> None:
+    try:
+        console.print(f"auxgraph {metadata.version('auxgraph')}", highlight=False)
+    except metadata.PackageNotFoundError:
+        raise RequestError("auxgraph is not installed, so it has no version: pip install -e .") from None
 
 
 def _show_list(preset_name: str) -> None:
