@@ -19,7 +19,7 @@ from search_spaces.narrowing import varied
 from search_spaces.space import Space
 from trainables.presets import configure, departures
 from trainables.settings import flat
-from trainables.settings.described import Described, described, groups
+from trainables.settings.described import Described, described
 
 NAME_WIDTH = 24
 """Columns of names, but in groups that have a longer one."""
@@ -49,7 +49,7 @@ def settings_of(
     over = {name: words for name, words in (varied(space) if space else {}).items() if name not in pinned}
     departing |= {name: value for name, value in pinned.items() if value != now[name]}
     now |= pinned
-    return [Shown(one, now[one.name], over.get(one.name), one.name in departing) for one in described(prefix)]
+    return [Shown(one, now[one.name], over.get(one.name), one.name in departing) for one in described(prefix, settings)]
 
 
 def as_json(shown: list[Shown]) -> str:
@@ -71,7 +71,9 @@ def show(shown: list[Shown], title: str, console: Console) -> None:
             style = "cyan" if one.varies else "yellow" if one.departs else ""
             value = "varies" if one.varies else _printed(one.value)
             table.add_row(Text(_name(one), style=style), Text(value, style=style), _meaning(one))
-        console.print(Text.assemble("\n", (group, "bold"), "  ", (groups()[group], "italic dim")) if group else "")
+        console.print(
+            Text.assemble("\n", (group, "bold"), "  ", (members[0].setting.about_group, "italic dim")) if group else ""
+        )
         console.print(table)
     marks = ["~ the space varies it"] if any(one.varies for one in shown) else []
     marks += ["* departs from the preset"] if any(one.departs and not one.varies for one in shown) else []

@@ -6,12 +6,14 @@ Read from the JSON schema of ExperimentSettings, so that a field and its descrip
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from trainables.settings.base import SettingsError
-from trainables.settings.experiment import ExperimentSettings, flat
+from trainables.settings.experiment import ExperimentSettings, setting_names
 from trainables.suggestions import did_you_mean
 
 TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
@@ -19,13 +21,17 @@ TYPES = {"integer": "whole number", "number": "number", "boolean": "true or fals
 
 @dataclass(frozen=True)
 class Described:
-    """A setting by its dotted name. type, valid: in words; valid is empty where every value of the type is."""
+    """A setting by its dotted name. type, valid: in words; valid is empty where every value of the type is.
+
+    about_group: what the group is that it is in.
+    """
 
     name: str
     type: str
     valid: str
     default: Any
     description: str
+    about_group: str
 
     @property
     def group(self) -> str:
@@ -33,44 +39,45 @@ class Described:
         return self.name.rpartition(".")[0]
 
 
-def described(prefix: str = "") -> list[Described]:
-    """The settings whose names begin with `prefix`, in the order of the groups. Raises SettingsError where there is none."""
-    found = [setting for setting in _all() if setting.name.startswith(prefix)]
-    if not found:
-        groups = {setting.group for setting in _all()} - {""}
-        near = did_you_mean(prefix, sorted(groups)) or did_you_mean(prefix, [setting.name for setting in _all()])
+def described(prefix: str = "", settings: ExperimentSettings | None = None) -> list[Described]:
+    """The settings whose names begin with `prefix`, in the order of the groups.
+
+    settings: also the groups that tasks from outside the package bring to these. Raises SettingsError where there is none.
+    """
+    every = [*_of_package(), *(one for name, group in _from_outside(settings) for one in _of_group(name, group))]
+    chosen = [setting for setting in every if setting.name.startswith(prefix)]
+    if not chosen:
+        groups = {setting.group for setting in every} - {""}
+        near = did_you_mean(prefix, sorted(groups)) or did_you_mean(prefix, [setting.name for setting in every])
         raise SettingsError(f"no setting begins with '{prefix}'{near}")
-    return found
+    return chosen
+
+
+def _from_outside(settings: ExperimentSettings | None) -> list[tuple[str, type[BaseModel]]]:
+    return [(name, type(group)) for name, group in ((settings and settings.model_extra) or {}).items()]
 
 
 @functools.cache
-def groups() -> dict[str, str]:
-    """What each group of settings is, in a sentence or two."""
-    return {group: str(schema.get("description", "")).partition("\n\n")[0].replace("\n", " ") for group, schema in _groups()}
+def _of_package() -> tuple[Described, ...]:
+    found = {setting.name: setting for setting in _of_group("", ExperimentSettings)}
+    return tuple(found[name] for name in setting_names())
 
 
-@functools.cache
-def _all() -> tuple[Described, ...]:
-    defaults = flat(ExperimentSettings())
-    found = {}
-    for group, schema in _groups():
+def _of_group(group: str, model: type[BaseModel]) -> Iterator[Described]:
+    """The settings of a model and of the groups in it, as its JSON schema has them."""
+    whole = model.model_json_schema()
+    waiting: list[tuple[str, Mapping[str, Any], type[BaseModel]]] = [(group, whole, model)]
+    for name, schema, fields in waiting:  # grows while it is walked: groups may hold groups
+        about = str(schema.get("description", "")).partition("\n\n")[0].replace("\n", " ")
         for leaf, of_field in schema["properties"].items():
-            name = f"{group}.{leaf}" if group else leaf
-            if name in defaults:
-                found[name] = Described(name, *_in_words(of_field), defaults[name], of_field.get("description", ""))
-    return tuple(found[name] for name in defaults)
-
-
-@functools.cache
-def _groups() -> list[tuple[str, Mapping[str, Any]]]:
-    """The schema of every group by its dotted name, the whole configuration's first."""
-    whole = ExperimentSettings.model_json_schema()
-    found: list[tuple[str, Mapping[str, Any]]] = [("", whole)]
-    for group, schema in found:  # grows while it is walked: groups may hold groups
-        for leaf, of_field in schema["properties"].items():
+            dotted = f"{name}.{leaf}" if name else leaf
             if "$ref" in of_field:
-                found.append((f"{group}.{leaf}" if group else leaf, whole["$defs"][of_field["$ref"].rpartition("/")[2]]))
-    return found
+                kind: Any = fields.model_fields[leaf].annotation
+                waiting.append((dotted, whole["$defs"][of_field["$ref"].rpartition("/")[2]], kind))
+            else:
+                default = fields.model_fields[leaf].default
+                plain = list(default) if isinstance(default, tuple) else default
+                yield Described(dotted, *_in_words(of_field), plain, of_field.get("description", ""), about)
 
 
 def _in_words(schema: Mapping[str, Any]) -> tuple[str, str]:
@@ -78,6 +85,8 @@ def _in_words(schema: Mapping[str, Any]) -> tuple[str, str]:
     if "anyOf" in schema:
         types, valid = zip(*(_in_words(one) for one in schema["anyOf"] if one.get("type") != "null"), strict=True)
         return " or ".join([*types, "null"]), "; ".join(filter(None, valid))
+    if "choices" in schema:
+        return "one of", schema["choices"]
     if "enum" in schema or "const" in schema:
         words = [str(word) for word in schema.get("enum", [schema.get("const")])]
         return ("one of", ", ".join(words)) if len(words) > 1 else (words[0], "")
