@@ -10,7 +10,7 @@ training loop, with both graphs; every side has the same batch of uint8 pixels, 
 - bank: what they said of them is looked up (`teachers.outputs: bank`);
 - labels: a student without teachers, below which no bank can bring a step.
 
-The teachers have fresh weights, and their bank is made by its own stage. On the CPU, with one thread, presets demo and small,
+The teachers have fresh weights, and their bank is made by its own stages. On the CPU, with one thread, presets demo and small,
 two minutes; on a GPU preset paper.
 """
 
@@ -21,7 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
@@ -29,23 +29,26 @@ import torch
 import typer
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
-from benchmarks.training import Training, work_of
+from benchmarks.training import begin, given, stages_of, workplace_of
 from trainables.data import open_data
+from trainables.models import make_encoder
+from trainables.pipeline import run_stage
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, parse_assignment, with_values
-from trainables.stages import views
-from trainables.stages.teacher_classifier import SUFFIX as CLASSIFIER
-from trainables.stages.teacher_classifier import new_classifier
-from trainables.stages.work import make_optimiser, train_step
-from trainables.store import Artifact
+from trainables.stages.training import make_optimiser, train_step
+from trainables.stages.work import Training, Work
+from trainables.tasks import find_task
 from trainables.video.dataset import Batch
-from trainables.video.layouts import VideoSet
 
+SIDES = {"live": {"teachers.outputs": "live"}, "bank": {"teachers.outputs": "bank"}, "labels": {"recipe": "student"}}
+"""What sets the student's experiment of each side apart."""
 TARGETS = {("small", "bank"): 0.35}
 """Of the ratio to live teachers, by preset and side."""
 FEW_VIDEOS = {"data.embedded.validation": 1, "data.embedded.test": 1, "evaluation.clips": 1, "views.views": 1}
 WARM_UP = 2
+Student = tuple[Training, Work]
+"""What the student's stage would train, and what it was given."""
 
 
 def main(
@@ -71,36 +74,30 @@ def main(
     show("distillation_step", f"distillation steps, {device}, {rounds} rounds", figures, torch=torch.__version__, gpu=gpu)
 
 
-def students(settings: ExperimentSettings, runtime: Runtime) -> dict[str, Training]:
-    """The student's stage as it begins to train: with live teachers, with their bank, from labels alone."""
+def students(settings: ExperimentSettings, runtime: Runtime) -> dict[str, Student]:
+    """The student as it begins to train: with live teachers, with their bank, from labels alone."""
     batch_size, classes = settings.student.batch_size, settings.data.embedded.classes
     settings = with_values(settings, {"data.embedded.train": -(-batch_size // classes)})
-    videos = open_data(settings.data, runtime)["downstream"]
-    teachers: dict[str, Artifact] = {task: _teacher(task, settings, videos, runtime) for task in settings.teachers.names}
-    bank: dict[str, Artifact] = {
-        task: views.run(work_of(task + views.SUFFIX, settings, videos, runtime, {task: teacher}))
-        for task, teacher in teachers.items()
-    }
-    live = with_values(settings, {"teachers.outputs": "live"})
-    return {
-        "live": Training.of(work_of("student", live, videos, runtime, teachers)),
-        "bank": Training.of(work_of("student", settings, videos, runtime, bank)),
-        "labels": Training.of(work_of("student", settings, videos, runtime)),
-    }
+    _leave_teachers(settings, runtime)
+    return {side: begin("student", with_values(settings, values), runtime) for side, values in SIDES.items()}
 
 
-def _teacher(task: str, settings: ExperimentSettings, videos: VideoSet, runtime: Runtime) -> Artifact:
-    """A teacher that has learned nothing, as its finetuning would leave it."""
-    work = work_of(task + CLASSIFIER, settings, videos, runtime)
-    with work.seeded(work.kind):
-        weights = new_classifier(task, settings, len(videos.classes)).state_dict()
-    found: dict[str, Any] = {"settings": settings.model_dump(), "metrics": {}, "seconds": 0.0, "history": []}
-    return work.workplace.publish(**found, tensors={"weights": weights})
+def _leave_teachers(settings: ExperimentSettings, runtime: Runtime) -> None:
+    """Put teachers that have learned nothing into the store, in place of finetuned ones, and what they say of the bank."""
+    classes = len(open_data(settings.data, runtime)["downstream"].classes)
+    stages = stages_of(settings, runtime)
+    torch.manual_seed(0)
+    for name in settings.teachers.names:
+        finetuning, views = stages[f"{name}_classifier"], stages[f"{name}_views"]
+        weights = make_encoder(find_task(name).encoder, settings, classes).state_dict()
+        workplace_of(finetuning, runtime).publish(settings=finetuning.settings, metrics={}, tensors={"weights": weights})
+        run_stage(views, given(views, settings, runtime), workplace_of(views, runtime))
 
 
-def _figures(preset_name: str, sides: Mapping[str, Training], rounds: int) -> Iterator[Figure]:
-    batch = next(sides["bank"].loader.epoch(0))
-    steps = {side: timed(_step(training, batch)) for side, training in sides.items()}
+def _figures(preset_name: str, sides: Mapping[str, Student], rounds: int) -> Iterator[Figure]:
+    of_bank, _ = sides["bank"]
+    batch = next(of_bank.loader.epoch(0))
+    steps = {side: timed(_step(*student, batch)) for side, student in sides.items()}
     alternate(steps, WARM_UP)
     seconds = alternate(steps, rounds)
     for side, values in seconds.items():
@@ -108,12 +105,12 @@ def _figures(preset_name: str, sides: Mapping[str, Training], rounds: int) -> It
         yield Figure(f"{preset_name}: {side}, batch {len(batch['index'])}", statistics.median(values), "s", ratio, target)
 
 
-def _step(training: Training, batch: Batch) -> Callable[[], None]:
-    work, network = training.work, training.network.train()
+def _step(training: Training, work: Work, batch: Batch) -> Callable[[], None]:
+    network = training.network.train()
     optimiser = make_optimiser([weight for weight in network.parameters() if weight.requires_grad], training.optimisation)
 
     def step() -> None:
-        train_step(work, optimiser, training.step, batch)
+        train_step(work, training, optimiser, batch)
         if work.device.type == "cuda":
             torch.cuda.synchronize()
 

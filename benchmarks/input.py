@@ -43,8 +43,8 @@ from trainables.settings import with_values
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import ClipDataset, generator
 from trainables.video.decoding import Frames, Pixels, Window, cut
-from trainables.video.layouts import DataSource, Video
-from trainables.video.sampling import by_length, consecutive_clip
+from trainables.video.sampling import consecutive_clip
+from trainables.video.videos import DataSource, Video
 
 FEW_CLIPS = {"data.embedded.train": 4, "data.embedded.validation": 1, "data.embedded.test": 1}
 
@@ -94,7 +94,7 @@ def main(
         datasets = {
             name: ClipDataset(
                 chosen,
-                by_length(functools.partial(consecutive_clip, length=settings.video.clip_frames)),
+                functools.partial(consecutive_clip, length=settings.video.clip_frames),
                 reader,
                 settings.video,
                 settings.augmentation,

@@ -17,12 +17,11 @@ another has prepared: run there, and here, with the same `--cache DIR`, `--prese
 
 from __future__ import annotations
 
-import functools
 import itertools
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,19 +30,17 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
 import typer
-from torch import Tensor
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
-from benchmarks.training import Training, ready_clips, work_of
+from benchmarks.training import begin
 from trainables.data import open_data
 from trainables.presets import configure
-from trainables.tasks import SelfSupervisedTask, find_task
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, parse_assignment, with_values
-from trainables.stages.work import train
-from trainables.video.dataset import network_clips
+from trainables.settings import TASKS, TEACHER_TASKS, ExperimentSettings, parse_assignment, with_values
+from trainables.stages.training import train
+from trainables.stages.work import Training, Work
 
-STAGES = ("auxskd", *TASKS)
+STAGES = ("auxskd", *(task for task in TASKS if task not in TEACHER_TASKS))
 TARGET = 0.85
 """Of the ratio stage / bare on a CPU."""
 ONLY_TRAINING = {"data.embedded.validation": 1, "data.embedded.test": 1}
@@ -116,72 +113,69 @@ def _figures(
     title: str, settings: ExperimentSettings, stage: str, runtime: Runtime, batches: int, rounds: int
 ) -> Iterator[Figure]:
     torch.compiler.reset()  # else the networks compiled before count against the limit of recompilations
-    training = _training(settings, stage, runtime, batches)
-    seconds = training.measure(rounds)
-    target = TARGET if training.work.device.type == "cpu" else None
+    training, work = begin_epoch(stage, settings, runtime, batches)
+    clips, sides = sides_of(training, work)
+    alternate(sides, WARM_UP)
+    seconds = alternate(sides, rounds)
+    target = TARGET if work.device.type == "cpu" else None
     for side, values in seconds.items():
-        rate = training.count / statistics.median(values)
         ratio = median_ratio(seconds["bare"], values)
+        rate = clips / statistics.median(values)
         yield Figure(f"{title}: {side}", rate, "clips/s", ratio, at_least=target if side == "stage" else None)
 
 
-class Pretraining(Training):
-    """A pretraining stage and what it is compared with."""
-
-    @functools.cached_property
-    def clips(self) -> Tensor:
-        """The clips of that batch as the network takes them: (B, V, 3, K, H, W)."""
-        return network_clips(self.batch, self.work.settings.video, self.work.device)
-
-    @property
-    def count(self) -> int:
-        """Clips of an epoch."""
-        return len(self.loader.loader) * self.clips.shape[0] * self.clips.shape[1]
-
-    def measure(self, rounds: int) -> dict[str, list[float]]:
-        """Seconds of an epoch of each side, one per round."""
-        sides = {name: timed(getattr(self, name)) for name in ("bare", "stage", "input")}
-        alternate(sides, WARM_UP)
-        return alternate(sides, rounds)
-
-    def bare(self) -> None:
-        self.network.train()
-        with ready_clips(self.clips):
-            for _ in range(len(self.loader.loader)):
-                self.network.zero_grad(set_to_none=True)
-                with self.work.autocast():
-                    loss, _ = self.step(self.batch)
-                loss.backward()  # type: ignore[no-untyped-call]
-        self._wait()
-
-    def stage(self) -> None:
-        self.work.workplace.discard_state()
-        train(self.work, self.network, self.loader, self.optimisation, self.step)
-        self._wait()
-
-    def input(self) -> None:
-        for batch in self.loader.epoch(0):
-            network_clips(batch, self.work.settings.video, self.work.device)
-        self._wait()
-
-    def _wait(self) -> None:
-        if self.work.device.type == "cuda":
-            torch.cuda.synchronize()
-
-
-def _training(settings: ExperimentSettings, stage: str, runtime: Runtime, batches: int) -> Pretraining:
-    """Run the stage up to the point where it would begin to train: one epoch of so many batches.
+def begin_epoch(stage: str, settings: ExperimentSettings, runtime: Runtime, batches: int) -> tuple[Training, Work]:
+    """What the stage would train, one epoch of so many batches, and what it was given.
 
     auxSKD's views are those of `pretext.task`.
     """
-    kind = "auxskd" if stage == "auxskd" else "pretext"
-    changes: dict[str, Any] = {} if stage == "auxskd" else {"pretext.task": stage}
-    videos = open_data(settings.data, runtime)["pretraining"]
-    samples = batches * getattr(settings, kind).batch_size
-    per_video = -(-samples // len(videos.train))
-    videos = replace(videos, train=videos.train[: -(-samples // per_video)])
-    changes |= {f"{kind}.epochs": 1, f"{kind}.checkpoints": 1, f"{kind}.checkpoint": None, f"{kind}.clips_per_video": per_video}
-    return Pretraining.of(work_of(kind, with_values(settings, changes), videos, runtime))
+    if stage == "auxskd":
+        name, changes = "auxskd", {"recipe": "auxskd_pretext"}
+    else:
+        name, changes = "pretext", {"recipe": "pretext", "pretext.task": stage}
+    videos = len(open_data(settings.data, runtime)["pretraining"].train)
+    samples = batches * getattr(settings, name).batch_size
+    per_video = -(-samples // videos)
+    once: dict[str, Any] = {"epochs": 1, "checkpoints": 1, "checkpoint": None, "clips_per_video": per_video}
+    values = changes | {f"{name}.{field}": value for field, value in once.items()}
+    values["data.pretraining_share"] = settings.data.pretraining_share * -(-samples // per_video) / videos
+    return begin(name, with_values(settings, values), runtime)
+
+
+def sides_of(training: Training, work: Work) -> tuple[int, dict[str, Callable[[], float]]]:
+    """The clips of an epoch, and what is compared: each side takes as many through, or reads them, and gives its seconds."""
+    batch = {name: value.to(work.device) for name, value in next(training.loader.epoch(0)).items()}
+    clips = training.clips(batch)
+    batches = len(training.loader.loader)
+    without_validation = replace(training, validate=None, keep_best=None)
+
+    def bare() -> None:
+        training.network.train()
+        for _ in range(batches):
+            training.network.zero_grad(set_to_none=True)
+            with work.autocast():
+                loss, _ = training.step(clips, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    def stage() -> None:
+        if work.workplace is not None:
+            work.workplace.discard_state()
+        train(without_validation, work)
+
+    def read() -> None:
+        for batch in training.loader.epoch(0):
+            training.clips(batch)
+
+    def finished(side: Callable[[], None]) -> Callable[[], float]:
+        def run() -> None:
+            side()
+            if work.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return timed(run)
+
+    sides = {"bare": finished(bare), "stage": finished(stage), "input": finished(read)}
+    return batches * clips.shape[0] * clips.shape[1], sides
 
 
 if __name__ == "__main__":

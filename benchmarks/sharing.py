@@ -274,7 +274,8 @@ def _spent(job: Job, record: Record) -> Iterator[Spent]:
 
 
 def _epochs(stage: Stage, settings: ExperimentSettings) -> int:
-    return int(getattr(getattr(settings, stage.kind, None), "epochs", 0))
+    schedule = stage.declared.schedule
+    return int(getattr(settings, schedule).epochs) if schedule else 0
 
 
 class NaiveBookkeeper(Bookkeeper):

@@ -19,6 +19,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -29,15 +30,14 @@ import torch.nn.functional as F
 import typer
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
-from benchmarks.training import Training, ready_clips, work_of
-from trainables.data import open_data
+from benchmarks.training import begin
 from trainables.presets import preset
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, with_values
-from trainables.stages.work import train_step
-from trainables.video.dataset import network_clips
+from trainables.settings import with_values
+from trainables.stages.training import make_optimiser, train_step
+from trainables.stages.work import Training, Work
 
-FEW_CLIPS = {"data.embedded.train": 4, "data.embedded.validation": 1, "data.embedded.test": 1}
+FINETUNING = {"recipe": "scratch", "data.embedded.train": 4, "data.embedded.validation": 1, "data.embedded.test": 1}
 
 
 def main(
@@ -48,7 +48,8 @@ def main(
     figures = []
     for name in presets or ["demo", "small"]:
         with tempfile.TemporaryDirectory(prefix="auxgraph-") as scratch:
-            seconds = _measure(_finetuning(with_values(preset(name), FEW_CLIPS), Path(scratch)), rounds)
+            runtime = Runtime(store=Path(scratch) / "store", cache=Path(scratch) / "cache", device="cpu")
+            seconds = _measure(*begin("finetune", with_values(preset(name), FINETUNING), runtime), rounds)
         bounds = {"step": 1.05}
         figures += [
             Figure(f"{name}: {side}", statistics.median(values), "s", median_ratio(values, seconds["bare"]), bounds.get(side))
@@ -57,22 +58,11 @@ def main(
     show("step", f"training steps, one thread, {rounds} rounds", figures, torch=torch.__version__)
 
 
-def _finetuning(settings: ExperimentSettings, scratch: Path) -> Training:
-    runtime = Runtime(store=scratch / "store", cache=scratch / "cache", device="cpu")
-    return Training.of(work_of("finetune", settings, open_data(settings.data, runtime)["downstream"], runtime))
-
-
-def _measure(stage: Training, rounds: int) -> Mapping[str, list[float]]:
-    network, batch = stage.network.train(), stage.batch
-    clips = network_clips(batch, stage.work.settings.video, stage.work.device)
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=stage.optimisation.learning_rate,
-        momentum=stage.optimisation.momentum,
-        weight_decay=stage.optimisation.weight_decay,
-        foreach=True,
-    )
-    full_step = functools.partial(train_step, stage.work, optimiser, stage.step, batch)
+def _measure(training: Training, work: Work, rounds: int) -> Mapping[str, list[float]]:
+    network, batch = training.network.train(), next(training.loader.epoch(0))
+    clips = training.clips(batch)
+    on_ready_clips = replace(training, clips=lambda batch: clips)
+    optimiser = make_optimiser(list(network.parameters()), training.optimisation)
 
     def bare() -> None:
         F.cross_entropy(network(clips.flatten(0, 1)), batch["target"]).backward()  # type: ignore[no-untyped-call]
@@ -81,11 +71,11 @@ def _measure(stage: Training, rounds: int) -> Mapping[str, list[float]]:
         network.zero_grad(set_to_none=True)
         return timed(bare)()
 
-    def step() -> float:
-        with ready_clips(clips):
-            return timed(full_step)()
-
-    sides = {"bare": bare_from_no_gradients, "step": step, "step from pixels": timed(full_step)}
+    sides = {
+        "bare": bare_from_no_gradients,
+        "step": timed(functools.partial(train_step, work, on_ready_clips, optimiser, batch)),
+        "step from pixels": timed(functools.partial(train_step, work, training, optimiser, batch)),
+    }
     alternate(sides, 3)
     return alternate(sides, rounds)
 

@@ -95,7 +95,7 @@ class Request:
     def _named_sets(self, space: Space, values: Mapping[str, Any]) -> list[str]:
         """Every data set that a configuration of the space names."""
         names: dict[str, None] = {}
-        for parameters in [row.parameters for row in space.rows] + space.grid() + [{}] * (not space.rows):
+        for parameters in space.named() + [{}] * (not space.rows):
             data: DataSettings = configure(self.preset, {**values, **parameters}).data
             names |= dict.fromkeys((*data.pretraining_sets, *data.downstream_sets))
         for name in names:
@@ -133,9 +133,8 @@ class Request:
         return name
 
     def _configurations(self, space: Space) -> int:
-        if self.search == "grid":
-            return self.trials or len(space.rows) + len(space.grid())
-        return self.trials or space.trials
+        named = len(space.rows) + len(space.points()) if self.search == "grid" else space.trials
+        return self.trials or named
 
 
 def data_sources(data: Sequence[str], splits: Sequence[str]) -> tuple[tuple[str, DataSource], ...]:

@@ -86,7 +86,7 @@ class Proposals:
         fixed: list[tuple[str | None, Parameters]] = [(row.label, dict(row.parameters)) for row in self.space.rows]
         if self.search == "grid":
             seen = {digest(parameters) for _, parameters in fixed}
-            fixed += [(None, point) for point in self.space.grid() if digest(point) not in seen]
+            fixed += [(None, point) for point in self.space.points() if digest(point) not in seen]
         return fixed
 
     @property
@@ -118,7 +118,7 @@ class Proposals:
         earlier = {digest(configuration.parameters) for configuration in self.configurations}
         for attempt in range(ATTEMPTS):
             trial = self._ask(index, attempt)
-            parameters = self.space.suggest(trial)
+            parameters = self.space.draw(trial)
             if digest(parameters) not in earlier and self._valid(parameters):
                 return trial, parameters
             self._tell(trial, None)
@@ -137,7 +137,7 @@ class Proposals:
             return self.study.ask()
         self.study.enqueue_trial(parameters)
         trial = self.study.ask()
-        self.space.suggest(trial)
+        self.space.draw(trial)
         return trial
 
     def _sampler(self, seed: int, attempt: int) -> BaseSampler:

@@ -22,11 +22,11 @@ import typer
 from rich.console import Console
 
 from harness.ledger import LedgerError
-from reports.backbone_sheet import FORMATS, Worths, backbone_sheets
-from reports.backbone_worth import sweep_worth
 from reports.command_line import FAILED, check_sweep, fail, trials_of, write
-from reports.comparable_groups import sweep_names
-from reports.sheet_formats import show_sheets
+from reports.groups import sweep_names
+from reports.worth import Worth, sweep_worth
+from reports.worth_sheet import worth_sheets
+from reports.writers import FORMATS, show
 
 Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
 
@@ -41,17 +41,17 @@ def main(
     out: Annotated[Path | None, typer.Option(help="A file (md, tex, csv, html).")] = None,
 ) -> None:
     """Print what the backbones of sweeps are worth, frozen and finetuned."""
-    worths = _worths(runs_dir, sweep)
+    sheets = worth_sheets(_worths(runs_dir, sweep))
     suffix = out.suffix.removeprefix(".") if out is not None else ""
     if out is not None:
-        write(out, FORMATS[file_format or (suffix if suffix in FORMATS else "md")](worths).encode())
+        write(out, FORMATS[file_format or (suffix if suffix in FORMATS else "md")](sheets).encode())
     elif file_format is None and sys.stdout.isatty():
-        show_sheets(backbone_sheets(worths), Console())
+        show(sheets, Console())
     else:
-        sys.stdout.write(FORMATS[file_format or "md"](worths))
+        sys.stdout.write(FORMATS[file_format or "md"](sheets))
 
 
-def _worths(runs_dir: Path, sweep: str | None) -> Worths:
+def _worths(runs_dir: Path, sweep: str | None) -> dict[str, list[Worth]]:
     check_sweep(runs_dir, sweep)
     trials = {name: trials_of(runs_dir, name) for name in sweep_names(runs_dir)}
     worths = {}

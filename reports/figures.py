@@ -23,13 +23,11 @@ import typer
 
 from harness.ledger import LedgerError, Record
 from reports.command_line import FAILED, chosen, fail, trials_of, write
-from reports.conv1_filters import conv1_filters
-from reports.curve_drawing import CHECKPOINTS, VOLUME, Abscissa, draw_histories, draw_points
-from reports.figure_drawing import FORMATS
-from reports.filter_drawing import draw_filters
-from reports.history_curves import history_curves
-from reports.paper_comparison import fill
-from reports.paper_table import PaperTable, paper_tables
+from reports.comparison import fill
+from reports.curves import AGAINST_EPOCHS, AGAINST_VOLUME, Abscissa, draw_histories, draw_points, history_curves
+from reports.drawing import FORMATS
+from reports.filters import conv1_filters, draw_filters
+from search_spaces.papers import PaperTable, paper_tables
 
 Draw = Callable[[PaperTable, Sequence[Record], Path, str], bytes]
 """Given the figure, the trials on record, the store and the format."""
@@ -48,11 +46,11 @@ def _filters(figure: PaperTable, trials: Sequence[Record], store: Path, name: st
 
 
 DRAWINGS: dict[str, Draw] = {
-    "auxskd/figure4-left": _points(CHECKPOINTS),
+    "auxskd/figure4-left": _points(AGAINST_EPOCHS),
     "auxskd/figure4-right": _histories("epochs of pretraining"),
     "graph/figure3": _filters,
     "graph/figure4a": _histories("epochs of distillation"),
-    "graph/figure4b": _points(VOLUME),
+    "graph/figure4b": _points(AGAINST_VOLUME),
 }
 FIGURES = {name: figure for name, figure in paper_tables().items() if name in DRAWINGS}
 

@@ -22,12 +22,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness.ledger import LedgerError
+from harness.ledger import LedgerError, Record
 from reports.command_line import FAILED, WRONG_USAGE, chosen, fail, trials_of, write
-from reports.compression import costs_of
-from reports.paper_comparison import fill
-from reports.paper_table import SPLIT, PaperTable, paper_tables
-from reports.table_formats import FORMATS, Filled, show
+from reports.comparison import fill
+from reports.comparison_sheet import comparison_sheet
+from reports.cost_sheet import cost_sheet
+from reports.costs import costs_of
+from reports.sheet import Sheet
+from reports.writers import FORMATS, show
+from search_spaces.papers import SPLIT, PaperTable, paper_tables
 
 DECLARED = paper_tables()
 NUMBERED = {name: table for name, table in DECLARED.items() if table.measures or table.networks}
@@ -62,15 +65,19 @@ def main(
     wanted = chosen(ids or [], NUMBERED, "table") or _tables(NUMBERED)
     trials = trials_of(runs_dir, sweep)
     try:
-        filled = [costs_of(table, trials) if table.networks else fill(table, trials) for table in wanted]
+        sheets = [_sheet(table, trials) for table in wanted]
     except LedgerError as error:
         fail(FAILED, str(error))
     if out is not None:
-        _write(filled, out, file_format)
+        _write({table.file_stem: sheet for table, sheet in zip(wanted, sheets, strict=True)}, out, file_format)
     elif file_format is None and sys.stdout.isatty():
-        show(filled, Console())
+        show(sheets, Console())
     else:
-        sys.stdout.write(FORMATS[file_format or "md"](filled))
+        sys.stdout.write(FORMATS[file_format or "md"](sheets))
+
+
+def _sheet(table: PaperTable, trials: Sequence[Record]) -> Sheet:
+    return cost_sheet(costs_of(table, trials)) if table.networks else comparison_sheet(fill(table, trials))
 
 
 def _tables(declared: Mapping[str, PaperTable]) -> list[PaperTable]:
@@ -85,9 +92,9 @@ def _settings_of(table: PaperTable) -> Iterator[str]:
         if row.quoted:
             yield "  quoted from another paper: cannot be run"
         for measure in table.measures if not row.quoted else ():
-            yield f"  {measure.column}: {_assignments({**row.settings, **measure.settings})}"
+            yield f"  {measure.column}: {_assignments({**row.parameters, **measure.settings})}"
         if not table.measures:
-            yield f"  {_assignments(row.settings)}"
+            yield f"  {_assignments(row.parameters)}"
         if row.at_paper_size:
             yield f"  at preset paper: {_assignments(row.at_paper_size)}"
     for measure in table.measures:
@@ -101,15 +108,15 @@ def _assignments(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
-def _write(filled: Sequence[Filled], out: Path, file_format: str | None) -> None:
-    """Write one file per table into a directory, or one table into a file."""
+def _write(sheets: Mapping[str, Sheet], out: Path, file_format: str | None) -> None:
+    """Write one file per sheet (by the file's stem) into a directory, or one sheet into a file."""
     suffix = out.suffix.removeprefix(".")
     is_file = suffix in FORMATS and not out.is_dir()
-    if is_file and len(filled) > 1:
-        fail(WRONG_USAGE, f"--out {out} is one file, but {len(filled)} tables were asked for; name one table, or a directory")
+    if is_file and len(sheets) > 1:
+        fail(WRONG_USAGE, f"--out {out} is one file, but {len(sheets)} tables were asked for; name one table, or a directory")
     name = file_format or (suffix if is_file else "md")
-    for one in filled:
-        write(out if is_file else out / f"{one.table.file_stem}.{name}", FORMATS[name]([one]).encode())
+    for stem, sheet in sheets.items():
+        write(out if is_file else out / f"{stem}.{name}", FORMATS[name]([sheet]).encode())
 
 
 if __name__ == "__main__":

@@ -1,70 +1,75 @@
-"""The papers' tables and figures as spaces: `--table auxskd/table2` runs the configurations of its rows and nothing else.
-
-Read from `reports/published/*.yaml`, whose head says how a row's printed values become settings.
-"""
+"""The papers' tables and figures as spaces: `--table auxskd/table2` runs the configurations of its rows and nothing else."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import yaml
+from search_spaces.papers import SPLIT, PaperTable, PublishedRow, Row, paper_tables
+from search_spaces.space import Parameters, Space, SpaceError, Suggest
+from trainables.suggestions import did_you_mean
 
-from search_spaces.space import Parameters, Row, Space, SpaceError, Suggest
-
-PUBLISHED = Path(__file__).resolve().parents[1] / "reports" / "published"
 CIRCUMSTANCES = ("data.", "backbone.family")
 """Settings of the published numbers' circumstances that a table has at every preset; sizes are the preset's."""
 
 
 def table_ids() -> list[str]:
     """The tables and figures of all papers whose rows can be run, as `<paper>/<table>`."""
-    return list(_entries())
+    return list(paper_tables())
 
 
 def table_space(table: str, preset_name: str) -> Space:
     """The rows of a table or figure that can be run, each with each of its measures. Raises SpaceError."""
-    entries = _entries()
-    if table not in entries:
-        raise SpaceError(f"unknown table '{table}'; valid tables: {', '.join(entries)}")
-    entry = entries[table]
-    base = {name: value for name, value in entry.get("paper_settings", {}).items() if name.startswith(CIRCUMSTANCES)}
-    sized = entry.get("at_paper_size", {}) if preset_name == "paper" else {}
-    base |= entry.get("fixed", {}) | {name: value for name, value in sized.items() if name not in entry["columns"]}
-    meanings = entry["settings"] | {column: name for column, name in sized.items() if column in entry["columns"]}
-    splits = entry.get("splits", {}) if preset_name == "paper" else {}
-    rows = []
-    for number, printed in enumerate(entry["rows"], start=1):
-        if number in entry.get("quoted", ()):
-            continue
-        values = dict(zip(entry["columns"], printed, strict=True))
-        parameters: Parameters = {}
-        for column, meaning in meanings.items():
-            parameters |= {meaning: values[column]} if isinstance(meaning, str) else meaning[values[column]]
-        label = " / ".join(_word(column, values[column]) for column in entry["settings"])
-        measures: Mapping[str, Any] = entry.get("measures", {"": {}})
-        for measure, settings in measures.items():
-            of_measure = Row(f"{label} -> {measure}" if len(measures) > 1 else label, parameters | settings)
-            rows += _by_split(of_measure, splits[measure]) if measure in splits else [of_measure]
+    paper = paper_tables().get(table)
+    if paper is None:
+        raise SpaceError(f"unknown table '{table}'; valid tables: {', '.join(table_ids())}{did_you_mean(table, table_ids())}")
+    at_paper_size = preset_name == "paper"
+    base = {name: value for name, value in paper.paper_settings.items() if name.startswith(CIRCUMSTANCES)}
+    base |= {**paper.fixed, **(paper.fixed_at_paper_size if at_paper_size else {})}
+    rows = [one for row in paper.rows if not row.quoted for one in _by_cell(paper, row, at_paper_size)]
     return Space(
         name=table,
-        summary=entry["title"],
+        summary=paper.title,
         rows=tuple(rows),
         suggest=_suggesting(rows),
         grid=lambda: [dict(row.parameters) for row in rows],
         base=base,
-        objective="compression/student_parameters" if "networks" in entry else "validation/top1",
-        direction="minimize" if "networks" in entry else "maximize",
-        table=table if entry.keys() & {"measures", "networks"} else None,
-        figure=table if "figure" in table else None,
+        objective="compression/student_parameters" if paper.networks else "validation/top1",
+        direction="minimize" if paper.networks else "maximize",
+        table=table if paper.measures or paper.networks else None,
+        figure=table if paper.is_figure else None,
         trials=len(rows),
     )
 
 
-def _by_split(row: Row, splits: Sequence[int]) -> list[Row]:
-    return [Row(f"{row.label}, split {split}", {**row.parameters, "data.split": split}) for split in splits]
+def table_rows(table: str) -> tuple[Row, ...]:
+    """The rows of a table that can be run, as they are at every preset. Raises SpaceError."""
+    return table_space(table, "").rows
+
+
+def _by_cell(paper: PaperTable, row: PublishedRow, at_paper_size: bool) -> Iterator[Row]:
+    """A row once for each of its measures and, at preset `paper`, each split that the measure's number is a mean over."""
+    shared = paper.fixed.keys() | paper.fixed_at_paper_size.keys()
+    settings = {**row.parameters, **(row.at_paper_size if at_paper_size else {})}
+    parameters = {name: value for name, value in settings.items() if name not in shared}
+    label = " / ".join(_word(column, row.entry[column]) for column in paper.distinguishing)
+    if not paper.measures:
+        yield Row(label, parameters)
+    for measure in paper.measures:
+        of_measure = Row(
+            f"{label} -> {measure.column}" if len(paper.measures) > 1 else label, {**parameters, **measure.settings}
+        )
+        if not at_paper_size or not measure.splits:
+            yield of_measure
+        for split in measure.splits if at_paper_size else ():
+            yield Row(f"{of_measure.label}, split {split}", {**of_measure.parameters, SPLIT: split})
+
+
+def _word(column: str, value: Any) -> str:
+    words = column.replace("_", " ")
+    if isinstance(value, bool):
+        return words if value else f"no {words}"
+    return str(value)
 
 
 def _suggesting(rows: Sequence[Row]) -> Callable[[Suggest], Parameters]:
@@ -84,26 +89,3 @@ def _suggesting(rows: Sequence[Row]) -> Callable[[Suggest], Parameters]:
         return drawn
 
     return suggest
-
-
-def _word(column: str, value: Any) -> str:
-    words = column.replace("_", " ")
-    if isinstance(value, bool):
-        return words if value else f"no {words}"
-    return str(value)
-
-
-def table_rows(table: str) -> tuple[Row, ...]:
-    """The rows of a table that can be run, as they are at every preset. Raises SpaceError."""
-    return table_space(table, "").rows
-
-
-@functools.cache
-def _entries() -> dict[str, Any]:
-    found = {}
-    for path in sorted(PUBLISHED.glob("*.yaml")):
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for name, entry in {**document["tables"], **document.get("figures", {})}.items():
-            if isinstance(entry, dict) and "settings" in entry:
-                found[f"{path.stem}/{name}"] = entry
-    return found

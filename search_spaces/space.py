@@ -9,22 +9,28 @@ A space of your own is a file with a `SPACE`: `--space path/to/mine.py`, or `--s
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import keyword
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from types import ModuleType
+from typing import Any, Literal, Protocol, get_args
 
+from search_spaces.papers import Row as Row
 from trainables.presets import configure
 from trainables.settings import ExperimentSettings, SettingsError
+from trainables.suggestions import did_you_mean
 
 Parameters = dict[str, Any]
+Direction = Literal["maximize", "minimize"]
 MEASURES = {"validation/top1": "finetune", "validation/linear_probe": "linear_probe", "validation/retrieval": "retrieval"}
 """Objectives, by how they begin, that only exist with one of `evaluation.measures`."""
-OWN_MODULES = ("space", "paper_tables")
+OWN_MODULES = ("space", "papers", "paper_tables", "narrowing")
 """Modules of this package that are not a space."""
 
 
@@ -36,12 +42,8 @@ class Suggest(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
-@dataclass(frozen=True)
-class Row:
-    """A configuration that the paper reports, by the label its table gives it."""
-
-    label: str
-    parameters: Mapping[str, Any]
+class SpaceError(ValueError):
+    """No such space, or one that breaks the contract; the message says what is valid."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +51,53 @@ class Space:
     """A search space.
 
     base: settings that all its trials share. rows: the paper's own configurations, run first. suggest: draws the parameters
-    of one further trial. grid: all points of an exhaustive search. objective: the metric that decides, on validation data.
-    table, figure: the reports that show it. lookahead: a proposal is made from the results of all trials at least this many
-    positions before it, and of no others; so proposals depend neither on the number of workers nor on which trial happens to
-    end first.
+    of one further trial. grid: all points of an exhaustive search, where there can be one. objective: the metric that decides,
+    on validation data. table, figure: the reports that show it. lookahead: a proposal is made from the results of all trials
+    at least this many positions before it, and of no others; so proposals depend neither on the number of workers nor on
+    which trial happens to end first.
+
+    Raises SpaceError for an objective on test data, an unknown direction, and trials or a lookahead below 1.
     """
 
     name: str
     summary: str
     rows: tuple[Row, ...]
     suggest: Callable[[Suggest], Parameters]
-    grid: Callable[[], list[Parameters]]
+    grid: Callable[[], list[Parameters]] | None = None
     base: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "validation/top1"
-    direction: Literal["maximize", "minimize"] = "maximize"
+    direction: Direction = "maximize"
     table: str | None = None
     figure: str | None = None
     trials: int = 12
     lookahead: int = 4
 
+    def __post_init__(self) -> None:
+        if self.objective.startswith("test/"):
+            raise SpaceError(f"{self.name}: the objective '{self.objective}' is a test metric; a search sees validation only")
+        if self.direction not in get_args(Direction):
+            raise SpaceError(f"{self.name}: unknown direction '{self.direction}'; valid: {', '.join(get_args(Direction))}")
+        if self.lookahead < 1 or self.trials < 1:
+            raise SpaceError(f"{self.name}: lookahead = {self.lookahead} and trials = {self.trials}; both are at least 1")
 
-class SpaceError(ValueError):
-    """No such space, or one that breaks the contract; the message says what is valid."""
+    def draw(self, trial: Suggest) -> Parameters:
+        """The parameters of a further trial. Raises SpaceError for whatever goes wrong in `suggest`."""
+        with _told_by(f"{self.name}: suggest() fails"):
+            parameters = self.suggest(trial)
+        if not isinstance(parameters, dict):
+            raise SpaceError(f"{self.name}: suggest() gives {parameters!r}, not parameters by name")
+        return parameters
+
+    def points(self) -> list[Parameters]:
+        """All points of the grid. Raises SpaceError where there is none, and for whatever goes wrong in `grid`."""
+        if self.grid is None:
+            raise SpaceError(f"{self.name} has no grid: search it by tpe or random, or give its Space a grid")
+        with _told_by(f"{self.name}: grid() fails"):
+            return self.grid()
+
+    def named(self) -> list[Parameters]:
+        """Every configuration that the space names: its rows, and the points of its grid where there is one."""
+        return [*(dict(row.parameters) for row in self.rows), *(self.points() if self.grid else ())]
 
 
 def space_names() -> list[str]:
@@ -82,29 +109,62 @@ def space_names() -> list[str]:
 
 def find_space(name: str) -> Space:
     """The space of this name, of a file, or of `package.module:ATTRIBUTE`. Raises SpaceError."""
-    if name in space_names():
-        module = importlib.import_module(f"search_spaces.{name}{'_' if keyword.iskeyword(name) else ''}")
-    elif name.endswith(".py"):
-        if not Path(name).is_file():
-            raise SpaceError(f"there is no file {name}")
-        specification = importlib.util.spec_from_file_location(Path(name).stem, name)
-        assert specification is not None and specification.loader is not None
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-    elif ":" in name:
-        try:
-            module = importlib.import_module(name.partition(":")[0])
-        except ImportError as error:
-            raise SpaceError(f"cannot import the space {name}: {error}") from None
-    else:
-        raise SpaceError(
-            f"unknown space '{name}'; valid spaces: {', '.join(space_names())}, a file.py, or package.module:SPACE"
-        )
-    attribute = name.partition(":")[2] or "SPACE"
+    module_name, _, attribute = (name, "", "") if name.endswith(".py") else name.partition(":")
+    attribute = attribute or "SPACE"
+    with _told_by(f"cannot import the space {name}"):
+        if name in space_names():
+            module = importlib.import_module(f"search_spaces.{name}{'_' if keyword.iskeyword(name) else ''}")
+        elif name.endswith(".py"):
+            module = _module_of_file(name)
+        elif ":" in name and all(map(str.isidentifier, [*module_name.split("."), attribute])):
+            module = importlib.import_module(module_name)
+        else:
+            raise SpaceError(
+                f"unknown space '{name}'; valid spaces: {', '.join(space_names())}, a file.py, or package.module:SPACE"
+                + did_you_mean(name, space_names())
+            )
     space = getattr(module, attribute, None)
     if not isinstance(space, Space):
         raise SpaceError(f"{name}: '{attribute}' is not a search_spaces.space.Space")
     return space
+
+
+def _module_of_file(name: str) -> ModuleType:
+    if not Path(name).is_file():
+        raise SpaceError(f"there is no file {name}")
+    specification = importlib.util.spec_from_file_location(Path(name).stem, name)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _told_by(failure: str) -> Iterator[None]:
+    """Makes of what a space's own code raises one line: the failure, file and line, the exception."""
+    try:
+        yield
+    except SpaceError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = " ".join(f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".split())
+        raise SpaceError(": ".join([failure, *_place_of(error), said])) from None
+
+
+def _place_of(error: BaseException) -> list[str]:
+    """File and line where a space's own code was when the error was raised; nothing where it was not even reached."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return [f"{error.filename}, line {error.lineno}"]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    of_space = [frame for frame in frames if frame.filename == frames[0].filename]
+    return [f"{frame.filename}, line {frame.lineno}" for frame in of_space[-1:]]
+
+
+def _is_machinery(filename: str) -> bool:
+    """Whether a frame is of what loads and calls spaces, not of a space."""
+    path = Path(filename)
+    own = path.parent == Path(__file__).parent and path.stem in OWN_MODULES
+    return own or filename == importlib.__file__ or filename.startswith("<frozen importlib")
 
 
 class _Answers:
@@ -132,20 +192,16 @@ def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | Non
     """Raises SpaceError or SettingsError unless every configuration the space names is valid at a preset with `changes`.
 
     Checked: base, rows, grid and one suggestion validate; rows differ in label and parameters; a row varies what `suggest`
-    asks for; the objective is not a test metric; lookahead and trials are at least 1.
+    asks for; the objective is measured.
     """
-    if space.objective.startswith("test/"):
-        raise SpaceError(f"{space.name}: the objective '{space.objective}' is a test metric; a search sees validation only")
-    if space.lookahead < 1 or space.trials < 1:
-        raise SpaceError(f"{space.name}: lookahead = {space.lookahead} and trials = {space.trials}; both are at least 1")
 
     def configured(parameters: Mapping[str, Any]) -> ExperimentSettings:
         return configure(preset_name, {**space.base, **(changes or {}), **parameters})
 
-    for parameters in [{}, *(row.parameters for row in space.rows), *space.grid()]:
+    for parameters in [{}, *space.named()]:
         configured(parameters)
     try:
-        configured(space.suggest(_Answers({})))
+        configured(space.draw(_Answers({})))
     except SettingsError as error:
         raise SpaceError(f"{space.name}: suggest() gives an invalid configuration: {error}") from None
     for beginning, measure in MEASURES.items():
@@ -153,12 +209,12 @@ def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | Non
             raise SpaceError(f"{space.name}: the objective '{space.objective}' needs '{measure}' among evaluation.measures")
     for row in space.rows:
         trial = _Answers(row.parameters)
-        suggested = space.suggest(trial)
+        suggested = space.draw(trial)
         if suggested != dict(row.parameters) or trial.asked != set(row.parameters):
             raise SpaceError(
                 f"{space.name}: row '{row.label}' has {dict(row.parameters)}, but suggest() makes {suggested} of it"
             )
-    for place, row in enumerate(space.rows):
-        for other in space.rows[:place]:
+    for number, row in enumerate(space.rows):
+        for other in space.rows[:number]:
             if row.label == other.label or row.parameters == other.parameters:
                 raise SpaceError(f"{space.name}: rows '{other.label}' and '{row.label}' are the same configuration or label")

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from trainables.settings import folders_in_use, use_folders
 from trainables.store import Store
 from trainables.video.cache import FrameCache
 from trainables.video.layouts import DataSource
@@ -59,7 +60,7 @@ class Runtime:
         return {network: _file_hash(path) for network, path in self.weights}
 
     def as_config(self) -> dict[str, Any]:
-        """Plain data from which `from_config` makes this again in another process."""
+        """Plain data from which `from_config` makes this again in another process, with the same folders on its import path."""
         return {
             "store": str(self.store),
             "cache": str(self.cache),
@@ -72,10 +73,13 @@ class Runtime:
             "cache_bytes": self.cache_bytes,
             "device": self.device,
             "workers": self.workers,
+            "folders": folders_in_use(),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Runtime:
+        config = dict(config)
+        use_folders(config.pop("folders"))
         sources = tuple(
             (name, DataSource(Path(root) if root else None, Path(splits) if splits else None))
             for name, root, splits in config["sources"]

@@ -30,6 +30,8 @@ from filelock import SoftFileLease, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from trainables.files import replacing
+
 LEASE_SECONDS = 60.0
 POLL_SECONDS = 0.5
 
@@ -132,21 +134,15 @@ class Workplace:
         """Replace the training state atomically."""
         with readable_errors(self.state_directory):
             self.state_directory.mkdir(parents=True, exist_ok=True)
-            temporary = self.state_directory / "state.pt.new"
-            with temporary.open("wb") as file:
+            with replacing(self.state_directory / "state.pt") as file:
                 torch.save({**state, "seconds": self.seconds}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.state_directory / "state.pt")
 
     def keep(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         """Write a further `<name>.safetensors` of the artifact to be, before it is finished; a later one replaces it."""
         with readable_errors(self.state_directory):
             self.state_directory.mkdir(parents=True, exist_ok=True)
-            temporary = self.state_directory / f"{name}.new"
-            _save_tensors(tensors, temporary)
-            flush(temporary)
-            temporary.replace(self.state_directory / f"{name}.safetensors")
+            with replacing(self.state_directory / f"{name}.safetensors") as file:
+                _save_tensors(tensors, Path(file.name))
 
     def discard_state(self) -> None:
         shutil.rmtree(self.state_directory, ignore_errors=True)
@@ -237,9 +233,11 @@ def _command(argv: list[str] | None = None, echo: Callable[[str], None] = print)
     parser.add_argument("action", choices=["list"], help="one line per artifact: kind, key, size, seconds spent")
     parser.add_argument("--store", type=Path, default=Path("runs/store"))
     arguments = parser.parse_args(argv)
+    if not arguments.store.is_dir():
+        parser.error(f"there is no store at {arguments.store}; sweeps keep theirs at RUNS_DIR/store, or where --store says")
     for kind, artifact in artifacts(arguments.store):
         size = sum(path.stat().st_size for path in artifact.directory.iterdir())
-        echo(f"{kind:10} {artifact.directory.name}  {size:>12,} bytes  {artifact.done['seconds']:>9.1f} s")
+        echo(f"{kind:22} {artifact.directory.name}  {size:>12,} bytes  {artifact.done['seconds']:>9.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What somebody who mistyped a name may have meant."""
+"""The valid name that a misspelt one is likely to mean, for messages."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no valid name is near."""
-    near = difflib.get_close_matches(name, list(valid), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    """`; did you mean 'x'?` with the most similar of the valid names; nothing where none is similar."""
+    similar = get_close_matches(name, list(valid), n=1)
+    return f"; did you mean '{similar[0]}'?" if similar else ""

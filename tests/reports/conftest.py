@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.ledger import Record
-from reports.paper_table import Row
+from search_spaces.papers import PublishedRow
 
 SAMPLES = Path(__file__).parent / "data"
 GOLDEN = Path(__file__).parent / "golden"
@@ -88,7 +88,7 @@ def make_trial_of_row() -> Callable[..., Record]:
     Its data sets are the ones that its settings ask for, except for those in `versions_of` (name: changes of the description).
     """
 
-    def make(row: Row, seed: int, top1: dict[str, float], versions_of: Any = None, **changes: Any) -> Record:
+    def make(row: PublishedRow, seed: int, top1: dict[str, float], versions_of: Any = None, **changes: Any) -> Record:
         versions_of = versions_of or {}
         sets = list(top1)
         settings = {
@@ -97,7 +97,7 @@ def make_trial_of_row() -> Callable[..., Record]:
             "backbone.family": "r2plus1d",
             "backbone.depth": 18,
             "backbone.width": 64,
-            **row.settings,
+            **row.parameters,
             **changes.pop("settings", {}),
         }
 

@@ -16,11 +16,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from harness.ledger import Ledger, Record
-from reports.backbone_sheet import FORMATS, backbone_sheets
-from reports.backbone_worth import Worth, chance, sweep_worth
 from reports.backbones import app
-from reports.sheet_formats import show_sheets
-from reports.table_sheet import Grid
+from reports.sheet import Grid
+from reports.worth import Worth, sweep_worth
+from reports.worth_sheet import worth_sheets
+from reports.writers import FORMATS, show
 
 ROOT = Path(__file__).parents[2]
 Make = Callable[..., Record]
@@ -29,6 +29,7 @@ runner = CliRunner()
 VSPP = {"recipe": "pretext"}
 SCRATCH = {"recipe": "scratch"}
 SPEED, SEGMENT = "pretext/val_speed_accuracy", "pretext/val_segment_accuracy"
+CHANCE = "pretext/val_{}_chance"
 
 
 def described(name: str, **changes: Any) -> dict[str, Any]:
@@ -47,8 +48,6 @@ def make() -> Make:
             "pretext.epochs": 10,
             "pretext.checkpoints": 4,
             "pretext.checkpoint": None,
-            "vspp.speeds": 4,
-            "vspp.segments": 4,
             "backbone.family": "r2plus1d",
             "data.pretraining": "embedded",
             "data.downstream": "embedded",
@@ -85,7 +84,8 @@ def frozen(value: float) -> dict[str, float]:
 
 
 def pretrained(value: float, speed: float, segment: float) -> dict[str, float]:
-    return {**frozen(value), SPEED: speed, SEGMENT: segment}
+    """With the two accuracies of four classes each."""
+    return {**frozen(value), SPEED: speed, SEGMENT: segment, CHANCE.format("speed"): 0.25, CHANCE.format("segment"): 0.25}
 
 
 @pytest.fixture
@@ -103,12 +103,12 @@ def cells(grid: Grid) -> list[tuple[str, ...]]:
 
 
 def grids(worths: list[Worth]) -> list[tuple[Grid, ...]]:
-    (page,) = backbone_sheets({"a": worths})
+    (page,) = worth_sheets({"a": worths})
     return [section.grids for section in page.sections]
 
 
 def headings(worths: list[Worth]) -> list[str]:
-    (page,) = backbone_sheets({"a": worths})
+    (page,) = worth_sheets({"a": worths})
     return [section.heading for section in page.sections]
 
 
@@ -210,30 +210,14 @@ def test_pretext_accuracy_of_an_earlier_checkpoint_is_missing_without_a_history(
     assert [row[2] for row in accuracies.rows] == ["-", "95.0"]
 
 
-@pytest.mark.parametrize(
-    ("settings", "what", "expected"),
-    [
-        ({"pretext.task": "vspp", "vspp.speeds": 5, "vspp.segments": 8}, "speed", 20.0),
-        ({"pretext.task": "vspp", "vspp.speeds": 5, "vspp.segments": 8}, "segment", 12.5),
-        ({"pretext.task": "video_pace", "video_pace.speeds": 4, "vspp.speeds": 5}, "speed", 25.0),
-        ({"pretext.task": "vcop", "vcop.clips": 4}, "order", 100 / 24),
-        ({"pretext.task": "rspnet", "rspnet.speed": 4}, "speed", 50.0),
-        ({"pretext.task": "rspnet", "rspnet.memory_bank": 512}, "appearance", None),
-        ({}, "speed", None),
-    ],
-)
-def test_chance_is_one_of_the_classes_that_there_are(settings: dict[str, Any], what: str, expected: float | None) -> None:
-    assert chance(settings, what) == pytest.approx(expected)
-
-
-def test_chance_levels_that_differ_stand_in_a_column_and_those_of_tasks_without_the_label_do_not(make: Make) -> None:
-    def trial(index: int, row: str, task: str, speeds: int, metrics: dict[str, float]) -> Record:
-        return make({"pretext.task": task, "vspp.speeds": speeds}, 0, metrics, index=index, row=row, settings={"vcop.clips": 3})
+def test_chance_levels_that_differ_stand_in_a_column_and_tasks_that_published_none_have_none(make: Make) -> None:
+    def trial(index: int, row: str, task: str, metrics: dict[str, float]) -> Record:
+        return make({"pretext.task": task}, 0, metrics, index=index, row=row)
 
     tasks = [
-        trial(0, "Q = 5", "vspp", 5, {SPEED: 0.5}),
-        trial(1, "RSPNet", "rspnet", 4, {SPEED: 0.9, "pretext/val_appearance_accuracy": 0.2}),
-        trial(2, "VCOP", "vcop", 4, {"pretext/val_order_accuracy": 0.3}),
+        trial(0, "Q = 5", "vspp", {SPEED: 0.5, CHANCE.format("speed"): 0.2}),
+        trial(1, "RSPNet", "rspnet", {SPEED: 0.9, CHANCE.format("speed"): 0.5, "pretext/val_appearance_accuracy": 0.2}),
+        trial(2, "VCOP", "vcop", {"pretext/val_order_accuracy": 0.3, CHANCE.format("order"): 1 / 6}),
     ]
     ((accuracies, _),) = grids(sweep_worth(tasks))
     assert [row[:6] for row in cells(accuracies)] == [
@@ -374,10 +358,10 @@ def test_terminal_shows_intervals_below_their_means_where_rows_would_not_fit(
     sweep: list[Record], width: int, expected: list[str]
 ) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
-    show_sheets(backbone_sheets({"a": sweep_worth(sweep)}), console)
+    show(worth_sheets({"a": sweep_worth(sweep)}), console)
     lines = [" ".join(line.split()) for line in console.export_text().splitlines() if len(line) <= width]
-    place = lines.index(expected[0])
-    assert lines[place : place + len(expected)] == expected
+    first = lines.index(expected[0])
+    assert lines[first : first + len(expected)] == expected
 
 
 def test_no_ledger_says_that_there_are_no_trials(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.ledger import Record
-from reports.comparable_groups import read_trials
+from reports.curves import history_curves
 from reports.figures import FIGURES, app
-from reports.history_curves import history_curves
+from reports.groups import read_trials
 
 LOSSES = FIGURES["auxskd/figure4-right"]
 STARTS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -59,7 +59,8 @@ def test_list_and_unknown_names() -> None:
     names = ["auxskd/figure4-left", "auxskd/figure4-right", "graph/figure3", "graph/figure4a", "graph/figure4b"]
     assert [line.split("  ")[0] for line in printed.splitlines()] == names
     code, _, message = figures("auxskd/figure5")
-    assert (code, message) == (2, f"unknown figure 'auxskd/figure5'; valid figures: {', '.join(names)}\n")
+    assert code == 2
+    assert message == f"unknown figure 'auxskd/figure5'; valid figures: {', '.join(names)}; did you mean '{names[0]}'?\n"
     assert figures("--format", "gif")[0] == 2
 
 
@@ -111,7 +112,7 @@ def test_accuracy_is_drawn_against_the_share_of_videos(samples: Path, tmp_path: 
     """Single points of other sweeps, such as preset paper's here, make no panel beside a curve."""
     drawn: list[list[float]] = []
     monkeypatch.setattr(
-        "reports.curve_drawing._plot_points", lambda axes, series, points: drawn.append([share for share, _ in points])
+        "reports.curves._plot_points", lambda axes, series, points: drawn.append([share for share, _ in points])
     )
     assert figures("graph/figure4b", "--runs-dir", samples, "--out", tmp_path)[0] == 0
     assert drawn == [[25, 50, 75, 100]]
@@ -122,7 +123,7 @@ def test_checkpoints_are_drawn_at_the_epochs_they_were_taken_after(
 ) -> None:
     drawn: dict[str, list[float]] = {}
     monkeypatch.setattr(
-        "reports.curve_drawing._plot_points",
+        "reports.curves._plot_points",
         lambda axes, series, points: drawn.update({series.label: [epochs for epochs, _ in points]}),
     )
     assert figures("auxskd/figure4-left", "--runs-dir", samples, "--out", tmp_path)[0] == 0

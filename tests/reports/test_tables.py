@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -84,12 +83,12 @@ def test_settings_of_rows_are_printed_and_quoted_rows_have_none() -> None:
     code, printed, _ = tables("auxskd/table1", "auxskd/figure4-right", "--settings")
     assert code == 0
     lines = printed.splitlines()
-    place = lines.index("16 / VCOP / no / R(2+1)D / 112 / K-100 / 200")
-    assert lines[place + 2] == (
+    row16 = lines.index("16 / VCOP / no / R(2+1)D / 112 / K-100 / 200")
+    assert lines[row16 + 2] == (
         "  hmdb51: pretext.task=vcop recipe=pretext backbone.family=r2plus1d"
         " data.pretraining=kinetics100 data.downstream=hmdb51"
     )
-    assert lines[place + 3] == "  at preset paper: pretext.epochs=200 protocol=published"
+    assert lines[row16 + 3] == "  at preset paper: pretext.epochs=200 protocol=published"
     assert printed.count("cannot be run") == 13
     assert "  pretext.task=vspp pretext.checkpoints=4 pretext.checkpoint=4 recipe=auxskd_pretext" in lines
     code, printed, _ = tables("graph/table2", "--settings")
@@ -116,9 +115,11 @@ def test_unknown_table_and_sweep_exit_2_and_list_the_valid_ones(samples: Path) -
     code, _, message = tables("auxskd/table33")
     assert code == 2
     assert message.startswith("unknown table 'auxskd/table33'; valid tables: auxskd/table1, auxskd/table2, auxskd/table3, ")
-    code, _, message = tables("--runs-dir", samples, "--sweep", "none")
+    assert message.endswith("; did you mean 'auxskd/table3'?\n")
+    code, _, message = tables("--runs-dir", samples, "--sweep", "sample-demos")
     assert code == 2
     assert "valid sweeps: sample-demo, sample-figure4, sample-graph, sample-short, sample-small, sample-table1" in message
+    assert message.endswith("; did you mean 'sample-demo'?\n")
 
 
 def test_unknown_format_exits_2() -> None:
@@ -147,8 +148,3 @@ def test_output_that_cannot_be_written_exits_1_and_leaves_nothing(samples: Path,
     assert code == 1
     assert "cannot write" in message
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_no_module_bears_the_name_of_another_package() -> None:
-    taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions())
-    assert not {path.stem for path in (ROOT / "reports").glob("*.py")} & taken - {"tables"}

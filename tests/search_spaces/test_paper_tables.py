@@ -1,4 +1,4 @@
-"""Tables as spaces against the reports' reading of the same declarations: the same settings in the same cells."""
+"""Tables as spaces: every configuration is the trial of one cell of the table, and of the paper's own size at its preset."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from reports.paper_table import PaperTable, paper_tables
-from search_spaces.paper_tables import table_ids, table_rows, table_space
+from search_spaces.paper_tables import table_rows, table_space
+from search_spaces.papers import PaperTable, has_values, paper_tables
 from search_spaces.space import SpaceError, check_space
 from trainables.presets import PRESETS, configure
 from trainables.settings import flat
@@ -16,7 +16,7 @@ TABLES = paper_tables()
 
 
 def cells(table: PaperTable, size: str) -> list[tuple[int, str | None, int | None]]:
-    """(number of the row, measure, split) of everything that the reports would fill; a figure of losses has no measure, and
+    """(number of the row, measure, split) of everything that a report fills; a figure of losses has no measure, and
     splits are told apart at preset paper only."""
     splits = {measure.column: measure.splits if size == "paper" else () for measure in table.measures}
     return [
@@ -28,14 +28,6 @@ def cells(table: PaperTable, size: str) -> list[tuple[int, str | None, int | Non
     ]
 
 
-def test_the_same_tables_in_both() -> None:
-    assert set(table_ids()) == set(TABLES)
-    names = {"table1", "table2", "table3", "table4", "figure4-left", "figure4-right"}
-    assert {f"auxskd/{name}" for name in names} <= set(TABLES)
-    names = {"table1", "table2", "compression", "figure3", "figure4a", "figure4b"}
-    assert {f"graph/{name}" for name in names} <= set(TABLES)
-
-
 @pytest.mark.parametrize("size", list(PRESETS))
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_every_row_of_the_space_is_one_cell_of_the_table(table: str, size: str) -> None:
@@ -44,7 +36,7 @@ def test_every_row_of_the_space_is_one_cell_of_the_table(table: str, size: str) 
     paper, space = TABLES[table], table_space(table, size)
     assert space.name == table
     assert space.table == (table if paper.measures or paper.networks else None)
-    assert space.figure == (table if "figure" in table else None)
+    assert space.figure == (table if paper.is_figure else None)
     assert space.trials == len(space.rows)
     found: list[tuple[int, str | None, int | None]] = []
     for row in space.rows:
@@ -52,28 +44,9 @@ def test_every_row_of_the_space_is_one_cell_of_the_table(table: str, size: str) 
         (number,) = (number for number, one in enumerate(paper.rows) if one.holds(settings))
         counted = [measure.column for measure in paper.measures if measure.counts(settings)]
         assert len(counted) == (1 if paper.measures else 0)
+        assert size != "paper" or has_values(settings, paper.rows[number].at_paper_size)
         found.append((number, counted[0] if counted else None, row.parameters.get("data.split")))
     assert found == cells(paper, size)
-
-
-@pytest.mark.parametrize("table", sorted(TABLES))
-def test_settings_of_a_cell_agree_with_the_reports(table: str) -> None:
-    """Cell by cell; at preset paper with what the table prints of its own size, such as the epochs of Table 1."""
-    paper = TABLES[table]
-    for size in PRESETS:
-        space = table_space(table, size)
-        for row, (number, column, _) in zip(space.rows, cells(paper, size), strict=True):
-            wanted: dict[str, Any] = dict(paper.rows[number].settings)
-            wanted |= next((measure.settings for measure in paper.measures if measure.column == column), {})
-            if size == "paper":
-                wanted |= paper.rows[number].at_paper_size
-                wanted |= {name: value for name, value in paper.paper_settings.items() if name not in wanted}
-            given = {**space.base, **row.parameters}
-            if paper.rows[number].at_paper_size.get("protocol") == "published":  # with networks of the tasks' own
-                wanted = {name: value for name, value in wanted.items() if not name.startswith("backbone.")}
-            elif size == "paper":
-                given = flat(configure(size, given))
-            assert {name: given.get(name) for name in wanted} == wanted, (table, row.label)
 
 
 @pytest.mark.parametrize("size", list(PRESETS))

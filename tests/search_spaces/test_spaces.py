@@ -49,9 +49,9 @@ def test_most_suggestions_are_valid_settings(name: str) -> None:
 def test_a_grid_holds_each_point_once_and_every_row_that_it_can(name: str) -> None:
     """Rows are run before the grid, and what is in both once. Only of `graph` the points need not all vary the same."""
     space = find_space(name)
-    points = [json.dumps(point, sort_keys=True) for point in space.grid()]
+    points = [json.dumps(point, sort_keys=True) for point in space.points()]
     assert len(points) == len(set(points)) > 0
-    names = {tuple(sorted(point)) for point in space.grid()}
+    names = {tuple(sorted(point)) for point in space.points()}
     of_rows = {tuple(sorted(row.parameters)) for row in space.rows}
     assert of_rows <= names, "the same settings vary"
     assert names == of_rows or name == "graph"
@@ -70,8 +70,8 @@ def test_temperatures_are_the_paper_s_seven_rows_in_its_order() -> None:
         (0.02, 0.1),
     ]
     assert space.table == "auxskd/table3"
-    points = {(point[T], point[S]) for point in space.grid()}
-    assert len(points) == len(space.grid()) == 25
+    points = {(point[T], point[S]) for point in space.points()}
+    assert len(points) == len(space.points()) == 25
     assert {(row.parameters[T], row.parameters[S]) for row in space.rows} <= points
     assert flat(configure("demo", space.base))["recipe"] == "auxskd_pretext"
 
@@ -81,7 +81,7 @@ from search_spaces.space import Row, Space
 
 SPACE = Space(
     name="mine", summary="dropout", rows=(Row("none", {"finetune.dropout": 0.0}),),
-    suggest=lambda trial: {"finetune.dropout": trial.suggest_float("finetune.dropout", 0, 0.9)}, grid=lambda: [],
+    suggest=lambda trial: {"finetune.dropout": trial.suggest_float("finetune.dropout", 0, 0.9)},
 )
 OTHER = 3
 """
@@ -94,6 +94,8 @@ def test_a_space_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         space = find_space(name)
         assert space.name == "mine"
         check_space(space, "demo")
+        with pytest.raises(SpaceError, match="mine has no grid"):
+            space.points()
     with pytest.raises(SpaceError, match="'OTHER' is not a"):
         find_space("my_space_file:OTHER")
     with pytest.raises(SpaceError, match="'ABSENT' is not a"):
@@ -103,15 +105,36 @@ def test_a_space_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("temperature", "unknown space 'temperature'; valid spaces: .*temperatures"),
+        ("temperature", "unknown space 'temperature'; valid spaces: .*temperatures, .*; did you mean 'temperatures'"),
         ("space", "unknown space 'space'"),
         ("absent.py", "there is no file absent.py"),
         ("absent_package:SPACE", "cannot import the space absent_package:SPACE"),
+        *((name, f"unknown space '{name}'; valid spaces: ") for name in (":", "..:x", "a b:SPACE")),
     ],
 )
 def test_unknown_spaces(name: str, says: str) -> None:
     with pytest.raises(SpaceError, match=says):
         find_space(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("1 / 0", "line 1: ZeroDivisionError: division by zero"),
+        ("import search_spaces\nf(", "line 2: SyntaxError: '.' was never closed"),
+        ("def stop():\n    raise SystemExit('two\\nlines')\nstop()", "line 2: SystemExit: two lines"),
+        ("import numpy\nnumpy.zeros(-1)", "line 2: ValueError: negative dimensions are not allowed"),
+        ("import absent_package", "line 1: ModuleNotFoundError: No module named 'absent_package'"),
+        (MINE.replace("0, 0.9", "0"), "line 6: TypeError: .*suggest_float.*missing 1 required"),
+        (MINE.replace("},\n)", "},\n    grid=lambda: [{}][1],\n)"), "line 7: IndexError: list index out of range"),
+    ],
+    ids=["exception", "syntax", "exit", "library", "import", "suggest", "grid"],
+)
+def test_what_a_space_s_own_code_raises_is_one_line_with_file_and_line(code: str, place: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    with pytest.raises(SpaceError, match=rf"^[^\n]*: {path}, {place}[^\n]*$"):
+        check_space(find_space(str(path)), "demo")
 
 
 def base() -> Space:
@@ -122,6 +145,8 @@ def base() -> Space:
     "changes",
     [
         {"objective": "test/top1"},
+        {"direction": "up"},
+        {"suggest": lambda trial: None},
         {"base": {"recipe": "none"}},
         {"rows": (Row("a", {T: -1}),)},
         {"rows": (Row("a", {"auxskd.temperature": 1}),)},
@@ -184,7 +209,7 @@ def test_segments_are_table_4_s_rows() -> None:
     ]
     base = find_space("segments").base
     assert (base["recipe"], base["backbone.family"]) == ("pretext", "r3d")
-    points = find_space("segments").grid()
+    points = find_space("segments").points()
     assert {point["vspp.segments"] for point in points} == {1, 2, 3, 4, 8}
 
 
@@ -249,7 +274,7 @@ def test_rows_of_graph_are_each_graph_alone_and_both() -> None:
 
 
 def test_lambda_goes_from_labels_alone_to_teachers_alone() -> None:
-    points = [point["graph.imitation_weight"] for point in find_space("lambda").grid()]
+    points = [point["graph.imitation_weight"] for point in find_space("lambda").points()]
     assert (min(points), max(points)) == (0.0, 1.0)
     assert 0.6 in points
 

@@ -142,7 +142,7 @@ EDGES: dict[str, type[Edges]] = {"uniform": UniformEdges, "gain": GainEdges, "le
 
 
 def _temperatures(settings: GraphSettings, tasks: Sequence[str]) -> Tensor:
-    return torch.tensor([float(getattr(settings, f"{task}_temperature")) for task in tasks])
+    return torch.tensor([settings.temperature(task) for task in tasks])
 
 
 def _check(student: Tensor, teachers: Tensor, tasks: Sequence[str]) -> None:

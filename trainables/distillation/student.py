@@ -12,7 +12,6 @@ from trainables.distillation.representation_graph import RepresentationGraph
 from trainables.models.encoder import Encoder, Outputs
 from trainables.settings import GraphSettings
 
-
 FIRST_LAYER = 1
 """Whose map is given where no graph asks for a map."""
 

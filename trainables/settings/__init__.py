@@ -55,7 +55,17 @@ from trainables.settings.graph import (
     VGGSettings,
     ViewsSettings,
 )
-from trainables.settings.registry import BACKBONES, ENCODERS, LAYOUTS, TASKS, TEACHER_TASKS, Registry, from_file, is_import_path
+from trainables.settings.registry import (
+    BACKBONES,
+    ENCODERS,
+    LAYOUTS,
+    TASKS,
+    TEACHER_TASKS,
+    Registry,
+    folders_in_use,
+    is_import_path,
+    use_folders,
+)
 
 __all__ = [
     "BACKBONES",
@@ -103,11 +113,12 @@ __all__ = [
     "ViewsSettings",
     "checkpoint_epoch",
     "flat",
-    "from_file",
+    "folders_in_use",
     "is_import_path",
     "names_below",
     "parse_assignment",
     "setting_names",
+    "use_folders",
     "validated",
     "with_values",
 ]

@@ -18,7 +18,7 @@ from trainables.settings.base import (
     SelfSupervisedSettings,
     Settings,
 )
-from trainables.settings.registry import TASKS, TEACHER_TASKS, BackboneName, TaskName
+from trainables.settings.registry import ELSEWHERE, TASKS, TEACHER_TASKS, BackboneName, TaskName
 
 
 class BackboneSettings(Settings):
@@ -123,7 +123,7 @@ class PretextSettings(SelfSupervisedSettings):
     def _of_clips(cls, task: str) -> str:
         if task in TEACHER_TASKS:
             valid = ", ".join(name for name in TASKS.entries if name not in TEACHER_TASKS)
-            raise ValueError(f"{task} is a task of graph distillation's teachers; valid: {valid}, or package.module:NAME")
+            raise ValueError(f"{task} is a task of graph distillation's teachers; valid: {valid}, {ELSEWHERE}")
         return task
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainables.settings.base import Count, Fraction, Settings
+from trainables.settings.registry import import_path_of, is_in_file
 
 
 class EmbeddedSettings(Settings):
@@ -41,6 +42,11 @@ class DataSettings(Settings):
     @property
     def downstream_sets(self) -> tuple[str, ...]:
         return tuple(self.downstream.split("+"))
+
+    @field_validator("pretraining", "downstream")
+    @classmethod
+    def _names_as_kept(cls, names: str) -> str:
+        return "+".join(import_path_of(name) if is_in_file(name) else name for name in names.split("+"))
 
     @model_validator(mode="after")
     def _sets_differ(self) -> Self:

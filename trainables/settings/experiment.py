@@ -36,7 +36,7 @@ from trainables.settings.graph import (
     VGGSettings,
     ViewsSettings,
 )
-from trainables.settings.registry import TASKS, is_import_path
+from trainables.settings.registry import TASKS, is_import_path, is_in_file
 from trainables.suggestions import did_you_mean
 
 Measure = Literal["finetune", "linear_probe", "retrieval", "compression"]
@@ -194,7 +194,7 @@ def groups_from_outside(values: Mapping[str, Any]) -> dict[str, type[Settings]]:
         return str(found.get(name, "") if isinstance(found, Mapping) else getattr(found, name))
 
     named = (value("pretext", "task"), *value("teachers", "tasks").split("+"))
-    tasks = [TASKS.find(name) for name in named if is_import_path(name)]
+    tasks = [TASKS.find(name) for name in named if is_import_path(name) or is_in_file(name)]
     return {task.name: task.settings_model for task in tasks if getattr(task, "settings_model", None) is not None}
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainables.settings.base import Count, Fraction, NonNegative, Optimisation, Positive, SelfSupervisedSettings, Settings
-from trainables.settings.registry import TEACHER_TASKS, is_import_path
+from trainables.settings.registry import ELSEWHERE, TEACHER_TASKS, import_path_of, is_import_path, is_in_file
 from trainables.suggestions import did_you_mean
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 LaterLayer = Annotated[int, Field(ge=2, le=5)]
 Bandwidth = Literal["median"] | Positive
+OTHER_TEMPERATURE = 2.0
+"""Of teachers from outside the package."""
 
 
 class FrameSettings(Settings):
@@ -144,9 +146,7 @@ class PredictionSettings(SelfSupervisedSettings):
 class TeachersSettings(Settings):
     """Which teachers there are, and whether their outputs are computed once or at every step."""
 
-    tasks: str = Field(
-        "+".join(TEACHER_TASKS), description=f"of {', '.join(TEACHER_TASKS)}, or package.module:NAME; joined by +"
-    )
+    tasks: str = Field("+".join(TEACHER_TASKS), description=f"of {', '.join(TEACHER_TASKS)}, {ELSEWHERE}; joined by +")
     outputs: Literal["bank", "live"] = Field(
         "bank", description="bank: of a fixed set of views, computed once; live: of new views in every epoch"
     )
@@ -158,12 +158,17 @@ class TeachersSettings(Settings):
         own = tuple(task for task in TEACHER_TASKS if task in named)
         return (*own, *sorted(set(named) - set(own)))
 
+    @field_validator("tasks")
+    @classmethod
+    def _names_as_kept(cls, tasks: str) -> str:
+        return "+".join(import_path_of(task) if is_in_file(task) else task for task in tasks.split("+"))
+
     @model_validator(mode="after")
     def _tasks_exist_and_differ(self) -> Self:
         named = self.tasks.split("+")
         if unknown := [task for task in named if task not in TEACHER_TASKS and not is_import_path(task)]:
             near = did_you_mean(unknown[0], TEACHER_TASKS)
-            valid = f"{', '.join(TEACHER_TASKS)}, or package.module:NAME, joined by +"
+            valid = f"{', '.join(TEACHER_TASKS)}, {ELSEWHERE}, joined by +"
             raise ValueError(f"tasks = {self.tasks}: '{unknown[0]}' is none of {valid}{near}")
         if len(set(named)) < len(named):
             raise ValueError(f"tasks = {self.tasks}: two teachers are the same; each of {', '.join(TEACHER_TASKS)} once")
@@ -249,3 +254,8 @@ class GraphSettings(Settings):
         "vertex", description="of G_r: one learned logit per vertex (Eq. 10); one per vertex and channel of the sketch"
     )
     representation_edge_temperature: Positive = Field(1.0, description="T of Eq. 10")
+
+    def temperature(self, task: str) -> float:
+        """T_k of a teacher, by its task; of one from outside the package the default of the four."""
+        name = f"{task}_temperature"
+        return float(getattr(self, name) if name in type(self).model_fields else OTHER_TEMPERATURE)

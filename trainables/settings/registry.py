@@ -1,8 +1,8 @@
 """What settings may name: tasks, networks and data layouts, those of the package and anybody's own.
 
-A name is one of those listed here, or an import path `package.module:NAME` of a thing from elsewhere; on a command line also a
-file, `mine/rotation.py:Rotation` (`from_file`). Nothing is imported before it is asked for, so settings stay light. Something
-new inside the package is a file and an entry here.
+A name is one of those listed here, or an import path `package.module:NAME` of a thing from elsewhere, or NAME in a file,
+`mine/rotation.py:Rotation`, which settings keep as the import path `rotation:Rotation`. Nothing is imported before it is asked
+for, so settings stay light. Something new inside the package is a file and an entry here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import keyword
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,12 +21,17 @@ from pydantic import AfterValidator
 from trainables.settings.base import SettingsError
 from trainables.suggestions import did_you_mean
 
+ELSEWHERE = "or package.module:NAME, or file.py:NAME"
+"""What names of things from outside the package look like, for messages."""
+
+_folders: list[str] = []
+
 
 def is_import_path(name: str) -> bool:
     """Whether a name has the form `package.module:NAME`."""
     module, colon, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
-    return bool(colon) and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+    return bool(colon) and parts[-2] != "py" and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,11 @@ class Registry:
     entries: Mapping[str, str]
 
     def check(self, name: str) -> str:
-        """The name. Raises ValueError, saying what is valid, unless it is an entry or an import path."""
+        """The name as settings keep it. Raises ValueError, saying what is valid, for what is neither here nor elsewhere."""
         if name in self:
             return name
+        if is_in_file(name):
+            return import_path_of(name)
         raise ValueError(f"unknown {self.what} '{name}'{did_you_mean(name, list(self.entries))}; valid: {self.valid}")
 
     def __contains__(self, name: str) -> bool:
@@ -51,12 +58,12 @@ class Registry:
     @property
     def valid(self) -> str:
         """What names there are, for messages."""
-        return f"{', '.join(self.entries)}, or package.module:NAME"
+        return f"{', '.join(self.entries)}, {ELSEWHERE}"
 
     def find(self, name: str) -> Any:
         """The thing itself. Raises SettingsError, with what went wrong, for what is not there or cannot be imported."""
         try:
-            self.check(name)
+            name = self.check(name)
         except ValueError as error:
             raise SettingsError(str(error)) from None
         module, _, attribute = self.entries.get(name, name).partition(":")
@@ -123,25 +130,38 @@ TaskName = Annotated[str, AfterValidator(TASKS.check)]
 BackboneName = Annotated[str, AfterValidator(BACKBONES.check)]
 
 
-def from_file(text: str) -> str:
-    """`mine/rotation.py:Rotation` as `rotation:Rotation`, with the file's folder on the import path; other texts as they are.
+def is_in_file(name: str) -> bool:
+    """Whether a name has the form `file.py:NAME`."""
+    place, _, attribute = name.rpartition(":")
+    return place.endswith(".py") and attribute.isidentifier()
 
-    So neither keys nor ledgers hold a path. Raises SettingsError for a file that is not there, and for one whose name belongs
-    to another module.
+
+def import_path_of(name: str) -> str:
+    """`mine/rotation.py:Rotation` as `rotation:Rotation`, with the file's folder on the import path.
+
+    So neither keys nor ledgers hold a path. Raises ValueError for a file that is not there, and for one whose name belongs to
+    another module.
     """
-    place, colon, attribute = text.rpartition(":")
-    if not colon or not place.endswith(".py"):
-        return text
+    place, _, attribute = name.rpartition(":")
     path = Path(place).expanduser().absolute()
     if not path.is_file():
-        raise SettingsError(f"{text}: there is no file {place}")
+        raise ValueError(f"{name}: there is no file {place}")
     if not path.stem.isidentifier():
-        raise SettingsError(f"{text}: a file that is imported has a name of letters, digits and _, not {path.name}")
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
-    importlib.invalidate_caches()
+        raise ValueError(f"{name}: a file that is imported has a name of letters, digits and _, not {path.name}")
+    use_folders([str(path.parent)])
     known = importlib.util.find_spec(path.stem)
     if known is None or known.origin is None or Path(known.origin) != path:
-        raise SettingsError(f"{text}: {path.name} bears the name of another module ({path.stem}); rename the file")
+        raise ValueError(f"{name}: {path.name} bears the name of another module ({path.stem}); rename the file")
     return f"{path.stem}:{attribute}"
+
+
+def folders_in_use() -> list[str]:
+    """Folders of files that settings named: another process that reads these settings needs them on its import path too."""
+    return list(_folders)
+
+
+def use_folders(folders: Sequence[str]) -> None:
+    """Put folders on the import path, behind all that is there."""
+    _folders.extend(folder for folder in folders if folder not in _folders)
+    sys.path.extend(folder for folder in folders if folder not in sys.path)
+    importlib.invalidate_caches()

@@ -144,21 +144,24 @@ def test_batch_norm_statistics_are_the_teacher_s_own() -> None:
 
 def test_a_step_follows_algorithm_1() -> None:
     """Student forward; teacher averaged with the student before its update; teacher forward; similarities to the bank as it
-    was; then the teacher's embeddings enter it. Replayed here with plain operations on copies."""
+    was; then the teacher's embeddings enter it. Replayed here with plain operations on copies, networks in float64: how sums are
+    rounded depends on the number of threads."""
     network = distillation().train()
+    for part in (network.student, network.predictor, network.teacher):
+        part.double()
     with torch.no_grad():
         for parameter in network.student.parameters():
             parameter.mul_(1.1)
-    replay, first, second = copy.deepcopy(network), views(0), views(1)
+    replay, first, second = copy.deepcopy(network), views(0).double(), views(1).double()
     anchors = replay.bank.anchors.clone()
 
     loss, metrics = network(first, second)
 
-    student = F.normalize(replay.predictor(replay.student(first)), dim=1)
+    student = F.normalize(replay.predictor(replay.student(first)).float(), dim=1)
     with torch.no_grad():
         for own, other in zip(replay.teacher.parameters(), replay.student.parameters(), strict=True):
             own.copy_(0.9 * own + 0.1 * other)
-        teacher = F.normalize(replay.teacher(second), dim=1)
+        teacher = F.normalize(replay.teacher(second).float(), dim=1)
     p = ((teacher @ anchors.T) / 0.02).softmax(1)
     log_q = ((student @ anchors.T) / 0.02).log_softmax(1)
     expected = (p * (p.log() - log_q)).sum(1).mean()

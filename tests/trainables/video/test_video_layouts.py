@@ -104,7 +104,7 @@ def test_what_is_not_there_is_said_with_what_is_expected(ucf101: DataSource, tmp
     with pytest.raises(DataError, match="give --data ucf101=DIR"):
         read(None, None)
     with pytest.raises(
-        DataError, match="unknown dataset 'ucf'; valid: ccv, embedded, folder, hmdb51, kinetics100, kinetics400, ucf101"
+        DataError, match=r"unknown dataset 'ucf'; did you mean 'ucf101'\?; valid: embedded, ucf101, hmdb51, ccv, kinetics100"
     ):
         read(ucf101.root, None, dataset="ucf")
     with pytest.raises(DataError, match="expected one sub-folder per class"):

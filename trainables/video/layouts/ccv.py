@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.video.layouts.listing import UNNAMED, Entry, Layout, Listing, lines, places, video_files
+from trainables.video.layouts.listing import UNNAMED, Entry, Layout, Listing, lines, list_folders, video_files
 from trainables.video.videos import DataError, Skipped
 
 CATEGORIES = (
@@ -69,7 +69,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether the official lists are there; that a video is named by its YouTube id says little."""
-    return any(_has_lists(place) for place in places(root, splits))
+    return any(_has_lists(place) for place in list_folders(root, splits))
 
 
 def _has_lists(place: Path) -> bool:
@@ -78,7 +78,7 @@ def _has_lists(place: Path) -> bool:
 
 def _lists(root: Path, splits: Path | None) -> Path:
     """The directory of the four lists."""
-    searched = places(root, splits)
+    searched = list_folders(root, splits)
     found = next(filter(_has_lists, searched), None)
     if found is None:
         raise DataError(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, lines, places, sort_out_missing
+from trainables.video.layouts.listing import Entry, Layout, Listing, lines, list_folders, sort_out_missing
 from trainables.video.videos import DataError
 
 _ARCHIVE = "testTrainMulti_7030_splits"
@@ -28,7 +28,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether the official lists are there, or the video `sample` has an official name."""
     named = sample is not None and re.search(_TAGS, sample) is not None
-    return named or any(_found(place) for place in places(root, splits, _ARCHIVE))
+    return named or any(_found(place) for place in list_folders(root, splits, _ARCHIVE))
 
 
 def _found(place: Path) -> list[tuple[str, int, Path]]:
@@ -39,7 +39,7 @@ def _found(place: Path) -> list[tuple[str, int, Path]]:
 
 def _lists(root: Path, splits: Path | None, split: int) -> dict[str, Path]:
     """The list of each class."""
-    searched = places(root, splits, _ARCHIVE)
+    searched = list_folders(root, splits, _ARCHIVE)
     found = next(filter(None, map(_found, searched)), [])
     if not found:
         raise DataError(

@@ -22,7 +22,7 @@ from trainables.video.layouts.kinetics400 import (
     read_folders,
     read_tables,
 )
-from trainables.video.layouts.listing import Entry, Layout, Listing, lines, places
+from trainables.video.layouts.listing import Entry, Layout, Listing, lines, list_folders
 from trainables.video.videos import EXTENSIONS, DataError
 
 _EXPECTED = "expected 'class', 'class videos' or, in all lines, 'class/video frames'"
@@ -42,7 +42,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
     """The videos of the listed classes. Raises DataError."""
     expect_split(split)
     wanted = _class_list(root, splits)
-    tables = find_tables([*_beside(root, splits), *places(root, None)])
+    tables = find_tables([*_beside(root, splits), *list_folders(root, None)])
     listed = read_tables(tables)
     clips = [clip for clip in listed if clip.label in wanted.classes]
     if wanted.clips:
@@ -71,14 +71,14 @@ def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
 
 def _beside(root: Path, splits: Path | None) -> list[Path]:
     if splits is None:
-        return places(root, None)
+        return list_folders(root, None)
     return [splits.parent if splits.is_file() else splits]
 
 
 def _class_list(root: Path, splits: Path | None) -> _ClassList:
     found = _class_lists(root, splits)
     if not found:
-        searched = " or ".join(str(place) for place in places(root, splits))
+        searched = " or ".join(str(place) for place in list_folders(root, splits))
         raise DataError(
             f"no list of classes (*class*.txt or *.list) in {searched}; give one with --splits kinetics100=FILE, "
             "a class per line"
@@ -97,7 +97,7 @@ def _class_list(root: Path, splits: Path | None) -> _ClassList:
 def _class_lists(root: Path, splits: Path | None) -> Sequence[Path]:
     if splits is not None and splits.is_file():
         return [splits]
-    for place in places(root, splits):
+    for place in list_folders(root, splits):
         found = [path for path in place.glob("*") if re.fullmatch(r"(?!\.)(.*class.*\.txt|.*\.list)", path.name.lower())]
         if found:
             return sorted(found)

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, places, video_files, with_test_part, youtube_id
+from trainables.video.layouts.listing import Entry, Layout, Listing, list_folders, video_files, with_test_part, youtube_id
 from trainables.video.videos import DataError, Skipped
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -38,7 +38,7 @@ class Clip:
 def read(root: Path, splits: Path | None, split: int) -> Listing:
     """The videos of the one official split. Raises DataError."""
     expect_split(split)
-    tables = find_tables(places(root, splits))
+    tables = find_tables(list_folders(root, splits))
     if tables:
         clips = read_tables(tables)
         return find_clips(root, clips, {clip.label for clip in clips}, tables)
@@ -53,7 +53,7 @@ def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether csvs of Kinetics are there, or the video `sample` is named as a clip with its times."""
     if sample is not None and re.search(r"(^|/)[\w-]{11}_\d{6}_\d{6}\.\w+$", sample):
         return True
-    return any(_is_of_kinetics(table) for table in find_tables(places(root, splits)))
+    return any(_is_of_kinetics(table) for table in find_tables(list_folders(root, splits)))
 
 
 def expect_split(split: int) -> None:

@@ -93,7 +93,7 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}:{number}", line.strip()
 
 
-def places(root: Path, splits: Path | None, *archives: str) -> list[Path]:
+def list_folders(root: Path, splits: Path | None, *archives: str) -> list[Path]:
     """Where the lists of a dataset may lie: at `splits` or else at `root`, or in a directory there that is named so.
 
     `archives` are the names of the directories into which the official archives of lists unpack.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, lines, places, sort_out_missing
+from trainables.video.layouts.listing import Entry, Layout, Listing, lines, list_folders, sort_out_missing
 from trainables.video.videos import DataError
 
 _ARCHIVE = "ucfTrainTestlist"
@@ -29,11 +29,11 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether the official lists are there, or the video `sample` has an official name."""
     named = sample is not None and re.search(r"(^|/)v_\w+_g\d+_c\d+\.\w+$", sample) is not None
-    return named or any((place / "classInd.txt").is_file() for place in places(root, splits, _ARCHIVE))
+    return named or any((place / "classInd.txt").is_file() for place in list_folders(root, splits, _ARCHIVE))
 
 
 def _lists(root: Path, splits: Path | None) -> Path:
-    searched = places(root, splits, _ARCHIVE)
+    searched = list_folders(root, splits, _ARCHIVE)
     for place in searched:
         if (place / "classInd.txt").is_file():
             return place

@@ -9,10 +9,12 @@ import pytest
 from scipy import stats
 
 from harness.ledger import Ledger, Record
-from reports.comparable_groups import read_trials
-from reports.paper_comparison import Cell, Comparison, FilledTable, compare
-from reports.paper_table import paper_tables
-from reports.table_sheet import Sheet, is_comparable, sheet
+from reports.circumstances import is_comparable
+from reports.comparison import Cell, Comparison, FilledTable, compare
+from reports.comparison_sheet import comparison_sheet
+from reports.groups import read_trials
+from reports.sheet import Sheet
+from search_spaces.papers import paper_tables
 
 Make = Callable[..., Record]
 TABLE3 = paper_tables()["auxskd/table3"]
@@ -23,7 +25,7 @@ def cell_of(comparison: Comparison, label: str) -> Cell:
 
 
 def sheet_of(comparisons: list[Comparison]) -> Sheet:
-    return sheet(FilledTable(TABLE3, comparisons))
+    return comparison_sheet(FilledTable(TABLE3, comparisons))
 
 
 def test_no_trials_leave_every_cell_missing() -> None:

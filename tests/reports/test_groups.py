@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.ledger import Record
-from reports.comparable_groups import Group, comparable_groups
-from reports.paper_comparison import Comparison, FilledTable, compare, fill
-from reports.paper_table import Row, paper_tables
-from reports.table_sheet import is_comparable, sheet
+from reports.circumstances import is_comparable
+from reports.comparison import Comparison, FilledTable, compare, fill
+from reports.comparison_sheet import comparison_sheet
+from reports.groups import Group, comparable_groups
+from search_spaces.papers import PublishedRow, paper_tables
 
 Make = Callable[..., Record]
 TABLES = paper_tables()
@@ -95,7 +96,7 @@ def test_real_data_stay_together_and_so_do_stand_ins(make_trial_of_row: Make) ->
 def test_heading_and_notes_name_what_stands_in_for_what(make_trial_of_row: Make) -> None:
     trial = make_trial_of_row(ON_K100, 0, {"ucf101": 41.0, "hmdb51": 30.0}, versions_of={"kinetics100": STAND_IN})
     filled = fill(TABLE2, [trial])
-    section = sheet(filled).sections[0]
+    section = comparison_sheet(filled).sections[0]
     assert section.heading == (
         "Preset paper, like-for-like protocol, on hmdb51, ucf101 and embedded clips in place of kinetics100: "
         "not comparable to the paper's numbers in absolute terms"
@@ -112,7 +113,7 @@ def test_quoted_rows_are_never_ours(make_trial_of_row: Make) -> None:
     trial = make_trial_of_row(row5, 0, {"ucf101": 63.0}, settings=settings)
     (comparison,) = compare(TABLE1, [trial])
     assert comparison.group is None
-    line = sheet(FilledTable(TABLE1, [comparison])).sections[0].grids[0].rows[4]
+    line = comparison_sheet(FilledTable(TABLE1, [comparison])).sections[0].grids[0].rows[4]
     assert line[-4:] == ("63.7", "quoted", "27.9", "quoted")
 
 
@@ -130,7 +131,7 @@ def test_methods_with_their_own_recipes_share_a_table_under_published_only(make_
     assert [len(reached(comparison)) for comparison in compare(TABLE1, trials("like_for_like"))] == [1, 1]
     both = compare(TABLE1, [*trials("published"), *trials("like_for_like")])
     assert sorted(len(reached(comparison)) for comparison in both) == [1, 1, 2]
-    heading = sheet(FilledTable(TABLE1, compare(TABLE1, trials("published")))).sections[0].heading
+    heading = comparison_sheet(FilledTable(TABLE1, compare(TABLE1, trials("published")))).sections[0].heading
     assert "each method's published protocol" in heading
 
 
@@ -160,7 +161,7 @@ def test_departures_are_named_and_make_numbers_incomparable(make_trial_of_row: M
     (comparison,) = compare(TABLE2, [trial])
     assert comparison.group is not None
     assert not is_comparable(TABLE2, comparison.group)
-    notes = sheet(FilledTable(TABLE2, [comparison])).sections[0].notes
+    notes = comparison_sheet(FilledTable(TABLE2, [comparison])).sections[0].notes
     assert "differs from preset paper in finetune.epochs = 1" in notes
 
 
@@ -185,7 +186,7 @@ def test_groups_of_few_rows_are_left_out_beside_fuller_ones_and_counted(make_tri
     full = [make_trial_of_row(row, 0, {"ucf101": 50.0}) for row in TABLE4.rows[:2]]
     filled = fill(TABLE4, [lone, *full])
     assert (filled.narrow, len(filled.comparisons)) == (1, 1)
-    assert "Left out: 1 group with numbers in few of the rows" in sheet(filled).subtitle
+    assert "Left out: 1 group with numbers in few of the rows" in comparison_sheet(filled).subtitle
 
 
 def test_effects_are_measured_for_each_data_set_and_row_pair(make_trial_of_row: Make) -> None:
@@ -207,7 +208,7 @@ def test_effects_are_measured_for_each_data_set_and_row_pair(make_trial_of_row: 
 def test_without_published_numbers_there_is_no_verdict(make_trial_of_row: Make) -> None:
     trials = [make_trial_of_row(row, seed, {"ucf101": 50.0 + seed}) for row in FIGURE4.rows[:2] for seed in range(2)]
     (comparison,) = compare(FIGURE4, trials)
-    (line, *_) = sheet(FilledTable(FIGURE4, [comparison])).sections[0].grids[1].rows
+    (line, *_) = comparison_sheet(FilledTable(FIGURE4, [comparison])).sections[0].grids[1].rows
     assert (line[1], line[-1]) == ("-", "-")
 
 
@@ -242,7 +243,7 @@ def test_whatever_the_trials_nothing_is_mixed_and_none_is_lost(drawn: list[dict[
 
 
 def _trial(number: int, draw: dict[str, Any], make: Make) -> Record:
-    row: Row = draw["row"]
+    row: PublishedRow = draw["row"]
     top1 = dict.fromkeys(draw["sets"], 50.0)
     chosen = {"protocol": draw["protocol"], "video.crop": draw["crop"]}
     return make(
@@ -273,7 +274,7 @@ def test_shares_of_the_pretraining_set_stand_in_one_figure(make_trial_of_row: Ma
     trials = []
     for number, row in enumerate(figure.rows):
         trial = make_trial_of_row(row, 0, {"ucf101": 50.0 + number})
-        share = row.settings["data.pretraining_share"]
+        share = row.parameters["data.pretraining_share"]
         data = {**trial.data, "pretraining": {**trial.data["downstream"], "fingerprint": f"of {share}"}}
         if share == 1:
             data["pretraining"] = trial.data["downstream"]

@@ -12,10 +12,12 @@ import pytest
 from rich.console import Console
 
 from harness.ledger import Record
-from reports.comparable_groups import read_trials
-from reports.paper_comparison import FilledTable, compare, fill
-from reports.paper_table import paper_tables
-from reports.table_formats import comma_separated, html, latex, markdown, show
+from reports.comparison import FilledTable, compare, fill
+from reports.comparison_sheet import comparison_sheet
+from reports.groups import read_trials
+from reports.sheet import Sheet
+from reports.writers import comma_separated, html, latex, markdown, show
+from search_spaces.papers import paper_tables
 
 TABLES = paper_tables()
 TABLE3 = TABLES["auxskd/table3"]
@@ -23,14 +25,14 @@ AWKWARD = r"a|b <script> & 50% #1 $x_y^z {~} \end{document}"
 
 
 @pytest.fixture
-def awkward(make_trial: Callable[..., Record]) -> list[FilledTable]:
+def awkward(make_trial: Callable[..., Record]) -> list[Sheet]:
     trial = make_trial(0.02, 0.02, 0, 60.0, settings={"backbone.family": AWKWARD})
-    return [FilledTable(TABLE3, compare(TABLE3, [trial]))]
+    return [comparison_sheet(FilledTable(TABLE3, compare(TABLE3, [trial])))]
 
 
 @pytest.fixture
-def filled(samples: Path) -> list[FilledTable]:
-    return [fill(TABLE3, read_trials(samples))]
+def filled(samples: Path) -> FilledTable:
+    return fill(TABLE3, read_trials(samples))
 
 
 class _Tags(HTMLParser):
@@ -52,7 +54,7 @@ class _Tags(HTMLParser):
         self.text += data
 
 
-def test_html_is_well_formed_self_contained_and_escaped(awkward: list[FilledTable]) -> None:
+def test_html_is_well_formed_self_contained_and_escaped(awkward: list[Sheet]) -> None:
     page = html(awkward)
     parser = _Tags()
     parser.feed(page)
@@ -61,7 +63,7 @@ def test_html_is_well_formed_self_contained_and_escaped(awkward: list[FilledTabl
     assert not any(word in page for word in ("<script", "http:", "https:", "src="))
 
 
-def test_latex_is_balanced_and_escaped(awkward: list[FilledTable]) -> None:
+def test_latex_is_balanced_and_escaped(awkward: list[Sheet]) -> None:
     text = latex(awkward)
     assert text.count("\\begin{") == text.count("\\end{")
     assert "\\end{document}" not in text
@@ -70,9 +72,9 @@ def test_latex_is_balanced_and_escaped(awkward: list[FilledTable]) -> None:
     assert bare.count("{") == bare.count("}")
 
 
-def test_latex_rows_have_as_many_cells_as_their_tabular_has_columns(filled: list[FilledTable]) -> None:
+def test_latex_rows_have_as_many_cells_as_their_tabular_has_columns(filled: FilledTable) -> None:
     columns = 0
-    for line in latex(filled).splitlines():
+    for line in latex([comparison_sheet(filled)]).splitlines():
         if "\\begin{tabular}" in line:
             columns = line.count("l", line.rindex("{"))
         elif " & " in line:
@@ -80,19 +82,17 @@ def test_latex_rows_have_as_many_cells_as_their_tabular_has_columns(filled: list
     assert columns == 5
 
 
-def test_markdown_rows_have_as_many_cells_as_the_heading_and_no_raw_html(
-    awkward: list[FilledTable], filled: list[FilledTable]
-) -> None:
+def test_markdown_rows_have_as_many_cells_as_the_heading_and_no_raw_html(awkward: list[Sheet], filled: FilledTable) -> None:
     assert "\\<script\\>" in markdown(awkward)
-    widths = {len(line) for line in markdown(filled).split("\n\n")[4].splitlines()}
+    widths = {len(line) for line in markdown([comparison_sheet(filled)]).split("\n\n")[4].splitlines()}
     assert len(widths) == 1
 
 
-def test_csv_holds_the_numbers_of_the_comparison(filled: list[FilledTable]) -> None:
-    lines = list(csv.DictReader(io.StringIO(comma_separated(filled))))
-    assert len(lines) == 7 * len(filled[0].comparisons)
+def test_csv_holds_the_numbers_of_the_comparison(filled: FilledTable) -> None:
+    lines = list(csv.DictReader(io.StringIO(comma_separated([comparison_sheet(filled)]))))
+    assert len(lines) == 7 * len(filled.comparisons)
     by_cell = {(int(line["group"]), line["row"]): line for line in lines}
-    for number, comparison in enumerate(filled[0].comparisons, start=1):
+    for number, comparison in enumerate(filled.comparisons, start=1):
         for compared in comparison.rows:
             line = by_cell[number, compared.row.label]
             assert float(line["published"]) == compared.row.published["ucf101"]
@@ -106,15 +106,15 @@ def test_csv_holds_the_numbers_of_the_comparison(filled: list[FilledTable]) -> N
 
 
 def test_csv_of_no_trials_has_a_row_per_row_of_the_paper() -> None:
-    lines = list(csv.DictReader(io.StringIO(comma_separated([FilledTable(TABLE3, compare(TABLE3, []))]))))
+    lines = list(csv.DictReader(io.StringIO(comma_separated([comparison_sheet(fill(TABLE3, []))]))))
     assert [line["row"] for line in lines] == [row.label for row in TABLE3.rows]
     assert {line["group"] for line in lines} == {""}
 
 
 @pytest.mark.parametrize("width", [80, 60])
-def test_terminal_shows_every_row_and_verdict(filled: list[FilledTable], width: int) -> None:
+def test_terminal_shows_every_row_and_verdict(filled: FilledTable, width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
-    show(filled, console)
+    show([comparison_sheet(filled)], console)
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= width
     assert "not comparable to the paper's" in " ".join(lines)
@@ -124,8 +124,8 @@ def test_terminal_shows_every_row_and_verdict(filled: list[FilledTable], width: 
 
 
 def test_csv_has_a_line_per_cell_and_says_which_rows_are_quoted_or_references(samples: Path) -> None:
-    table1 = TABLES["auxskd/table1"]
-    lines = list(csv.DictReader(io.StringIO(comma_separated([fill(table1, read_trials(samples, "sample-table1"))]))))
+    sheet = comparison_sheet(fill(TABLES["auxskd/table1"], read_trials(samples, "sample-table1")))
+    lines = list(csv.DictReader(io.StringIO(comma_separated([sheet]))))
     assert len(lines) == 29 * 2
     verdicts = {(line["row"].split(" / ")[0], line["measure"]): line["verdict"] for line in lines}
     assert verdicts["14", "hmdb51"] == "quoted"
@@ -137,8 +137,8 @@ def test_csv_has_a_line_per_cell_and_says_which_rows_are_quoted_or_references(sa
 
 
 def test_every_table_is_written_with_as_many_cells_as_columns_in_every_row(samples: Path) -> None:
-    for table in (table for table in TABLES.values() if table.measures):  # those of costs: test_compression.py
-        for page in latex([fill(table, read_trials(samples))]).split("\\begin{tabular}")[1:]:
+    for table in (table for table in TABLES.values() if table.measures):  # those of costs: test_costs.py
+        for page in latex([comparison_sheet(fill(table, read_trials(samples)))]).split("\\begin{tabular}")[1:]:
             columns = page[: page.index("\n")].count("l")
             body = page[: page.index("\\end{tabular}")]
             assert {line.count(" & ") + 1 for line in body.splitlines() if " & " in line} == {columns}

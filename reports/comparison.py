@@ -9,9 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from harness.ledger import Record
-from reports.comparable_groups import CHECKPOINTS, Group, comparable_groups, explicit
-from reports.paper_table import DOWNSTREAM, SPLIT, Measure, PaperTable, Row
-from reports.seed_statistics import Estimate, PairedTest, Verdict, estimate, paired_test, verdict
+from reports.groups import CHECKPOINTS, Group, comparable_groups, explicit
+from reports.seeds import Estimate, PairedTest, Verdict, estimate, paired_test, verdict
+from search_spaces.papers import DOWNSTREAM, SPLIT, Measure, PaperTable, PublishedRow
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Effect:
     Without published numbers there is nothing to agree with: `published` and `verdict` are None.
     """
 
-    reference: Row
+    reference: PublishedRow
     published: float | None
     ours: Estimate | None
     test: PairedTest | None
@@ -47,7 +47,7 @@ class Cell:
 class ComparedRow:
     """A row with a cell for each of the table's measures; those of a quoted row are empty."""
 
-    row: Row
+    row: PublishedRow
     cells: tuple[Cell, ...]
 
 
@@ -91,9 +91,9 @@ def fill(table: PaperTable, trials: Iterable[Record]) -> FilledTable:
     for comparison in comparisons:
         fullest[comparison.preset] = max(comparison.rows_with_numbers, fullest.get(comparison.preset, 0))
     wide = [
-        found
-        for found in comparisons
-        if 2 * found.rows_with_numbers > fullest[found.preset] or not fullest[found.preset] or found.is_of(table)
+        one
+        for one in comparisons
+        if 2 * one.rows_with_numbers > fullest[one.preset] or not fullest[one.preset] or one.is_of(table)
     ]
     return FilledTable(table, wide, len(comparisons) - len(wide))
 
@@ -160,8 +160,8 @@ def _is_of_split(table: PaperTable, trial: Record) -> bool:
     return any(measure.splits for measure in table.measures) and trial.settings.get(SPLIT) in splits
 
 
-def _unspoken_checkpoints(row: Row) -> set[str]:
-    return {name for pair in CHECKPOINTS.items() if not row.settings.keys() & set(pair) for name in pair}
+def _unspoken_checkpoints(row: PublishedRow) -> set[str]:
+    return {name for pair in CHECKPOINTS.items() if not row.parameters.keys() & set(pair) for name in pair}
 
 
 _Reached = Mapping[int, Mapping[Any, float]]
@@ -176,14 +176,14 @@ def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) ->
         for row in table.rows
         for measure in table.measures
     }
-    asked = max(1, *(len({record.seed for record in found}) for found in trials.values()))
+    asked = max(1, *(len({record.seed for record in of_cell}) for of_cell in trials.values()))
     reached = {
         (row.label, measure.column): _by_seed(trials[row.label, measure.column], measure)
         for row in table.rows
         for measure in table.measures
     }
 
-    def cell(row: Row, measure: Measure) -> Cell:
+    def cell(row: PublishedRow, measure: Measure) -> Cell:
         own = reached[row.label, measure.column]
         effects = tuple(
             _effect(row, own, reference, reached[reference.label, measure.column], measure)
@@ -193,8 +193,8 @@ def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) ->
         splits = None
         if by_seed and measure.splits and preset == "paper":
             splits = min(map(len, own.values())), len(measure.splits)
-        found = estimate(list(by_seed.values())) if by_seed else None
-        return Cell(row.published[measure.column], by_seed, asked, found, effects, splits)
+        ours = estimate(list(by_seed.values())) if by_seed else None
+        return Cell(row.published[measure.column], by_seed, asked, ours, effects, splits)
 
     return tuple(ComparedRow(row, tuple(cell(row, measure) for measure in table.measures)) for row in table.rows)
 
@@ -202,13 +202,19 @@ def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) ->
 def _by_seed(records: Sequence[Record], measure: Measure) -> _Reached:
     by_seed: dict[int, dict[Any, float]] = {}
     for record in records:
-        value = measure.value(record)
+        value = _value(record, measure)
         if record.outcome == "complete" and math.isfinite(value):
             by_seed.setdefault(record.seed, {}).setdefault(record.settings.get(SPLIT), 100 * value)
     return {seed: by_seed[seed] for seed in sorted(by_seed)}
 
 
-def _effect(row: Row, own: _Reached, reference: Row, other: _Reached, measure: Measure) -> Effect:
+def _value(record: Record, measure: Measure) -> float:
+    """The metric of a trial, a fraction; not a number where it has none."""
+    joined = "+" in str(record.settings.get(DOWNSTREAM, ""))
+    return record.metrics.get(f"{measure.metric}/{measure.data_set}" if joined else measure.metric, math.nan)
+
+
+def _effect(row: PublishedRow, own: _Reached, reference: PublishedRow, other: _Reached, measure: Measure) -> Effect:
     here, there = row.published[measure.column], reference.published[measure.column]
     published = None if here is None or there is None else here - there
     differences = []

@@ -11,9 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from harness.ledger import Record
-from reports.conv1_filters import FilterPanels, conv1_filters, first_filters, tiled
 from reports.figures import FIGURES
-from reports.filter_drawing import draw_filters
+from reports.filters import FilterPanels, conv1_filters, draw_filters, first_filters, tiled
 
 Make = Callable[..., Record]
 FIGURE = FIGURES["graph/figure3"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.seed_statistics import estimate, paired_test, verdict
+from reports.seeds import estimate, paired_test, verdict
 
 
 def test_interval_of_four_seeds_is_that_of_all_256_resamples() -> None:

@@ -10,46 +10,48 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.ledger import Record
-from reports.comparable_groups import Group, comparable_groups, explicit, used_sets
-from reports.paper_table import DOWNSTREAM, PaperTable, paper_tables, printed
+from reports.groups import Group, comparable_groups, explicit, used_sets
+from reports.seeds import Estimate, estimate
+from search_spaces.papers import DOWNSTREAM, PaperTable, paper_tables, printed
+from trainables.settings import checkpoint_epoch
 
 TOP1 = {"finetuned top-1": "test/top1", "linear probe top-1": "test/linear_probe_top1"}
 RETRIEVAL = {f"R@{k}": f"test/retrieval_r{k}" for k in (1, 5, 10, 20, 50)}
+MEASURES = {**TOP1, **RETRIEVAL}
+"""Name of what is measured on test videos -> the metric, a fraction."""
+
 _PRETEXT = re.compile(r"pretext/val_(\w+)_accuracy")
-_TABLES = paper_tables()
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """What the seeds of one configuration reached, in percent.
+class Backbone:
+    """A configuration of a sweep, and what its seeds reached in percent.
 
-    seeds, asked: complete ones, and how many the fullest configuration has. reached: measure (pretext labels, then the keys of
-    TOP1 and RETRIEVAL) -> seed -> value; without the measures that no seed has. chance: pretext label -> what guessing reaches,
-    where it is known.
+    seeds, asked: complete ones, and how many the fullest configuration has. reached: measure (pretext labels, then MEASURES) ->
+    estimate; without the measures that no seed has. chance: pretext label -> what guessing reaches, where it is on record.
     """
 
     label: tuple[str, ...]
     seeds: int
     asked: int
-    reached: Mapping[str, Mapping[int, float]]
+    reached: Mapping[str, Estimate]
     chance: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Worth:
-    """The configurations of a sweep on one downstream set, in the sweep's order or in that of its paper's table.
+    """The backbones of a sweep on one downstream set, in the sweep's order or in that of its paper's table.
 
-    headings: of the configurations' labels. pretext: labels that any pretext task has a head for, such as speed.
+    headings: of the backbones' labels. pretext: labels that any pretext task has a head for, such as speed.
     """
 
     data_set: str
     group: Group
     headings: tuple[str, ...]
     pretext: tuple[str, ...]
-    configurations: tuple[Configuration, ...]
+    backbones: tuple[Backbone, ...]
 
 
 def sweep_worth(own: Sequence[Record], others: Iterable[Record] = ()) -> list[Worth]:
@@ -61,31 +63,18 @@ def sweep_worth(own: Sequence[Record], others: Iterable[Record] = ()) -> list[Wo
     table = _table_of(own)
     trials = {record.trial: record for record in [*_rows_elsewhere(table, own, others), *own]}
     varied = {name for record in own for name in record.parameters} | {DOWNSTREAM}
-    found = []
+    worths = []
     for data_set in sorted({name for record in own for name in _endings(record)}):
         through = [record for record in trials.values() if data_set in _endings(record)]
         for group in comparable_groups(through, varied):
             if {record.trial for record in group.records} & {record.trial for record in own}:
-                found.append(_worth(data_set, group, varied - {DOWNSTREAM}, table))
-    return found
-
-
-def chance(settings: Mapping[str, Any], what: str) -> float | None:
-    """What guessing a pretext label reaches in percent; None where settings do not tell (RSPNet's appearance)."""
-    clips = settings.get("vcop.clips")
-    classes = {
-        ("vspp", "speed"): settings.get("vspp.speeds"),
-        ("vspp", "segment"): settings.get("vspp.segments"),
-        ("video_pace", "speed"): settings.get("video_pace.speeds"),
-        ("vcop", "order"): clips and math.factorial(clips),
-        ("rspnet", "speed"): 2,
-    }.get((str(settings.get("pretext.task")), what))
-    return 100 / classes if classes else None
+                worths.append(_worth(data_set, group, varied - {DOWNSTREAM}, table))
+    return worths
 
 
 def _table_of(own: Sequence[Record]) -> PaperTable | None:
     """The paper's table whose rows the sweep ran."""
-    table = _TABLES.get(own[0].space)
+    table = paper_tables().get(own[0].space)
     return table if table and all(table.row_of(explicit(record).settings) for record in own) else None
 
 
@@ -108,22 +97,22 @@ def _endings(record: Record) -> dict[str, str]:
 
 def _worth(data_set: str, group: Group, varied: Collection[str], table: PaperTable | None) -> Worth:
     by_settings: dict[str, list[Record]] = {}
-    for record in sorted(group.records, key=lambda record: _place(record, table)):
+    for record in sorted(group.records, key=lambda record: _position(record, table)):
         values = {name: record.settings.get(name) for name in varied}
         by_settings.setdefault(json.dumps(values, sort_keys=True), []).append(record)
     asked = max(len({record.seed for record in records}) for records in by_settings.values())
-    configurations = [_configuration(_label(records[0], table), asked, records, data_set) for records in by_settings.values()]
-    measured = {measure for configuration in configurations for measure in configuration.reached}
+    backbones = [_backbone(_label(records[0], table), asked, records, data_set) for records in by_settings.values()]
+    measured = {measure for backbone in backbones for measure in backbone.reached}
     return Worth(
         data_set,
         replace(group, sets=tuple(used for used in group.sets if used.role != "downstream" or used.name == data_set)),
         _headings(table),
-        tuple(sorted(measured - {*TOP1, *RETRIEVAL})),
-        tuple(configurations),
+        tuple(sorted(measured - {*MEASURES})),
+        tuple(backbones),
     )
 
 
-def _place(record: Record, table: PaperTable | None) -> int:
+def _position(record: Record, table: PaperTable | None) -> int:
     row = table and table.row_of(record.settings)
     return table.rows.index(row) if table and row else record.index
 
@@ -140,35 +129,39 @@ def _label(record: Record, table: PaperTable | None) -> tuple[str, ...]:
     return (record.row or parameters or "the sweep's settings",)
 
 
-def _configuration(label: tuple[str, ...], asked: int, records: Sequence[Record], data_set: str) -> Configuration:
+def _backbone(label: tuple[str, ...], asked: int, records: Sequence[Record], data_set: str) -> Backbone:
     complete: dict[int, Record] = {}
     for record in records:
         if record.outcome == "complete":
             complete.setdefault(record.seed, record)
-    reached: dict[str, dict[int, float]] = {}
+    values: dict[str, list[float]] = {}
+    chance: dict[str, float] = {}
     for seed in sorted(complete):
         for measure, value in _measured(complete[seed], data_set).items():
             if math.isfinite(value):
-                reached.setdefault(measure, {})[seed] = 100 * value
-    known = {what: level for what in reached if (level := chance(records[0].settings, what)) is not None}
-    return Configuration(label, len(complete), asked, reached, known)
+                values.setdefault(measure, []).append(100 * value)
+            guessing = complete[seed].metrics.get(f"pretext/val_{measure}_chance")
+            if guessing is not None:
+                chance[measure] = 100 * guessing
+    reached = {measure: estimate(of_seeds) for measure, of_seeds in values.items()}
+    return Backbone(label, len(complete), asked, reached, chance)
 
 
 def _measured(record: Record, data_set: str) -> dict[str, float]:
     """Fractions by measure: those of the downstream set, and the pretext accuracies."""
     ending = _endings(record)[data_set]
-    found = {name: record.metrics.get(f"{metric}{ending}", math.nan) for name, metric in {**TOP1, **RETRIEVAL}.items()}
+    fractions = {name: record.metrics.get(f"{metric}{ending}", math.nan) for name, metric in MEASURES.items()}
     for metric in record.metrics:
         if match := _PRETEXT.fullmatch(metric):
-            found[match[1]] = _when_handed_on(record, metric)
-    return found
+            fractions[match[1]] = _when_handed_on(record, metric)
+    return fractions
 
 
 def _when_handed_on(record: Record, metric: str) -> float:
     """A pretext metric after the epoch whose weights were handed on, which need not be the last one."""
     number, last = record.settings.get("pretext.checkpoint"), record.settings.get("pretext.checkpoints")
-    if number == last:
+    if number is None or last is None or number == last:
         return record.metrics[metric]
-    epoch = math.ceil(number * record.settings["pretext.epochs"] / last)
+    epoch = checkpoint_epoch(number, record.settings["pretext.epochs"], last)
     values = record.history.get(metric, [])
     return values[epoch - 1] if epoch <= len(values) else math.nan

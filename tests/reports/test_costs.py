@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from harness.ledger import Record
-from reports.comparable_groups import read_trials
-from reports.compression import QUANTITIES, cost_sheet, costs_of
-from reports.paper_table import paper_tables
-from reports.table_formats import comma_separated, html, latex, markdown
+from reports.cost_sheet import cost_sheet
+from reports.costs import QUANTITIES, costs_of
+from reports.groups import read_trials
+from reports.writers import comma_separated, html, latex, markdown
+from search_spaces.papers import paper_tables
 
 Make = Callable[..., Record]
 TABLE = paper_tables()["graph/compression"]
@@ -93,11 +94,11 @@ def test_no_trials_leave_every_cell_missing() -> None:
 
 
 def test_every_format_has_the_numbers(samples: Path) -> None:
-    filled = [costs_of(TABLE, read_trials(samples, "sample-graph"))]
-    for text in (markdown(filled), html(filled), latex(filled)):
+    sheets = [cost_sheet(costs_of(TABLE, read_trials(samples, "sample-graph")))]
+    for text in (markdown(sheets), html(sheets), latex(sheets)):
         assert all(heading in text for heading in TABLE.networks.values())
         assert "0.0610" in text
-    lines = list(csv.DictReader(io.StringIO(comma_separated(filled))))
+    lines = list(csv.DictReader(io.StringIO(comma_separated(sheets))))
     assert len(lines) == len(TABLE.networks) * len(QUANTITIES)
     (latency,) = [line for line in lines if (line["row"], line["measure"]) == ("Student", "latency of a clip in ms")]
     assert (latency["mean"], latency["low"], latency["high"]) == ("0.9450", "0.9000", "0.9900")

@@ -86,10 +86,10 @@ class Group:
     @property
     def roles_of_sets(self) -> list[tuple[UsedSet, list[str]]]:
         """Every data set once, with the roles it has."""
-        found: dict[tuple[str, str, str], tuple[UsedSet, list[str]]] = {}
+        copies: dict[tuple[str, str, str], tuple[UsedSet, list[str]]] = {}
         for used in self.sets:
-            found.setdefault((used.name, used.data.dataset, used.data.fingerprint), (used, []))[1].append(used.role)
-        return list(found.values())
+            copies.setdefault((used.name, used.data.dataset, used.data.fingerprint), (used, []))[1].append(used.role)
+        return list(copies.values())
 
     @property
     def missing_videos(self) -> int:
@@ -164,8 +164,8 @@ def _consistent(records: list[Record]) -> list[list[Record]]:
     for key in sorted(distinct, key=lambda key: (_stand_ins(distinct[key]), key)):
         versions = distinct[key]
         fitting = (other for other in joined if all(other.get(name, own) == own for name, own in versions.items()))
-        if (found := next(fitting, None)) is not None:
-            found.update(versions)
+        if (fit := next(fitting, None)) is not None:
+            fit.update(versions)
         else:
             joined.append(dict(versions))
     return [[record for record, own in zip(records, asked, strict=True) if own.items() <= group.items()] for group in joined]

@@ -1,9 +1,11 @@
-"""Writes sheets as Markdown, LaTeX (booktabs) or HTML, or shows them on a terminal. The same sheets give the same bytes."""
+"""Writes sheets as Markdown, LaTeX (booktabs), HTML or CSV, or shows them on a terminal. Same sheets, same bytes."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 from rich import box
@@ -11,15 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.table_sheet import Grid, Section, Sheet
+from reports.sheet import Grid, Section, Sheet
 
 
-def show_sheets(pages: Iterable[Sheet], console: Console) -> None:
+def show(sheets: Sequence[Sheet], console: Console) -> None:
     """Print sheets on a terminal."""
-    for page in pages:
-        console.print(Text(page.title, style="bold"))
-        console.print(Text(page.subtitle, style="dim"))
-        for section in page.sections:
+    for sheet in sheets:
+        console.print(Text(sheet.title, style="bold"))
+        console.print(Text(sheet.subtitle, style="dim"))
+        for section in sheet.sections:
             console.print()
             console.print(Text(section.heading, style="bold"))
             for note in section.notes:
@@ -28,7 +30,7 @@ def show_sheets(pages: Iterable[Sheet], console: Console) -> None:
                 console.print()
                 console.print(_fitting(grid, console))
         console.print()
-        console.print(Text(page.rules, style="dim"))
+        console.print(Text(sheet.rules, style="dim"))
 
 
 _VERDICT_STYLES = {"agrees": "green", "disagrees": "red"}
@@ -51,17 +53,17 @@ def _rich_grid(grid: Grid, before_interval: str) -> Table:
     return table
 
 
-def markdown_of(pages: Iterable[Sheet]) -> str:
+def markdown(sheets: Sequence[Sheet]) -> str:
     blocks: list[str] = []
-    for page in pages:
-        blocks += [f"# {_md(page.title)}", _md(page.subtitle)]
-        for section in page.sections:
+    for sheet in sheets:
+        blocks += [f"# {_md(sheet.title)}", _md(sheet.subtitle)]
+        for section in sheet.sections:
             blocks.append(f"## {_md(section.heading)}")
             if section.notes:
                 blocks.append("\n".join(f"- {_md(note)}" for note in section.notes))
             for grid in section.grids:
                 blocks += [f"**{_md(grid.caption)}**", _md_grid(grid)]
-            blocks.append(f"*{_md(page.rules)}*")
+            blocks.append(f"*{_md(sheet.rules)}*")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -77,17 +79,17 @@ def _md(text: str) -> str:
     return re.sub(r"([\\|<>*`])", r"\\\1", " ".join(text.split()))
 
 
-def latex_of(pages: Iterable[Sheet]) -> str:
+def latex(sheets: Sequence[Sheet]) -> str:
     """Floats for a document that loads booktabs: one per section of each sheet."""
-    floats = [_latex_float(page, section) for page in pages for section in page.sections]
+    floats = [_latex_float(sheet, section) for sheet in sheets for section in sheet.sections]
     return "% Needs \\usepackage{booktabs}.\n" + "\n".join(floats)
 
 
-def _latex_float(page: Sheet, section: Section) -> str:
-    caption = ". ".join([page.title, page.subtitle, section.heading, *section.notes])
-    number = page.sections.index(section) + 1
+def _latex_float(sheet: Sheet, section: Section) -> str:
+    caption = ". ".join([sheet.title, sheet.subtitle, section.heading, *section.notes])
+    number = sheet.sections.index(section) + 1
     lines = ["\\begin{table}", "  \\centering\\small", f"  \\caption{{{_tex(caption)}.}}"]
-    lines.append(f"  \\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', page.id)}-{number}}}")
+    lines.append(f"  \\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', sheet.id)}-{number}}}")
     for grid in section.grids:
         alignment = "l" * len(grid.columns)
         lines += ["", f"  {_tex(grid.caption)}\\\\[2pt]", f"  \\begin{{tabular}}{{{alignment}}}", "    \\toprule"]
@@ -97,7 +99,7 @@ def _latex_float(page: Sheet, section: Section) -> str:
             *(_tex_line(map(_tex, row)) for row in grid.rows),
         ]
         lines += ["    \\bottomrule", "  \\end{tabular}", "  \\par\\medskip"]
-    lines += ["", "  \\begin{minipage}{\\linewidth}\\footnotesize", f"    {_tex(page.rules)}", "  \\end{minipage}"]
+    lines += ["", "  \\begin{minipage}{\\linewidth}\\footnotesize", f"    {_tex(sheet.rules)}", "  \\end{minipage}"]
     return "\n".join([*lines, "\\end{table}", ""])
 
 
@@ -128,10 +130,10 @@ def _tex(text: str) -> str:
     return re.sub(r"(?<![\w.])([+-])(?=\d)", r"$\1$", escaped)
 
 
-def html_of(pages: Sequence[Sheet]) -> str:
+def html(sheets: Sequence[Sheet]) -> str:
     """One self-contained page."""
-    body = "\n".join(_html_page(page) for page in pages)
-    title = escape(pages[0].title) if len(pages) == 1 else "Tables"
+    body = "\n".join(_html_sheet(sheet) for sheet in sheets)
+    title = escape(sheets[0].title) if len(sheets) == 1 else "Tables"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f"<style>\n{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
@@ -150,15 +152,15 @@ tbody tr:last-child > * { border-bottom: 1px solid; }
 """
 
 
-def _html_page(page: Sheet) -> str:
-    lines = [f"<h1>{escape(page.title)}</h1>", f"<p>{escape(page.subtitle)}</p>"]
-    for section in page.sections:
+def _html_sheet(sheet: Sheet) -> str:
+    lines = [f"<h1>{escape(sheet.title)}</h1>", f"<p>{escape(sheet.subtitle)}</p>"]
+    for section in sheet.sections:
         lines.append(f"<h2>{escape(section.heading)}</h2>")
         if section.notes:
             lines += ["<ul>", *(f"<li>{escape(note)}</li>" for note in section.notes), "</ul>"]
         for grid in section.grids:
             lines += _html_grid(grid)
-        lines.append(f'<p class="rules">{escape(page.rules)}</p>')
+        lines.append(f'<p class="rules">{escape(sheet.rules)}</p>')
     return "\n".join(lines)
 
 
@@ -170,3 +172,22 @@ def _html_grid(grid: Grid) -> list[str]:
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[grid.labels :])
         lines.append(f"<tr>{labels}{cells}</tr>")
     return [*lines, "</tbody>", "</table>"]
+
+
+def comma_separated(sheets: Sequence[Sheet]) -> str:
+    """The lines of all sheets, which have the same columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, sheets[0].columns, lineterminator="\n")
+    writer.writeheader()
+    for sheet in sheets:
+        writer.writerows(sheet.lines)
+    return text.getvalue()
+
+
+FORMATS: dict[str, Callable[[Sequence[Sheet]], str]] = {
+    "md": markdown,
+    "tex": latex,
+    "csv": comma_separated,
+    "html": html,
+}
+"""Suffix of a file -> its writer."""

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.comparable_groups import Group
-from reports.paper_table import PaperTable
-from reports.table_sheet import heading
+from reports.circumstances import heading
+from reports.groups import Group
+from search_spaces.papers import PaperTable
 
 FORMATS = ("png", "svg", "pdf")
 

@@ -1,10 +1,12 @@
-"""Tables and figures of the papers as declared in reports/published/*.yaml: their rows, and the settings of each row.
+"""The papers' tables and figures as declared in search_spaces/published/*.yaml: their rows, and the settings of each row.
 
-The format is described at the top of reports/published/auxskd.yaml. Only what has `settings` there can be filled.
+The format is described at the top of search_spaces/published/auxskd.yaml. Only what has `settings` there can be run or filled.
+Imports nothing heavy: spaces are made of these tables, and reports are filled from them.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +16,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.ledger import Record
-
-PUBLISHED_DIRECTORY = Path(__file__).parent / "published"
+PUBLISHED = Path(__file__).parent / "published"
 PRETRAINING, DOWNSTREAM, SPLIT = "data.pretraining", "data.downstream", "data.split"
 METRICS = {"test/top1": "top-1", "test/map": "mAP"}
 """What published numbers are, fractions in a record -> their name."""
@@ -28,14 +28,21 @@ class PublishedError(ValueError):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a paper as printed (`entry`, by column) and as settings. `published`: percent, by measure.
+    """A configuration that a paper reports: the label its table gives it, and the settings it stands for, by dotted name."""
+
+    label: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PublishedRow(Row):
+    """A row as a paper prints it: `entry`, by column, and `published` numbers in percent, by measure.
 
     `quoted` rows come from other papers and cannot be run. `at_paper_size` are settings of the row at preset `paper`.
     """
 
     entry: Mapping[str, Any]
     published: Mapping[str, float | None]
-    settings: Mapping[str, Any]
     at_paper_size: Mapping[str, Any]
     quoted: bool = False
 
@@ -43,13 +50,9 @@ class Row:
     def values(self) -> tuple[str, ...]:
         return tuple(map(printed, self.entry.values()))
 
-    @property
-    def label(self) -> str:
-        return " / ".join(self.values)
-
     def holds(self, settings: Mapping[str, Any]) -> bool:
         """Whether `settings` (by dotted name) have this row's values."""
-        return not self.quoted and has_values(settings, self.settings)
+        return not self.quoted and has_values(settings, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,6 @@ class Measure:
             settings = {**settings, DOWNSTREAM: self.data_set}
         return (len(joined) == 1 or self.data_set in joined) and has_values(settings, self.settings)
 
-    def value(self, record: Record) -> float:
-        """The metric of a trial, a fraction; not a number where it has none."""
-        joined = "+" in str(record.settings.get(DOWNSTREAM, ""))
-        return record.metrics.get(f"{self.metric}/{self.data_set}" if joined else self.metric, math.nan)
-
 
 class Contrast(BaseModel):
     """The column whose change from one value to another is the effect that a table shows."""
@@ -106,13 +104,13 @@ class Pair(BaseModel):
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One published table or figure. `id` is `<paper>/<name>` and names the file and the entry in reports/published/.
+    """One published table or figure. `id` is `<paper>/<name>` and names the file and the entry in search_spaces/published/.
 
     columns: what rows print before their numbers. distinguishing: those of them that stand for settings. varied: settings
-    in which rows and measures differ. fixed: settings that all rows share. effect, pairs: what effects are, the change of a
-    column or rows minus others (row, its reference); without either a row minus the paper's best one. paper_settings:
-    circumstances of the published numbers. histories: panel -> curve -> metric per epoch. networks: network -> heading, where
-    the table shows what networks cost.
+    in which rows and measures differ. fixed, fixed_at_paper_size: those of the rows' settings that all rows share. effect,
+    pairs: what effects are, the change of a column or rows minus others (row, its reference); without either a row minus the
+    paper's best one. paper_settings: circumstances of the published numbers. histories: panel -> curve -> metric per epoch.
+    networks: network -> heading, where the table shows what networks cost.
     """
 
     id: str
@@ -121,12 +119,13 @@ class PaperTable:
     is_figure: bool
     columns: tuple[str, ...]
     distinguishing: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PublishedRow, ...]
     measures: tuple[Measure, ...]
     varied: frozenset[str]
     fixed: Mapping[str, Any]
+    fixed_at_paper_size: Mapping[str, Any]
     effect: Contrast | None
-    pairs: tuple[tuple[Row, Row], ...]
+    pairs: tuple[tuple[PublishedRow, PublishedRow], ...]
     paper_settings: Mapping[str, Any]
     histories: Mapping[str, Mapping[str, str]]
     networks: Mapping[str, str]
@@ -139,14 +138,14 @@ class PaperTable:
     def headings(self) -> tuple[str, ...]:
         return tuple(column.replace("_", " ") for column in self.columns)
 
-    def row_of(self, settings: Mapping[str, Any]) -> Row | None:
+    def row_of(self, settings: Mapping[str, Any]) -> PublishedRow | None:
         """The row that a trial with these settings belongs to."""
         return next((row for row in self.rows if row.holds(settings)), None)
 
-    def best_row(self, measure: Measure) -> Row:
+    def best_row(self, measure: Measure) -> PublishedRow:
         return max(self.rows, key=lambda row: row.published[measure.column] or 0.0)
 
-    def references(self, row: Row, measure: Measure) -> list[Row]:
+    def references(self, row: PublishedRow, measure: Measure) -> list[PublishedRow]:
         """The rows that `row` is compared with; none for rows that are themselves references or have no counterpart."""
         if self.pairs:
             return [reference for other, reference in self.pairs if other is row]
@@ -160,13 +159,13 @@ class PaperTable:
         counterparts = (other for other in self.rows if not other.quoted and wanted.items() <= other.entry.items())
         return list(counterparts)[:1]
 
-    def is_reference(self, row: Row) -> bool:
+    def is_reference(self, row: PublishedRow) -> bool:
         """Whether effects are measured against rows such as this one."""
         if self.pairs:
             return any(reference is row for _, reference in self.pairs)
         return self.effect is None or row.entry[self.effect.column] == self.effect.from_
 
-    def effect_label(self, row: Row, reference: Row) -> str:
+    def effect_label(self, row: PublishedRow, reference: PublishedRow) -> str:
         """What tells the effect from the others of its column of numbers."""
         if self.pairs:
             return f"{row.label} against {reference.label}"
@@ -175,20 +174,21 @@ class PaperTable:
         return " / ".join(printed(row.entry[name]) for name in self.distinguishing if name != self.effect.column)
 
 
-def paper_tables(directory: Path = PUBLISHED_DIRECTORY) -> dict[str, PaperTable]:
-    """Everything declared in a directory that can be filled, by id; tables before figures of each paper.
+@functools.cache
+def paper_tables(directory: Path = PUBLISHED) -> Mapping[str, PaperTable]:
+    """Everything declared in a directory that can be run or filled, by id; tables before figures of each paper.
 
     Raises PublishedError for a declaration that breaks the format.
     """
-    found = {}
+    tables = {}
     for path in sorted(directory.glob("*.yaml")):
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         for section in ("tables", "figures"):
             for name, content in document.get(section, {}).items():
                 if isinstance(content, dict) and "settings" in content:
                     identity = f"{path.stem}/{name}"
-                    found[identity] = _table(identity, document["paper"], section == "figures", content)
-    return found
+                    tables[identity] = _table(identity, document["paper"], section == "figures", content)
+    return tables
 
 
 def printed(value: Any) -> str:
@@ -226,24 +226,19 @@ class _Declaration(BaseModel):
     histories: dict[str, dict[str, str]] = {}
     networks: dict[str, str] = {}
 
+    @property
+    def printed_columns(self) -> list[str]:
+        return [column for column in self.columns if column not in self.measures]
+
 
 def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any]) -> PaperTable:
+    declared = _declaration(identity, content)
+    columns = declared.printed_columns
     try:
-        declared = _Declaration.model_validate(content)
         rows = tuple(_row(declared, number, row) for number, row in enumerate(declared.rows, start=1))
         pairs = tuple(_pair(rows, pair) for pair in declared.effects)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise PublishedError(f"{identity}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
     except PublishedError as error:
         raise PublishedError(f"{identity}, {error}") from None
-    columns = [column for column in declared.columns if column not in declared.measures]
-    unknown = {*declared.settings, *([declared.effect.column] if declared.effect else [])} - set(columns)
-    if unknown:
-        raise PublishedError(f"{identity}: no such column: {', '.join(sorted(unknown))}; columns: {', '.join(columns)}")
-    if unmeasured := {*declared.metrics, *declared.splits} - declared.measures.keys():
-        measures = ", ".join(declared.measures)
-        raise PublishedError(f"{identity}: no such measure: {', '.join(sorted(unmeasured))}; measures: {measures}")
     return PaperTable(
         id=identity,
         paper=paper,
@@ -258,6 +253,7 @@ def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any
         ),
         varied=frozenset(_varied(declared)),
         fixed=declared.fixed,
+        fixed_at_paper_size={name: value for name, value in declared.at_paper_size.items() if name not in columns},
         effect=declared.effect,
         pairs=pairs,
         paper_settings=declared.paper_settings,
@@ -266,29 +262,45 @@ def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any
     )
 
 
-def _pair(rows: Sequence[Row], pair: Pair) -> tuple[Row, Row]:
-    for number in (pair.to, pair.from_):
-        if not 1 <= number <= len(rows) or rows[number - 1].quoted:
-            raise PublishedError(f"effects: row {number} is not among those that can be run; rows: 1 to {len(rows)}")
-    return rows[pair.to - 1], rows[pair.from_ - 1]
+def _declaration(identity: str, content: Mapping[str, Any]) -> _Declaration:
+    """The declaration of this content, all of whose names are of columns and measures that it has."""
+    try:
+        declared = _Declaration.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise PublishedError(f"{identity}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    columns, of_effect = declared.printed_columns, {declared.effect.column} if declared.effect else set()
+    if unknown := {*declared.settings, *of_effect} - set(columns):
+        raise PublishedError(f"{identity}: no such column: {', '.join(sorted(unknown))}; columns: {', '.join(columns)}")
+    if unmeasured := {*declared.metrics, *declared.splits} - declared.measures.keys():
+        measures = ", ".join(declared.measures)
+        raise PublishedError(f"{identity}: no such measure: {', '.join(sorted(unmeasured))}; measures: {measures}")
+    return declared
 
 
-def _row(declared: _Declaration, number: int, values: Sequence[Any]) -> Row:
+def _row(declared: _Declaration, number: int, values: Sequence[Any]) -> PublishedRow:
     if len(values) != len(declared.columns):
         raise PublishedError(f"row {number}: {len(values)} values for {len(declared.columns)} columns")
     cells = dict(zip(declared.columns, values, strict=True))
     published = {column: None if cells[column] is None else float(cells[column]) for column in declared.measures}
     entry = {column: value for column, value in cells.items() if column not in published}
+    label = " / ".join(map(printed, entry.values()))
     if number in declared.quoted:
-        return Row(entry, published, {}, {}, quoted=True)
+        return PublishedRow(label, {}, entry, published, {}, quoted=True)
     settings = dict(declared.fixed)
-    at_paper_size: dict[str, Any] = {}
     for column, meaning in declared.settings.items():
-        if column in entry:
-            settings |= _meant(f"row {number}", column, entry[column], meaning)
+        settings |= _meant(f"row {number}", column, entry[column], meaning)
+    at_paper_size: dict[str, Any] = {}
     for name, value in declared.at_paper_size.items():
         at_paper_size |= {value: entry[name]} if name in entry else {name: value}
-    return Row(entry, published, settings, at_paper_size)
+    return PublishedRow(label, settings, entry, published, at_paper_size)
+
+
+def _pair(rows: Sequence[PublishedRow], pair: Pair) -> tuple[PublishedRow, PublishedRow]:
+    for number in (pair.to, pair.from_):
+        if not 1 <= number <= len(rows) or rows[number - 1].quoted:
+            raise PublishedError(f"effects: row {number} is not among those that can be run; rows: 1 to {len(rows)}")
+    return rows[pair.to - 1], rows[pair.from_ - 1]
 
 
 def _meant(row: str, column: str, value: Any, meaning: str | Mapping[Any, Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""First convolutions of teachers and students as pictures, read from the artifacts of the store.
+"""First convolutions of teachers and students as pictures, read from the artifacts of the store and drawn in six panels.
 
 A student's and a VGG teacher's first convolution sees colours. PredNet's first one sees the errors of its predictions of
 pixels, frame brighter and frame darker: shown is the former minus the latter, what it answers to in a frame.
@@ -7,29 +7,38 @@ pixels, frame brighter and frame darker: shown is the former minus the latter, w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import SubFigure
 from safetensors import SafetensorError, safe_open
 
 from harness.ledger import Record
-from reports.comparable_groups import Group
-from reports.paper_comparison import closest_to_paper, groups_of
-from reports.paper_table import DOWNSTREAM, PaperTable
+from reports.circumstances import circumstances
+from reports.comparison import closest_to_paper, groups_of
+from reports.drawing import HEADING_HEIGHT, WIDTH, in_lines, our_style, say, titled_figure, written
+from reports.groups import Group
+from search_spaces.papers import DOWNSTREAM, PaperTable
 
 TEACHERS = {"(a) Moving": "ego_motion", "(b) Predicting": "prediction", "(c) Sorting": "sorting", "(d) Tracking": "tracking"}
 """Heading of a panel -> the stage whose weights it shows."""
 
 STUDENTS = {"(e) MMGD": 0, "(f) Ours": 1}
-"""Heading of a panel -> place of its row in the figure."""
+"""Heading of a panel -> number of its row in the figure, from 0."""
 
 _FRAMES = ("features.0.weight", "features.0.0.weight")
 """First convolutions of AlexNet and VGG: filters (n, 3, k, k) of a frame's channels."""
 
 _ERRORS = "features.1.target.weight"
 """PredNet's first convolution of pixels: filters (n, 6, k, k), of prediction minus frame, then of frame minus prediction."""
+
+
+_COLUMNS, _ROWS = 2, 3
+_MARGIN_HEIGHT, _MISSING_LETTERS = 0.4, 26
+_PANEL_HEIGHT = WIDTH / _COLUMNS + 0.1
 
 
 @dataclass(frozen=True)
@@ -71,21 +80,21 @@ def _rank(group: Group, shown: Mapping[int, Record]) -> tuple[int, int]:
 
 
 def _trials_of_rows(figure: PaperTable, group: Group) -> dict[int, Record]:
-    """Place of a row -> its trial of the first seed that the most rows have."""
-    found: dict[int, dict[int, Record]] = {}
+    """Number of a row -> its trial of the first seed that the most rows have."""
+    by_seed: dict[int, dict[int, Record]] = {}
     for record in group.records:
         row = figure.row_of(record.settings)
         if row is not None:
-            found.setdefault(record.seed, {}).setdefault(figure.rows.index(row), record)
-    return found[min(found, key=lambda seed: (-len(found[seed]), seed))]
+            by_seed.setdefault(record.seed, {}).setdefault(figure.rows.index(row), record)
+    return by_seed[min(by_seed, key=lambda seed: (-len(by_seed[seed]), seed))]
 
 
 def _panels(figure: PaperTable, shown: Mapping[int, Record], store: Path) -> Iterable[Panel]:
     downstream = figure.paper_settings.get(DOWNSTREAM)
     for heading, stage in TEACHERS.items():
         yield _panel(heading, stage, stage, shown[max(shown)], store)
-    for heading, place in STUDENTS.items():
-        record = shown.get(place)
+    for heading, number in STUDENTS.items():
+        record = shown.get(number)
         if record is None:
             yield Panel(heading, None, "no trial")
         else:
@@ -130,7 +139,34 @@ def tiled(filters: np.ndarray) -> np.ndarray:
     columns = math.ceil(math.sqrt(number))
     rows = math.ceil(number / columns)
     image = np.ones((rows * (side + 1) - 1, columns * (side + 1) - 1, 3))
-    for place, tile in enumerate(shown):
-        top, left = (side + 1) * (place // columns), (side + 1) * (place % columns)
+    for index, tile in enumerate(shown):
+        top, left = (side + 1) * (index // columns), (side + 1) * (index % columns)
         image[top : top + side, left : left + side] = tile
     return image
+
+
+def draw_filters(table: PaperTable, groups: Sequence[FilterPanels], file_format: str) -> bytes:
+    """The filters of each network, each filter over its own range: six panels in three rows, for every group."""
+    height = _MARGIN_HEIGHT + max(1, len(groups)) * (HEADING_HEIGHT + _ROWS * _PANEL_HEIGHT)
+    with our_style():
+        figure = titled_figure(table, height)
+        if not groups:
+            say(figure.subplots(), "No trials recorded")
+            return written(figure, file_format)
+        for part, one in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, strict=True):
+            text = f"Preset {circumstances(one.group)}. Seed {one.seed}, each filter over its own range"
+            part.suptitle(in_lines(text), fontsize=7, x=0.02, ha="left")
+            _draw_panels(part, one.panels)
+        return written(figure, file_format)
+
+
+def _draw_panels(part: SubFigure, panels: Sequence[Panel]) -> None:
+    for axes, panel in zip(part.subplots(_ROWS, _COLUMNS).flat, panels, strict=True):
+        axes.spines[:].set_visible(False)
+        axes.set_title(panel.heading)
+        if panel.image is None:
+            say(axes, "/\n".join(textwrap.fill(part, _MISSING_LETTERS) for part in panel.missing.split("/")))
+        else:
+            axes.imshow(panel.image, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])

@@ -1,0 +1,143 @@
+"""What a comparison says, as a sheet: the paper's rows beside ours, and the paper's effects beside ours.
+
+`(2/3)` says that 2 of 3 seeds are complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.circumstances import (
+    departures_from_paper,
+    description,
+    differences_of_settings,
+    heading,
+    numbered,
+    said_by,
+)
+from reports.comparison import Cell, ComparedRow, Comparison, Effect, FilledTable
+from reports.groups import Group
+from reports.lines import TABLE_COLUMNS, comparison_lines
+from reports.seeds import CONFIDENCE, RESAMPLES, SIGNIFICANCE, PairedTest
+from reports.sheet import Grid, Section, Sheet, counted, estimate_text, number_text
+from search_spaces.papers import Measure, PaperTable, printed
+
+
+def comparison_sheet(filled: FilledTable) -> Sheet:
+    """The sheet of a table: one section per comparison."""
+    table = filled.table
+    groups = [comparison.group for comparison in filled.comparisons if comparison.group is not None]
+    sections = []
+    for number, comparison in enumerate(filled.comparisons, start=1):
+        grids = (_row_grid(table, comparison), *_effect_grids(table, comparison))
+        group = comparison.group
+        if group is None:
+            sections.append(Section("No trials recorded", (), grids))
+        else:
+            title = f"{numbered(number, len(groups))} {heading(table, group)}"
+            sections.append(Section(title, _notes(table, group, groups), grids))
+    subtitle = f"Paper: {table.paper}"
+    if filled.narrow:
+        left_out = counted(filled.narrow, "group")
+        subtitle += f". Left out: {left_out} with numbers in few of the rows (--sweep NAME shows those of a sweep)"
+    return Sheet(
+        id=table.id,
+        title=f"{table.id}: {table.title}",
+        subtitle=subtitle,
+        sections=tuple(sections),
+        rules=_rules(table),
+        columns=TABLE_COLUMNS,
+        lines=tuple(comparison_lines(filled)),
+    )
+
+
+def _rules(table: PaperTable) -> str:
+    effect, reference = table.effect, "the paper's best row"
+    if table.pairs:
+        reference = "the one it is set against"
+    elif effect is not None:
+        reference = f"the same row with {_words(effect.column)} = {printed(effect.from_)}"
+    averaged = "; 2 of 3 splits: a mean over these alone" if any(measure.splits for measure in table.measures) else ""
+    quoted = "; quoted: a number that the paper took from another one" if any(row.quoted for row in table.rows) else ""
+    return (
+        f"Ours: mean [{CONFIDENCE:.0%} percentile bootstrap interval over seeds, {RESAMPLES} resamples] (seeds); (2/3): 2 "
+        f"of 3 seeds complete{averaged}{quoted}. Effect: row minus {reference}, ours paired by seed, in percentage points. "
+        f"Verdict: two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, not corrected for several rows (exact sign test "
+        "where all differences are equal); agrees: significant with the paper's sign; disagrees: significant against it; "
+        "else undecided."
+    )
+
+
+def _notes(table: PaperTable, group: Group, groups: Sequence[Group]) -> tuple[str, ...]:
+    notes = description(group)
+    if departures := departures_from_paper(table, group):
+        notes.append("differs from the paper in " + ", ".join(departures))
+    return (*notes, *differences_of_settings(group, groups, said_by(table)))
+
+
+def _row_grid(table: PaperTable, comparison: Comparison) -> Grid:
+    sole, alike = len(table.measures) == 1, len({measure.metric for measure in table.measures}) == 1
+    caption = f"{table.measures[0].heading} in percent" if sole else "Top-1 in percent" if alike else "In percent"
+    names = ["" if sole else f"{measure.column.upper() if alike else measure.heading} " for measure in table.measures]
+    columns = [f"{name}{whose}" for name in names for whose in ("paper", "ours")]
+    rows = tuple((*compared.row.values, *_numbers(compared)) for compared in comparison.rows)
+    return Grid(caption, (*table.headings, *columns), rows, labels=len(table.columns))
+
+
+def _numbers(compared: ComparedRow) -> list[str]:
+    return [
+        text
+        for cell in compared.cells
+        for text in (number_text(cell.published, signed=False), "quoted" if compared.row.quoted else _cell(cell))
+    ]
+
+
+def _cell(cell: Cell) -> str:
+    done = len(cell.by_seed)
+    if cell.estimate is None:
+        return f"- (0/{cell.asked})"
+    seeds = f"{done}/{cell.asked}" if done < cell.asked else "n=1" if done == 1 else str(done)
+    lacking = ""
+    if cell.splits is not None and cell.splits[0] < cell.splits[1]:
+        lacking = f"; {cell.splits[0]} of {cell.splits[1]} splits"
+    return f"{estimate_text(cell.estimate, signed=False)} ({seeds}{lacking})"
+
+
+def _effect_grids(table: PaperTable, comparison: Comparison) -> list[Grid]:
+    grids = []
+    for column, measure in enumerate(table.measures):
+        rows = tuple(
+            (table.effect_label(compared.row, effect.reference), *_effect(effect))
+            for compared in comparison.rows
+            for effect in compared.cells[column].effects
+        )
+        caption = f"Effect {_of_what(table, measure)}, in percentage points"
+        grids.append(Grid(caption, ("row", "paper", "ours", "test", "verdict"), rows, labels=1))
+    return grids
+
+
+def _of_what(table: PaperTable, measure: Measure) -> str:
+    effect = table.effect
+    if table.pairs:
+        return f"of one row against another on {measure.heading}"
+    if effect is None:
+        return f"against the paper's best row, {table.best_row(measure).label}"
+    return f"of {_words(effect.column)} ({printed(effect.to)} against {printed(effect.from_)}) on {measure.heading}"
+
+
+def _words(column: str) -> str:
+    return column.replace("_", " ")
+
+
+def _effect(effect: Effect) -> tuple[str, str, str, str]:
+    published, judged = number_text(effect.published, signed=True), effect.verdict or "-"
+    if effect.ours is None:
+        return published, "-", "no paired seeds", judged
+    return published, estimate_text(effect.ours, signed=True), _test(effect.test), judged
+
+
+def _test(test: PairedTest | None) -> str:
+    if test is None:
+        return "one seed"
+    p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.3f}"
+    return f"sign test, {p}" if test.statistic is None else f"t({test.n - 1}) = {test.statistic:.1f}, {p}"

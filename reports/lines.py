@@ -1,0 +1,130 @@
+"""What tables say as lines of a CSV file: percent and percentage points, an empty field where there is no number.
+
+`data` lists name=data set:fingerprint; `group` counts the groups of comparable trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reports.circumstances import backbone_of, is_comparable
+from reports.comparison import Cell, Effect, FilledTable
+from reports.costs import QUANTITIES, FilledCosts
+from reports.groups import Group
+from reports.seeds import Estimate
+from reports.sheet import Line
+from reports.worth import MEASURES, Worth
+from search_spaces.papers import PaperTable, PublishedRow
+
+TABLE_COLUMNS = (
+    "table", "group", "comparable", "preset", "protocol", "protocol_version", "data", "missing_videos", "recipe", "backbone",
+    "row", "measure", "published", "mean", "low", "high", "seeds", "seeds_asked", "splits", "splits_asked",
+    "against", "effect_published", "effect_mean", "effect_low", "effect_high", "effect_seeds",
+    "test", "statistic", "p", "verdict",
+)  # fmt: skip
+
+WORTH_COLUMNS = (
+    "sweep", "downstream", "group", "preset", "protocol", "protocol_version", "data", "missing_videos",
+    "configuration", "measure", "mean", "low", "high", "seeds", "seeds_asked", "chance",
+)  # fmt: skip
+
+
+def comparison_lines(filled: FilledTable) -> Iterator[Line]:
+    """One line per cell of every group; a cell with several effects has a line for each.
+
+    `against` is the row that an effect is measured against. `comparable` is `no` where the paper's circumstances were other
+    ones. `verdict` is `reference` for rows without an effect that others are measured against, and `quoted` for rows that the
+    paper took from another one.
+    """
+    table = filled.table
+    for number, comparison in enumerate(filled.comparisons, start=1):
+        of_group = _of_table(table, number, comparison.group)
+        for compared in comparison.rows:
+            for measure, cell in zip(table.measures, compared.cells, strict=True):
+                line = {**of_group, "row": compared.row.label, "measure": measure.column, **_of_cell(compared.row, cell)}
+                if compared.row.quoted:
+                    yield {**line, "verdict": "quoted"}
+                elif not cell.effects:
+                    yield {**line, "verdict": "reference" if table.is_reference(compared.row) else ""}
+                else:
+                    yield from ({**line, **_of_effect(effect)} for effect in cell.effects)
+
+
+def cost_lines(filled: FilledCosts) -> Iterator[Line]:
+    """One line per network and quantity, in the unit that `measure` names; `low` and `high`: the range over seeds."""
+    for number, costs in enumerate(filled.costs, start=1):
+        of_group = _of_table(filled.table, number, costs.group)
+        for network, name in filled.table.networks.items():
+            for quantity in QUANTITIES:
+                line = {**of_group, "row": name, "measure": quantity.heading, "seeds": 0, "seeds_asked": costs.asked}
+                if spread := costs.spreads.get((network, quantity.name)):
+                    numbers = {name: _number(getattr(spread, name)) for name in ("mean", "low", "high")}
+                    line |= {**numbers, "seeds": spread.n}
+                yield line
+
+
+def worth_lines(sweep: str, worths: Sequence[Worth]) -> Iterator[Line]:
+    """One line per configuration and measure."""
+    for number, worth in enumerate(worths, start=1):
+        of_group = {"sweep": sweep, "downstream": worth.data_set, **_of_group(number, worth.group)}
+        for backbone in worth.backbones:
+            for measure in (*worth.pretext, *MEASURES):
+                yield {
+                    **of_group,
+                    "configuration": " / ".join(backbone.label),
+                    "measure": measure,
+                    **_of_estimate(backbone.reached.get(measure)),
+                    "seeds_asked": backbone.asked,
+                    "chance": _number(backbone.chance.get(measure)),
+                }
+
+
+def _of_table(table: PaperTable, number: int, group: Group | None) -> dict[str, object]:
+    if group is None:
+        return {"table": table.id}
+    return {
+        "table": table.id,
+        **_of_group(number, group),
+        "comparable": "" if table.networks else "yes" if is_comparable(table, group) else "no",
+        "recipe": group.settings.get("recipe", ""),
+        "backbone": backbone_of(group),
+    }
+
+
+def _of_group(number: int, group: Group) -> dict[str, object]:
+    data = " ".join(f"{used.name}={used.data.dataset}:{used.data.fingerprint}" for used, _ in group.roles_of_sets)
+    return {
+        "group": number,
+        "preset": group.preset,
+        "protocol": group.protocol,
+        "protocol_version": group.version,
+        "data": data,
+        "missing_videos": group.missing_videos,
+    }
+
+
+def _of_cell(row: PublishedRow, cell: Cell) -> dict[str, object]:
+    published = {"published": _number(cell.published)}
+    if row.quoted:
+        return {**published}
+    fields = {**published, **_of_estimate(cell.estimate), "seeds_asked": cell.asked}
+    return fields | dict(zip(("splits", "splits_asked"), cell.splits or (), strict=False))
+
+
+def _of_effect(effect: Effect) -> dict[str, object]:
+    ours = {f"effect_{name}": value for name, value in _of_estimate(effect.ours).items()}
+    fields = {"against": effect.reference.label, "effect_published": _number(effect.published), **ours}
+    if test := effect.test:
+        fields |= {"test": test.kind, "statistic": _number(test.statistic), "p": f"{test.p:.6f}"}
+    return {**fields, "verdict": effect.verdict or ""}
+
+
+def _of_estimate(value: Estimate | None) -> dict[str, object]:
+    if value is None:
+        return {"seeds": 0}
+    low, high = value.interval or (None, None)
+    return {"mean": _number(value.mean), "low": _number(low), "high": _number(high), "seeds": value.n}
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{round(value, 4) + 0.0:.4f}"

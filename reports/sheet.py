@@ -1,0 +1,76 @@
+"""A table ready to be written: titles, notes and grids of strings, the same for every format, and how numbers are printed.
+
+Percent and percentage points have one decimal. `-` is a missing number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.seeds import Estimate
+
+Line = Mapping[str, object]
+"""A line of a CSV file: what it has in those of the file's columns that it fills."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A caption, headings and rows of strings. The first `labels` columns name the row."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """One group of comparable trials: heading, what the group is, its grids."""
+
+    heading: str
+    notes: tuple[str, ...]
+    grids: tuple[Grid, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A whole table. `rules` say how numbers and verdicts come about and stand under every section. `id`: for references.
+
+    columns, lines: the same numbers as a CSV file has them.
+    """
+
+    id: str
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+    rules: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def estimate_text(value: Estimate, *, signed: bool) -> str:
+    """Mean and interval, with one decimal."""
+    mean = number_text(value.mean, signed=signed)
+    if value.interval is None:
+        return mean
+    low, high = (number_text(bound, signed=signed) for bound in value.interval)
+    return f"{mean} [{low}, {high}]"
+
+
+def number_text(value: float | None, *, signed: bool) -> str:
+    """A number with one decimal."""
+    if value is None:
+        return "-"
+    rounded = round(value, 1) + 0.0
+    return f"{rounded:+.1f}" if signed and rounded else f"{rounded:.1f}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 group`, `2 groups`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

@@ -1,0 +1,57 @@
+"""The package's own tasks, networks and layouts keep the contracts that users' own are checked by."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables.checks import check_backbone, check_layout, check_task, main
+from trainables.settings import BACKBONES, TASKS, SettingsError
+
+CLIPS = Path(os.environ.get("AUXGRAPH_CLIPS", "not given"))
+FORMS: dict[str, list[dict[str, Any]]] = {
+    "vspp": [{}, {"vspp.segments": 3, "vspp.speeds": 2, "auxskd.views": "distinct"}, {"vspp.segment_frames": "inclusive"}],
+    "vcop": [{}, {"vcop.short_videos": "shrink", "vcop.clips": 2}],
+    "sorting": [{}, {"sorting.frames": 3, "video.pixels": "rgb_motion"}],
+    "ego_motion": [{"ego_motion.objective": objective} for objective in ("closeness", "contrastive", "transform")],
+}
+"""Settings with which a task is another one; others have one form."""
+
+
+@pytest.mark.parametrize(("task", "values"), [(task, values) for task in TASKS for values in FORMS.get(task, [{}])])
+def test_tasks(task: str, values: dict[str, Any]) -> None:
+    check_task(task, values)
+
+
+@pytest.mark.parametrize("family", BACKBONES)
+def test_backbones(family: str) -> None:
+    check_backbone(family)
+
+
+@pytest.mark.skipif(not CLIPS.is_dir(), reason="AUXGRAPH_CLIPS names no directory of real clips")
+def test_layouts_on_real_clips() -> None:
+    check_layout("ucf101", CLIPS / "UCF-101", CLIPS / "splits" / "ucf101")
+    check_layout("folder", CLIPS / "ut-interaction", CLIPS / "splits" / "ut-interaction" / "folds.csv")
+
+
+def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0: kept; 1: not kept, and how; 2: no such thing."""
+    assert main(["task", "vspp"]) == 0
+    assert capsys.readouterr().out == "vspp keeps the contract of a task\n"
+    broken = tmp_path / "forgetful.py"
+    broken.write_text(
+        "from trainables.tasks.vspp import VSPP\n\n\nclass Forgetful(VSPP):\n"
+        "    @classmethod\n    def reads(cls, settings):\n        return ('vspp.segments', 'video.clip_frames')\n",
+        encoding="utf-8",
+    )
+    assert main(["task", f"{broken}:Forgetful"]) == 1
+    assert "vspp reads vspp.speeds, which is not in its key" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["task", "vsp"])
+    assert ended.value.code == 2
+    assert "did you mean 'vspp'?" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match=r"not a subclass of trainables\.tasks\.SelfSupervisedTask"):
+        check_task("trainables.tasks.vspp:vspp_offsets")

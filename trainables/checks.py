@@ -1,0 +1,280 @@
+"""Whether a task, a network or a data layout of yours keeps its contract; the package's own are held to the same checks.
+
+    python -m trainables.checks task mine/rotation.py:Rotation
+    python -m trainables.checks backbone mine/networks.py:Slow
+    python -m trainables.checks layout mine/layouts.py:LAYOUT videos
+
+In a test of yours: `check_task("rotation:Rotation")`. A search space has `check_space` in search_spaces/space.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.models import BACKBONE, Backbone, find_backbone, make_network
+from trainables.models.weights import convolution_weights, load_convolutions
+from trainables.settings import (
+    BACKBONES,
+    TASKS,
+    BackboneSettings,
+    ExperimentSettings,
+    Readable,
+    SettingsError,
+    UndeclaredSetting,
+    flat,
+    names_below,
+    setting_names,
+    with_values,
+)
+from trainables.stages import self_supervised
+from trainables.tasks import SelfSupervisedTask, find_task
+from trainables.video.layouts import find_layout
+from trainables.video.sampling import SampledClips
+from trainables.video.videos import PARTS, DataError, Video
+
+LENGTHS = (1, 5, 16, 40, 100)
+"""Frames of the videos that tasks are tried on."""
+SAMPLES = 4
+SMALL: dict[str, Any] = {
+    "video.clip_frames": 8,
+    "video.height": 20,
+    "video.width": 20,
+    "video.crop": 16,
+    "backbone.depth": 10,
+    "backbone.width": 4,
+    "vgg.channels": [4, 4, 6, 6, 6],
+    "vgg.convolutions": [1, 1, 1, 1, 1],
+    "vgg.pooled_layers": [2, 3],
+    "vgg.conv1_filter": 3,
+    "vgg.conv1_stride": 1,
+    "vgg.hidden": 8,
+    "prednet.targets": [3, 4],
+    "prednet.representations": [4, 6],
+    "prednet.side": 8,
+    "auxskd.memory_bank": 16,
+    "rspnet.memory_bank": 16,
+    "ego_motion.bins": 3,
+}
+"""Settings at which a check takes a second."""
+
+
+class ContractError(AssertionError):
+    """Something that does not keep its contract; the message says what it should do and what it does."""
+
+
+def check_task(name: str, values: dict[str, Any] | None = None) -> None:
+    """Raises ContractError, or SettingsError for a task that cannot be found, with settings `values` over small ones.
+
+    Checked: settings in `reads` exist, and nothing else is read in sampling, network and loss; draws lie within videos of many
+    lengths and depend on the generator only; two views; a loss with a gradient for the encoder, metrics with a value per
+    sample, chance levels of accuracies there are; evaluation changes nothing.
+    """
+    kind = find_task(name)
+    settings = _with_task(name, kind, {**SMALL, **(values or {})})
+    names = setting_names(settings)
+    for prefix in (*kind.reads(settings), *kind.reads_for_views(settings)):
+        _expect(bool(names_below(names, [prefix])), f"{name}: reads '{prefix}', which is no setting and no group of settings")
+    _expect(kind.name.isidentifier(), f"{name}: its name '{kind.name}' is no identifier; settings and metrics bear it")
+    task = kind(_limited(settings, self_supervised.kind_of(kind).reads(settings), kind), _tracks(kind))
+    _check_draws(name, task)
+    if kind.encoder == BACKBONE:
+        limited = _limited(settings, (*kind.reads_for_views(settings), "auxskd.views"), kind)
+        _check_views(name, kind(limited))
+    _check_network(name, task, settings)
+
+
+def check_backbone(name: str) -> None:
+    """Raises ContractError, or SettingsError for a network that cannot be found.
+
+    Checked: features and logits have the announced size, layers in a row are the network, it is drawn from torch's random
+    numbers alone, its convolutions are handed on without the head, and settings in `reads` exist.
+    """
+    kind = find_backbone(name)
+    settings = with_values(ExperimentSettings(), {**SMALL, "backbone.family": name})
+    for prefix in kind.reads(settings):
+        _expect(bool(names_below(setting_names(), [prefix])), f"{name}: reads '{prefix}', which is no setting")
+    clips = torch.randn(2, 3, 8, 16, 16, generator=torch.Generator().manual_seed(0))
+    bare, classifier, again = (_drawn(kind, settings.backbone, classes) for classes in (None, 5, 5))
+    same = all(torch.equal(value, again.state_dict()[key]) for key, value in classifier.state_dict().items())
+    _expect(same, f"{name}: two networks drawn from the same random numbers differ")
+    _shape(f"{name}: features", bare(clips), (2, bare.features))
+    _shape(f"{name}: logits", classifier(clips), (2, 5))
+    weights = convolution_weights(classifier)
+    _expect(not any(key.startswith("fc.") for key in weights), f"{name}: its last layer is called otherwise than `fc`")
+    load_convolutions(bare, weights)
+    inside = {id(parameter) for layer in bare.layers() for parameter in layer.parameters()}
+    outside = [key for key, value in bare.named_parameters() if id(value) not in inside and not key.startswith("fc.")]
+    _expect(not outside, f"{name}: parameters in no layer of layers(): {', '.join(outside[:3])}")
+    maps = clips
+    for layer in bare.eval().layers():
+        maps = layer(maps)
+    _expect(maps.dim() == 5, f"{name}: layers() in a row give {tuple(maps.shape)}, expected maps (B, C, T, H, W)")
+
+
+def check_layout(name: str, root: Path, splits: Path | None = None) -> None:
+    """Raises ContractError for a layout that does not read the data below `root` as it should, or what reading them raises.
+
+    Checked: it recognises the data; entries have files, known parts and classes, no video twice and no group on both sides of
+    training and test; reading twice gives the same.
+    """
+    layout = find_layout(name)
+    listing = layout.read(root, splits, 1)
+    _expect(layout.read(root, splits, 1) == listing, f"{name}: reading {root} twice gives two different listings")
+    _expect(bool(listing.entries), f"{name}: no video in {root}")
+    _expect(
+        layout.lies_at(root, splits, listing.entries[0].name), f"{name}: lies_at() does not recognise {root}, which it reads"
+    )
+    named = [entry.name for entry in listing.entries]
+    _expect(len(set(named)) == len(named), f"{name}: a video is listed twice: {sorted(named)[0]}")
+    for entry in listing.entries:
+        _expect(entry.part in PARTS, f"{name}: {entry.name} is in part '{entry.part}'; valid: {', '.join(PARTS)}")
+        _expect((listing.root / entry.name).is_file(), f"{name}: {entry.name} is listed as present, and no file")
+        unknown = [label for label in (entry.label, *entry.others) if label and label not in listing.classes]
+        _expect(not unknown, f"{name}: {entry.name} has the class {unknown}, which is not among the listing's classes")
+    trained = {entry.group for entry in listing.entries if entry.part != "test"}
+    both = trained & {entry.group for entry in listing.entries if entry.part == "test"}
+    _expect(not both, f"{name}: the group {sorted(both)[:1]} is in training and in test")
+
+
+def _expect(kept: bool, otherwise: str) -> None:
+    if not kept:
+        raise ContractError(otherwise)
+
+
+def _shape(what: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    _expect(tuple(tensor.shape) == expected, f"{what} are {tuple(tensor.shape)}, expected {expected}")
+
+
+def _drawn(kind: type[Backbone], settings: BackboneSettings, classes: int | None) -> Backbone:
+    torch.manual_seed(0)
+    return kind(settings, classes)
+
+
+def _with_task(name: str, kind: type[SelfSupervisedTask], values: dict[str, Any]) -> ExperimentSettings:
+    if kind.encoder == BACKBONE:
+        return with_values(ExperimentSettings(), {**values, "pretext.task": name})
+    needed = {"recipe": "fusion", "evaluation.measures": ["finetune"], "views.prednet_layer": 1, "teachers.tasks": name}
+    return with_values(ExperimentSettings(), {**values, **needed})
+
+
+def _limited(settings: ExperimentSettings, reads: tuple[str, ...], kind: type[SelfSupervisedTask]) -> ExperimentSettings:
+    where = f"`reads` or `reads_for_views` of {kind.__module__}.{kind.__qualname__}"
+    return settings.readable(Readable(frozenset(names_below(flat(settings), reads)), kind.name, where))
+
+
+def _video(frames: int, name: str = "a.avi") -> Video:
+    return Video(name, Path(name), 0, name, frames)
+
+
+def _tracks(kind: type[SelfSupervisedTask]) -> dict[str, np.ndarray] | None:
+    """A track from the first frame to the fourth."""
+    return {"a.avi": np.array([[0, 3, 1, 2, 9, 9, 4, 3, 9, 9]], dtype=np.int32)} if kind.needs_tracks else None
+
+
+def _check_draws(name: str, task: SelfSupervisedTask) -> None:
+    usable = [frames for frames in LENGTHS if task.usable(_video(frames))]
+    _expect(bool(usable), f"{name}: no video of {', '.join(map(str, LENGTHS))} frames is usable; it {task.needs}")
+    for frames in usable:
+        for seed in range(5):
+            _check_draw(name, task.sample, frames, seed)
+    labels = {frozenset(task.sample(_video(usable[-1]), np.random.default_rng(seed)).labels) for seed in range(5)}
+    _expect(len(labels) == 1, f"{name}: samples have different labels: {sorted(map(sorted, labels))}")
+
+
+def _check_views(name: str, task: SelfSupervisedTask) -> None:
+    for frames in LENGTHS:
+        views = _check_draw(f"{name}: views", task.views, frames, 0)
+        _expect(len(views.indices) == 2, f"{name}: {len(views.indices)} views, expected 2")
+
+
+def _check_draw(name: str, draw: Callable[[Video, np.random.Generator], SampledClips], frames: int, seed: int) -> SampledClips:
+    first, second = (draw(_video(frames), np.random.default_rng(seed)) for _ in range(2))
+    _expect(first.indices.tolist() == second.indices.tolist(), f"{name}: draws do not depend on the generator alone")
+    _expect(first.labels == second.labels, f"{name}: labels do not depend on the generator alone")
+    indices = first.indices
+    _expect(indices.ndim == 2 and indices.dtype == np.int64, f"{name}: indices {indices.dtype} {indices.shape}; int64 (V, K)")
+    inside = indices.min() >= 0 and indices.max() < frames
+    _expect(inside, f"{name}: frames {indices.min()} to {indices.max()} of a video of {frames} frames")
+    for what in ("changes", "windows", "transforms"):
+        values = getattr(first, what)
+        _expect(
+            values is None or len(values) == len(indices), f"{name}: {what} of {values and len(values)} of {len(indices)} clips"
+        )
+    for transform in first.transforms or ():
+        pixels = np.arange(2 * 6 * 6 * 3, dtype=np.uint8).reshape(2, 6, 6, 3)
+        changed = transform(pixels)
+        kept = changed.shape == pixels.shape and changed.dtype == np.uint8
+        _expect(kept, f"{name}: a transform makes {changed.dtype} {changed.shape} of uint8 {pixels.shape}")
+    return first
+
+
+def _check_network(name: str, task: SelfSupervisedTask, settings: ExperimentSettings) -> None:
+    torch.manual_seed(0)
+    encoder = make_network(task.encoder, settings)
+    network = task.network(encoder)
+    held = any(module is encoder for module in network.modules())
+    _expect(isinstance(network, nn.Module) and held, f"{name}: network() does not hold the encoder it was given")
+    clips, labels = _batch(task)
+    loss, metrics = task.loss(network.train(), clips, labels)
+    _expect(loss.shape == () and bool(loss.isfinite()), f"{name}: its loss is {loss}, expected a finite scalar")
+    for metric, values in metrics.items():
+        _shape(f"{name}: values of the metric {metric}", values, (SAMPLES,))
+    unknown = [what for what in task.chance if f"{what}_accuracy" not in metrics]
+    _expect(not unknown, f"{name}: chance of {', '.join(unknown)}, of which no metric NAME_accuracy is given")
+    loss.backward()  # type: ignore[no-untyped-call]
+    reached = any(value.grad is not None and bool(value.grad.any()) for value in encoder.parameters())
+    _expect(reached, f"{name}: no gradient of its loss reaches the encoder")
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.no_grad():
+        first, second = (task.loss(network.eval(), clips, labels)[0] for _ in range(2))
+    _expect(bool(first == second), f"{name}: evaluation of one batch gives {float(first):g}, then {float(second):g}")
+    changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
+    _expect(not changed, f"{name}: evaluation changes {', '.join(changed[:3])}")
+
+
+def _batch(task: SelfSupervisedTask) -> tuple[Tensor, dict[str, Tensor]]:
+    """Random clips of the right shape, with the labels of draws, each of another video."""
+    drawn = [task.sample(_video(max(LENGTHS)), np.random.default_rng(seed)) for seed in range(SAMPLES)]
+    views, frames = drawn[0].indices.shape
+    clips = torch.rand(SAMPLES, views, 3, frames, 16, 16, generator=torch.Generator().manual_seed(0))
+    labels = {name: torch.tensor([sample.labels[name] for sample in drawn]) for name in drawn[0].labels}
+    numbers = torch.arange(SAMPLES)
+    return clips, {"index": numbers, "epoch": torch.zeros(SAMPLES), **labels} | (
+        {"video": numbers} if "video" in labels else {}
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit code: 0 kept, 1 not kept, 2 wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m trainables.checks", description="Whether something keeps its contract.")
+    parser.add_argument("what", choices=["task", "backbone", "layout"])
+    parser.add_argument("name", help=f"of {', '.join([*TASKS, *BACKBONES])}, package.module:NAME, or file.py:NAME")
+    parser.add_argument("root", nargs="?", type=Path, help="of a layout: where data lie")
+    parser.add_argument("--splits", type=Path, help="of a layout: where its lists lie")
+    options = parser.parse_args(argv)
+    if (options.what == "layout") != (options.root is not None):
+        parser.error("a layout, and nothing else, is checked on data: layout NAME DIR")
+    try:
+        if options.what == "layout":
+            check_layout(options.name, options.root, options.splits)
+        else:
+            {"task": check_task, "backbone": check_backbone}[options.what](options.name)
+    except SettingsError as error:
+        parser.error(str(error))
+    except (ContractError, UndeclaredSetting, DataError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.name} keeps the contract of a {options.what}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
