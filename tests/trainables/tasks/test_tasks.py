@@ -1,5 +1,5 @@
-"""What holds for every self-supervised task: its name and the settings it declares, its draws, what a video must have, its
-network and its loss."""
+"""What holds for every self-supervised task beyond what users' own are checked for (test_checks.py): its name, draws of many
+videos, what a video must have, what a sample costs, a network that is drawn from the seed and learns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from trainables.settings import (
     TASKS,
     TEACHER_TASKS,
     ExperimentSettings,
-    Readable,
     SettingsError,
     names_below,
     setting_names,
@@ -97,33 +96,6 @@ def test_what_is_no_task_is_refused() -> None:
         find_task("trainables.models:Backbone")
 
 
-@every_case
-def test_settings_that_a_task_declares_exist(tiny: ExperimentSettings, name: str, values: Values) -> None:
-    """A misspelt name would be no setting's. What its views depend on is part of what the task does."""
-    settings, task = configured(tiny, name, values), find_task(name)
-    for prefix in task.reads(settings):
-        assert names_below(setting_names(), [prefix]), prefix
-    views, whole = (set(names_below(setting_names(), reads(settings))) for reads in (task.reads_for_views, task.reads))
-    assert views <= whole
-
-
-@every_case
-def test_a_sample_is_drawn_from_the_settings_that_the_task_declares(
-    tiny: ExperimentSettings, video: MakeVideo, name: str, values: Values
-) -> None:
-    """With all others out of reach it is what it was; so are the views of a pretext task, from fewer of them. What all stages
-    read besides: frames' sizes, pixels, changes of training samples, and auxSKD's views."""
-    settings, task = configured(tiny, name, values), find_task(name)
-    others = ("video.height", "video.width", "video.crop", "video.pixels", "augmentation", "auxskd.views", "pretext")
-    draws = {"sample": task.reads(settings)} | ({"views": task.reads_for_views(settings)} if name in PRETEXT else {})
-    for draw, reads in draws.items():
-        readable = Readable(frozenset(names_below(setting_names(), (*reads, *others))), name, "")
-        limited, free = task(settings.readable(readable), TRACKS), task(settings, TRACKS)
-        for seed in range(5):
-            one, other = (getattr(made, draw)(video(60), np.random.default_rng(seed)) for made in (limited, free))
-            assert same(one, other)
-
-
 @hypothesis_settings(max_examples=120, deadline=None)
 @given(st.sampled_from(CASES), st.integers(1, 100), st.sampled_from(["rgb_unit", "rgb_motion"]), st.integers(0, 2**32 - 1))
 def test_draws_lie_within_video_and_frame_and_depend_on_the_generator_only(
@@ -181,6 +153,13 @@ def test_a_video_without_tracks_is_refused(tiny: ExperimentSettings, video: Make
     assert not task.usable(video(30, "b.avi"))
 
 
+@every_case
+def test_what_views_depend_on_is_part_of_what_the_task_does(tiny: ExperimentSettings, name: str, values: Values) -> None:
+    settings, task = configured(tiny, name, values), find_task(name)
+    views, whole = (set(names_below(setting_names(), reads(settings))) for reads in (task.reads_for_views, task.reads))
+    assert views <= whole
+
+
 @every_task
 def test_a_sample_costs_as_much_as_its_clips(tiny: ExperimentSettings, video: MakeVideo, name: str) -> None:
     """Counted in clips of the network: of one that sees frames, in so many frames as it sees of a clip."""
@@ -222,20 +201,6 @@ def test_networks_are_drawn_from_the_seed_and_hold_the_given_encoder(
         states.append(network.state_dict())
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
-
-
-@every_case
-def test_metrics_have_one_value_per_sample_and_chance_is_of_an_accuracy(
-    tiny: ExperimentSettings, video: MakeVideo, name: str, values: Values
-) -> None:
-    task = make(tiny, name, values)
-    network = task.network(make_network(task.encoder, task.settings))
-    loss, metrics = task.loss(network, *batch(task, video(60), 4))
-    assert loss.shape == ()
-    assert loss.requires_grad
-    assert all(value.shape == (4,) and not value.requires_grad for value in metrics.values())
-    assert {f"{what}_accuracy" for what in task.chance} <= metrics.keys()
-    assert all(0 < level < 1 for level in task.chance.values())
 
 
 @every_case
