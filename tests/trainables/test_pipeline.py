@@ -15,6 +15,7 @@ import pytest
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
+from trainables.stages import training
 from trainables.stages.training import NonFiniteLoss
 from trainables.store import Store
 
@@ -56,7 +57,8 @@ def test_an_experiment_gives_metrics_of_all_stages_and_the_second_run_trains_not
 
 def test_confusion_matrix_and_top1_agree(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
     place = runtime()
-    result = run_experiment(Experiment(with_values(tiny, {"recipe": "scratch"}), 0), place, ignore)
+    settings = with_values(tiny, {"recipe": "scratch", "evaluation.measures": ["finetune"]})
+    result = run_experiment(Experiment(settings, 0), place, ignore)
     confusion = json.loads((place.store / "evaluate" / result.stages["evaluate"] / "confusion.json").read_text())
     for part in ("validation", "test"):
         matrix = confusion[part]
@@ -72,7 +74,7 @@ def test_workers_change_nothing(tiny: ExperimentSettings, runtime: Callable[...,
 
 
 def test_seeds_differ(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
-    settings = with_values(tiny, {"recipe": "scratch", "finetune.epochs": 1})
+    settings = with_values(tiny, {"recipe": "scratch", "finetune.epochs": 1, "evaluation.measures": ["finetune"]})
     losses = {run_experiment(Experiment(settings, seed), runtime(), ignore).metrics["finetune/loss"] for seed in (0, 1, 2)}
     assert len(losses) == 3
 
@@ -113,44 +115,50 @@ from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
 
-settings, store, cache, last = json.loads(sys.argv[1])
+settings, store, cache, last_steps = json.loads(sys.argv[1])
 train_step, steps = training.train_step, 0
 
-def counted(*arguments):
-    global steps
-    steps += 1
-    if steps == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return train_step(*arguments)
+def run(last):
+    def counted(*arguments):
+        global steps
+        steps += 1
+        if steps == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return train_step(*arguments)
 
-training.train_step = counted
-run_experiment(Experiment(validated(settings), 0), Runtime(Path(store), Path(cache), device="cpu"), lambda line: None)
-print(steps)
+    training.train_step = counted
+    run_experiment(Experiment(validated(settings), 0), Runtime(Path(store), Path(cache), device="cpu"), lambda line: None)
+
+for last in last_steps:
+    child = os.fork()
+    if child == 0:
+        run(last)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 @pytest.mark.slow
 def test_killed_in_every_stage_and_resumed_it_equals_an_uninterrupted_run_to_the_bit(
-    tiny: ExperimentSettings, runtime: Callable[..., Runtime], contents: Contents
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime], contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """12 clips in batches of 5 are 2 steps per epoch, 4 per stage. SIGKILL in the 4th step (auxSKD, epoch 2, which is then
     repeated), in the 5th of the next run (VSPP, epoch 2), in the 6th of the one after (finetuning, epoch 2)."""
     kept = {f"{stage}.checkpoints": 2 for stage in ("auxskd", "pretext")}
     settings = with_values(tiny, {"finetune.keep": "best", **kept})
     place, whole = runtime("killed"), runtime("whole")
-
-    def run(last: int) -> subprocess.CompletedProcess[str]:
-        arguments = json.dumps([settings.model_dump(), str(place.store), str(place.cache), last])
-        command = [sys.executable, "-c", KILLED_IN_A_STEP, arguments]
-        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
-
-    assert [run(last).returncode for last in (4, 5, 6)] == [-signal.SIGKILL] * 3
+    arguments = json.dumps([settings.model_dump(), str(place.store), str(place.cache), [4, 5, 6]])
+    command = [sys.executable, "-c", KILLED_IN_A_STEP, arguments]
+    runs = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    assert runs.stdout.split() == [str(-signal.SIGKILL)] * 3, runs.stderr
     assert sorted(path.parent.parent.name for path in place.store.glob("*/*/done.json")) == ["auxskd", "pretext"]
-    finished = run(0)
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.split()[-1] == "2", "only finetuning's second epoch was left"
+    steps: list[str] = []
+    with monkeypatch.context() as patched:
+        step = training.train_step
+        patched.setattr(training, "train_step", lambda work, *others: (steps.append(work.kind), step(work, *others))[1])
+        resumed = run_experiment(Experiment(settings, 0), place, ignore)
+    assert steps == ["finetune"] * 2, "only finetuning's second epoch was left"
     expected = run_experiment(Experiment(settings, 0), whole, ignore)
-    resumed = run_experiment(Experiment(settings, 0), place, ignore)
     assert resumed.metrics == expected.metrics
     assert contents(place.store, resumed) == contents(whole.store, expected)
     names = ("auxskd/weights-1", "auxskd/weights", "pretext/weights-1", "finetune/weights", "features/features")
