@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from trainables.pipeline import Result
 from trainables.runtime import Runtime
@@ -86,6 +87,12 @@ TINY_GRAPH: dict[str, Any] = {
 for _task in ("sorting", "ego_motion", "tracking", "prediction"):
     _smallest = {"epochs": 1, "batch_size": 5, "clips_per_video": 1, "validation_clips": 1}
     TINY_GRAPH |= {f"{_task}.{name}": value for name, value in _smallest.items()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Torch in one thread, as a CPU's Runtime has it anyway: tiny networks take many times as long in several."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

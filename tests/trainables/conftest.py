@@ -1,12 +1,12 @@
-"""Four teachers and a student of graph distillation, trained once for all tests that look at them; a stage's work, and running
-it alone; videos that are on no disk."""
+"""Experiments that run once for all tests that look at them: a distillation, and one of every form that there is; a stage's
+work, and running it alone; videos that are on no disk."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,123 @@ from trainables import pipeline
 from trainables.data import open_data
 from trainables.pipeline import Experiment, Result, Stage, resolve, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings
+from trainables.settings import ExperimentSettings, Readable, with_values
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store, Workplace
 from trainables.video.layouts import Video
 
+VARIETY: dict[str, dict[str, Any]] = {
+    "scratch": {"recipe": "scratch"},
+    "vspp": {},
+    "video_pace": {"pretext.task": "video_pace", "pretext.checkpoints": 2, "pretext.checkpoint": 1},
+    "vcop": {
+        "pretext.task": "vcop",
+        "vcop.clips": 2,
+        "vcop.interval": 4,  # 2 * 8 + 4 frames, of the 20 there are
+        "vcop.head_width": 8,
+        "backbone.family": "r3d",
+        "video.pixels": "bgr_255",
+    },
+    "rspnet": {
+        "pretext.task": "rspnet",
+        "rspnet.memory_bank": 7,  # which batches of 5 do not divide
+        "rspnet.projection": 8,
+        "pretext.schedule": "cosine",
+        "augmentation.crop_area": [0.4, 1.0],
+        "augmentation.grey_probability": 0.5,
+        "augmentation.jitter_per": "clip",
+    },
+    "c3d": {
+        "recipe": "pretext",
+        "backbone.family": "c3d",
+        "video.height": 20,
+        "video.width": 20,
+        "video.crop": 16,
+        "video.pixels": "rgb_motion",
+        "finetune.keep": "best",
+        "evaluation.average": "logits",
+    },
+    "distillation": {},
+    "live": {"teachers.outputs": "live", "student.keep": "best"},
+    "sinkhorn": {"teachers.tasks": "sorting+tracking", "graph.distance": "sinkhorn", "graph.edges": "learned"},
+    "kd": {"teachers.tasks": "prediction", "graph.logits": "average", "graph.representation": "none"},
+    "single": {"teachers.tasks": "prediction", "graph.logits": "none", "graph.representation": "single"},
+    "fusion": {
+        "recipe": "fusion",
+        "ego_motion.objective": "contrastive",
+        "video.pixels": "rgb_motion",
+        "sorting.channel_splitting": False,
+    },
+    "transform": {
+        "recipe": "fusion",
+        "teachers.tasks": "ego_motion",
+        "ego_motion.objective": "transform",
+        "ego_motion.bins": 2,
+    },
+    "ensemble": {
+        "recipe": "ensemble",
+        "teachers.tasks": "sorting+tracking",
+        "teacher_finetune.freeze": True,
+        "teacher_finetune.transferred_layers": 1,
+    },
+    "student": {"recipe": "student", "student.schedule": "cosine"},
+    "compression": {"recipe": "student", "evaluation.measures": ["compression"]},
+}
+"""Experiments by name, as changes of the tiny settings: of those of graph distillation from `distillation` on."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Experiments that ran in one store. stages: every stage that was made, with the settings that it could read and did."""
+
+    store: Path
+    results: dict[str, Result]
+    stages: list[tuple[Stage, Readable]]
+
+    def run(self, name: str, settings: ExperimentSettings, cache: Path) -> None:
+        def noting(stage: Stage, *arguments: Any) -> Work:
+            work = made(stage, *arguments)
+            self.stages.append((stage, work.settings._readable))
+            return work
+
+        made = pipeline.work_of
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(pipeline, "work_of", noting)
+            place = Runtime(store=self.store, cache=cache, device="cpu")
+            self.results[name] = run_experiment(Experiment(settings, 0), place, lambda line: None)
+
 
 @pytest.fixture(scope="session")
-def taught(tiny_graph: ExperimentSettings, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+def first_distillation(tiny_graph: ExperimentSettings, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    ran = Ran(tmp_path_factory.mktemp("taught") / "store", {}, [])
+    ran.run("distillation", tiny_graph, clips)
+    return ran
+
+
+@pytest.fixture(scope="session")
+def taught(first_distillation: Ran) -> tuple[Path, Result]:
     """The store in which the tiny distillation of seed 0 has run, which no test changes, and what it gave."""
-    store = tmp_path_factory.mktemp("taught") / "store"
-    place = Runtime(store=store, cache=clips, device="cpu")
-    return store, run_experiment(Experiment(tiny_graph, 0), place, lambda line: None)
+    return first_distillation.store, first_distillation.results["distillation"]
+
+
+@pytest.fixture(scope="session")
+def variety(
+    first_distillation: Ran,
+    tiny: ExperimentSettings,
+    tiny_graph: ExperimentSettings,
+    clips: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ran:
+    """All experiments of VARIETY, of seed 0, which between them have every kind of stage."""
+    store = tmp_path_factory.mktemp("variety") / "store"
+    shutil.copytree(first_distillation.store, store)
+    ran = Ran(store, dict(first_distillation.results), list(first_distillation.stages))
+    names = list(VARIETY)
+    for name in names:
+        if name not in ran.results:
+            base = tiny if names.index(name) < names.index("distillation") else tiny_graph
+            ran.run(name, with_values(base, VARIETY[name]), clips)
+    return ran
 
 
 @pytest.fixture

@@ -118,12 +118,11 @@ def test_finetuning_and_the_pretext_task_start_from_the_checkpoint_they_are_told
         torch.testing.assert_close(finetuned[f"network.{name}"], first[name], rtol=0, atol=1e-9)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stop", [("auxskd", 1), ("auxskd", 2), ("pretext", 1), ("pretext", 3)])
-def test_an_interruption_between_epochs_keeps_the_checkpoints(
-    tiny: ExperimentSettings, runtime: Callable[..., Runtime], contents: Contents, stop: tuple[str, int]
-) -> None:
-    """The rest of the run continues after the epoch; every checkpoint is that of an uninterrupted run, to the bit."""
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tiny: ExperimentSettings, clips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ExperimentSettings, Path, Result]:
+    """Settings with checkpoints of two stages, the store in which they ran without a stop, and what they gave."""
     values = {
         "auxskd.epochs": 3,
         "auxskd.checkpoints": 3,
@@ -132,19 +131,30 @@ def test_an_interruption_between_epochs_keeps_the_checkpoints(
         "evaluation.measures": ["linear_probe"],
     }
     settings = with_values(tiny, values)
+    whole = Runtime(tmp_path_factory.mktemp("whole"), clips, device="cpu")
+    return settings, whole.store, run_experiment(Experiment(settings, 0), whole, ignore)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [("auxskd", 1), ("auxskd", 2), ("pretext", 1), ("pretext", 3)])
+def test_an_interruption_between_epochs_keeps_the_checkpoints(
+    uninterrupted: tuple[ExperimentSettings, Path, Result],
+    runtime: Callable[..., Runtime],
+    contents: Contents,
+    stop: tuple[str, int],
+) -> None:
+    """The rest of the run continues after the epoch; every checkpoint is that of an uninterrupted run, to the bit."""
 
     def stopping(line: dict[str, Any]) -> None:
         if (line["stage"], line["epoch"]) == stop:
             raise KeyboardInterrupt
 
-    whole, parts = runtime("whole"), runtime("parts")
-    expected = run_experiment(Experiment(settings, 0), whole, ignore)
+    (settings, whole, expected), parts = uninterrupted, runtime("parts")
     with pytest.raises(KeyboardInterrupt):
         run_experiment(Experiment(settings, 0), parts, stopping)
     lines: list[tuple[str, int]] = []
     resumed = run_experiment(Experiment(settings, 0), parts, lambda line: lines.append((line["stage"], line["epoch"])))
     assert stop not in lines
-    assert contents(parts.store, resumed) == contents(whole.store, expected)
-    assert {"auxskd/weights-1.safetensors", "auxskd/weights-2.safetensors", "pretext/weights-1.safetensors"} <= contents(
-        parts.store, resumed
-    ).keys()
+    assert contents(parts.store, resumed) == contents(whole, expected)
+    names = {"auxskd/weights-1.safetensors", "auxskd/weights-2.safetensors", "pretext/weights-1.safetensors"}
+    assert names <= contents(parts.store, resumed).keys()

@@ -37,7 +37,7 @@ def test_embedded_data_has_the_parts_asked_for(tiny: ExperimentSettings, runtime
 
 
 def test_unknown_and_absent_data_sets_are_explained(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
-    with pytest.raises(DataError, match=r"unknown dataset 'ucf1O1'; valid: .*ucf101"):
+    with pytest.raises(DataError, match=r"unknown dataset 'ucf1O1'; did you mean 'ucf101'\?; valid: .*ucf101"):
         open_data(with_values(tiny, {"data.pretraining": "ucf1O1"}).data, runtime())
     with pytest.raises(DataError, match="--data ucf101=DIR"):
         open_data(with_values(tiny, {"data.downstream": "ucf101"}).data, runtime())

@@ -11,6 +11,7 @@ from trainables.data import describe, open_data
 from trainables.pipeline import Experiment, Stage, named_metrics, resolve, run_experiment, with_means
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, SettingsError, with_values
+from trainables.stages import evaluate
 
 Make = Callable[..., Runtime]
 BOTH = "ucf101+hmdb51"
@@ -72,9 +73,9 @@ def test_metrics_of_each_set_and_their_mean(tiny: ExperimentSettings, runtime: M
 
 
 def test_names_and_means_by_hand() -> None:
-    of_set = Stage("evaluate", "downstream/hmdb51", "", {}, 0)
+    of_set = Stage(evaluate.KIND, "downstream/hmdb51", "", {}, 0)
     assert named_metrics(of_set, {"test/top1": 0.5}) == {"test/top1/hmdb51": 0.5}
-    assert named_metrics(Stage("evaluate", "downstream", "", {}, 0), {"test/top1": 0.5}) == {"test/top1": 0.5}
+    assert named_metrics(Stage(evaluate.KIND, "downstream", "", {}, 0), {"test/top1": 0.5}) == {"test/top1": 0.5}
     metrics = {"pretext/loss": 3.0, "test/top1/ucf101": 0.75, "test/top1/hmdb51": 0.25, "test/top5/hmdb51": 0.5}
     assert with_means(metrics) == {**metrics, "test/top1": 0.5, "test/top5": 0.5}
 

@@ -51,11 +51,11 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
             means.add({"loss": mean.expand(len(batch["target"])), **metrics})
         return {f"val_{name}": value for name, value in means.result().items()}
 
-    validation = _validation_loader(work, task)
+    training, validation = _training_loader(work, task), _validation_loader(work, task)
     excluded = sum(not task.usable(video) for video in _all_videos(work))
     return Training(
         network,
-        _training_loader(work, task),
+        training,
         task.optimisation,
         clips,
         step,

@@ -144,8 +144,8 @@ def test_batch_norm_statistics_are_the_teacher_s_own() -> None:
 
 def test_a_step_follows_algorithm_1() -> None:
     """Student forward; teacher averaged with the student before its update; teacher forward; similarities to the bank as it
-    was; then the teacher's embeddings enter it. Replayed here with plain operations on copies, networks in float64: how sums are
-    rounded depends on the number of threads."""
+    was; then the teacher's embeddings enter it. Replayed here with plain operations on copies, networks in float64: how sums
+    are rounded depends on the number of threads."""
     network = distillation().train()
     for part in (network.student, network.predictor, network.teacher):
         part.double()

@@ -1,4 +1,5 @@
-"""Settings: what is refused and how it is said, the presets against the papers' numbers, and the round trip by name."""
+"""Settings: what is refused and how it is said, the presets against the papers' numbers, the round trip by name, and groups
+of settings that tasks from outside the package bring."""
 
 from __future__ import annotations
 
@@ -9,9 +10,20 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from trainables.presets import PRESETS, configure, preset
-from trainables.settings import ExperimentSettings, SettingsError, flat, parse_assignment, setting_names, validated, with_values
+from trainables.settings import (
+    ExperimentSettings,
+    Settings,
+    SettingsError,
+    flat,
+    parse_assignment,
+    setting_names,
+    validated,
+    with_values,
+)
+from trainables.tasks.vspp import VSPP
 
 
 @pytest.mark.parametrize(
@@ -35,7 +47,11 @@ from trainables.settings import ExperimentSettings, SettingsError, flat, parse_a
         ("finetune.epochs", True, "integer"),
         ("finetune.batch_size", 1, "greater than or equal to 2"),
         ("pretext.learning_rate", 0, "greater than 0"),
-        ("pretext.task", "jigsaw", "'vspp', 'video_pace', 'vcop' or 'rspnet'"),
+        ("pretext.task", "jigsaw", "unknown task 'jigsaw'; valid: vspp, video_pace, vcop, rspnet, "),
+        ("pretext.task", "vpsp", "unknown task 'vpsp'; did you mean 'vspp'?; valid: vspp"),
+        ("pretext.task", "sorting", "a task of graph distillation's teachers; valid: vspp, video_pace, vcop, rspnet, or "),
+        ("pretext.task", "nowhere:Task", "task nowhere:Task: nowhere cannot be imported"),
+        ("backbone.family", "r4d", "unknown backbone 'r4d'; did you mean"),
         ("pretext.schedule", "linear", "'step' or 'cosine'"),
         ("video_pace.speeds", 1, "greater than or equal to 2"),
         ("vcop.clips", 5, "2, 3 or 4"),
@@ -71,7 +87,8 @@ from trainables.settings import ExperimentSettings, SettingsError, flat, parse_a
         ("sorting.frames", 2, "3, 4 or 5"),
         ("tracking.patch", 1.5, "less than or equal to 1"),
         ("tracking.least_motion", 0, "greater than 0"),
-        ("teachers.tasks", "sorting+jigsaw", "'jigsaw' is none of sorting, ego_motion, tracking, prediction, joined by +"),
+        ("teachers.tasks", "sorting+jigsaw", "'jigsaw' is none of sorting, ego_motion, tracking, prediction, or "),
+        ("teachers.tasks", "sorting+trackin", "'trackin' is none of sorting"),
         ("teachers.tasks", "", "'' is none of sorting"),
         ("teachers.tasks", "sorting+tracking+sorting", "two teachers are the same"),
         ("prednet.targets", [4, 8, 8, 8], "the first targets are the 3 channels of a frame"),
@@ -319,3 +336,69 @@ def test_values_survive_the_round_trip(name: str, changes: dict[str, Any]) -> No
 def test_a_number_typed_after_set_is_that_number(number: float) -> None:
     assert parse_assignment(f"a.b={number!r}") == ("a.b", number)
     assert yaml.safe_load(str(parse_assignment(f"a.b={int(number)}")[1])) == int(number)
+
+
+class TiltSettings(Settings):
+    """Of a task that is not in the package."""
+
+    degrees: int = Field(10, ge=1, le=45)
+
+
+class Tilt(VSPP):
+    name = "tilt"
+    settings_model = TiltSettings
+
+
+class Lean(VSPP):
+    """Another one, without settings of its own."""
+
+
+TILT, LEAN = f"{__name__}:Tilt", f"{__name__}:Lean"
+
+
+def test_a_task_from_outside_brings_its_group_of_settings(tiny: ExperimentSettings) -> None:
+    """It has its place among the names, in the record and in what a user sets, like a group of the package's own."""
+    settings = with_values(tiny, {"pretext.task": TILT})
+    assert settings.tilt == TiltSettings()
+    assert flat(settings) == flat(tiny) | {"pretext.task": TILT, "tilt.degrees": 10}
+    assert setting_names(settings) == [*setting_names(), "tilt.degrees"]
+    steeper = with_values(settings, {"tilt.degrees": 30})
+    assert flat(steeper)["tilt.degrees"] == 30
+    assert with_values(tiny, {"pretext.task": TILT, "tilt.degrees": 30}) == steeper, "at once, in any order"
+    assert with_values(tiny, {"tilt.degrees": 30, "pretext.task": TILT}) == steeper
+    assert validated(steeper.model_dump()) == steeper
+    assert ExperimentSettings.model_validate_json(steeper.model_dump_json()) == steeper
+    assert flat(with_values(steeper, {"finetune.epochs": 9}))["tilt.degrees"] == 30, "kept while something else is set"
+
+
+def test_with_another_task_its_group_goes(tiny: ExperimentSettings) -> None:
+    settings = with_values(tiny, {"pretext.task": TILT, "tilt.degrees": 30})
+    for other in ("vspp", LEAN):
+        left = with_values(settings, {"pretext.task": other})
+        assert flat(left) == flat(tiny) | {"pretext.task": other}
+        assert left == with_values(tiny, {"pretext.task": other})
+    with pytest.raises(SettingsError, match=r"unknown setting 'tilt\.degrees'"):
+        with_values(settings, {"pretext.task": "vspp", "tilt.degrees": 20})
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"tilt.degrees": 46}, r"tilt\.degrees = 46: input should be less than or equal to 45"),
+        ({"tilt.degree": 20}, r"unknown setting 'tilt\.degree'.*tilt\.degrees"),
+        ({"tilt": 20}, r"unknown setting 'tilt'"),
+    ],
+)
+def test_a_bad_value_in_a_group_from_outside_is_named(tiny: ExperimentSettings, values: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        with_values(tiny, {"pretext.task": TILT, **values})
+
+
+def test_groups_that_no_task_brings_are_refused(tiny: ExperimentSettings) -> None:
+    """In settings as nested data, as a record on disk has them."""
+    with pytest.raises(SettingsError, match="unknown group of settings 'tilt'"):
+        validated({"tilt": {"degrees": 20}})
+    with pytest.raises(SettingsError, match="unknown group of settings 'finetunes'; did you mean 'finetune'"):
+        validated({"finetunes": {}})
+    with pytest.raises(SettingsError, match=r"tilt\.degree"):
+        validated({"pretext": {"task": TILT}, "tilt": {"degree": 20}})

@@ -1,0 +1,54 @@
+"""Finetuning of teachers: which layers start from the self-supervised encoder, and which of them keep their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.models import make_encoder
+from trainables.pipeline import Experiment, run_experiment
+from trainables.runtime import Runtime
+from trainables.settings import ExperimentSettings, with_values
+from trainables.store import Store
+from trainables.tasks import find_task
+
+Make = Callable[..., Runtime]
+
+
+def ignore(line: dict[str, Any]) -> None:
+    pass
+
+
+def layer_of(name: str) -> int:
+    """Number of the layer that a tensor of an encoder belongs to, from 1."""
+    return int(name.removeprefix("features.").partition(".")[0]) + 1
+
+
+@pytest.mark.parametrize("task", ["sorting", "prediction"])
+@pytest.mark.parametrize(("layers", "freeze"), [(1, True), (1, False), (0, True), (None, True), (None, False)])
+def test_finetuning_starts_from_the_transferred_layers_and_trains_what_is_not_frozen(
+    tiny_graph: ExperimentSettings, after_teachers: Make, task: str, layers: int | None, freeze: bool
+) -> None:
+    """Against the self-supervised stage's artifact. Frozen layers are the same to the bit, batch-norm statistics and counts of
+    batches included. At a learning rate of almost nothing the weights of transferred layers are still the teacher's. Those of
+    other layers start fresh."""
+    values = {"transferred_layers": layers, "freeze": freeze, "learning_rate": 0.1 if freeze else 1e-9, "weight_decay": 0.0}
+    changes = {f"teacher_finetune.{name}": value for name, value in values.items()}
+    settings = with_values(tiny_graph, {"recipe": "fusion", "teachers.tasks": task, **changes})
+    place = after_teachers()
+    result = run_experiment(Experiment(settings, 0), place, ignore)
+    before, after = (Store(place.store).find(kind, result.stages[kind]) for kind in (task, f"{task}_classifier"))
+    assert before is not None
+    assert after is not None
+    pretrained, finetuned = before.tensors(), after.tensors()
+    network = make_encoder(find_task(task).encoder, settings, 6)
+    assert finetuned.keys() == network.state_dict().keys()
+    transferred = len(network.layers()) if layers is None else layers
+    for name, value in pretrained.items():
+        kept = layer_of(name) <= transferred
+        if value.dim() > 1 or (kept and freeze):
+            same = torch.equal(finetuned[name], value) if freeze else torch.allclose(finetuned[name], value, atol=1e-6, rtol=0)
+            assert same == kept, name
