@@ -87,7 +87,7 @@ def fill_store(sweep: Sweep, index: int = 0, *, top1: float | None = None, **met
                 values = {"validation/top1": 0.5 if top1 is None else top1, "test/top1": 0.4, **metrics}
             store = sweep.runtime.open_store()
             if store.find(stage.kind, stage.key) is None:
-                Workplace(store, stage.kind, stage.key).publish(settings={}, metrics=values, seconds=1.0, history=history)
+                Workplace(store, stage.kind, stage.key).publish(settings={}, metrics=values, history=history)
 
 
 COMPLETE = {"outcome": "complete", "seconds/auxskd": [1.5, 0.0], "seconds/pretext": [0.0, 2.5]}
