@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -58,7 +58,7 @@ class _Finished:
 
 
 class Progress:
-    """Shows a sweep of `total` trials (None: not known) that is judged by the metric `objective`.
+    """Shows a sweep of `total` trials (None: not known), judged by the metric `objective`: best is the value in `direction`.
 
     A context manager; its methods may be called from any thread. Times are seconds, accuracies fractions in [0, 1].
     A complete trial counts as reused when it was not started here, or when none of its stages had to run.
@@ -71,14 +71,14 @@ class Progress:
         objective: str,
         where: str,
         console: Console | None = None,
-        maximise: bool = True,
+        direction: Literal["maximize", "minimize"] = "maximize",
     ) -> None:
         self._sweep = sweep
         self._total = total
         self._objective = objective
         self._where = where
         self._console = console or Console()
-        self._maximise = maximise
+        self._direction = direction
         self._lock = threading.RLock()
         self._begin = time.monotonic()
         self._last_line = self._begin
@@ -164,7 +164,7 @@ class Progress:
         if self._best is None or self._best.objective is None:
             return True
         difference = finished.objective - self._best.objective
-        return difference > 0 if self._maximise else difference < 0
+        return difference > 0 if self._direction == "maximize" else difference < 0
 
     def _done(self) -> int:
         return sum(outcome in _ENDED for outcome in self._outcomes.values())

@@ -1,36 +1,50 @@
-"""What a sweep command asked for, made into a Sweep: space or table, data sets, stand-ins, settings and name."""
+"""What a sweep command asked for, made into a Sweep: space or table, data sets, stand-ins, settings and name.
+
+Imports neither torch nor Optuna before a Sweep is made.
+"""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.ledger import FILE_NAME, Record, read_records
-from harness.planner import Sweep, SweepError
-from harness.searcher import Search
+from search_spaces.narrowing import Range, narrowed, varied
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
 from trainables.files import digest
-from trainables.pipeline import PROTOCOL
 from trainables.presets import configure
-from trainables.runtime import Runtime
-from trainables.settings import DataSettings
+from trainables.settings import DataSettings, check_values
 from trainables.video.layouts import LAYOUTS, DataSource, recognise_layout
+
+if TYPE_CHECKING:
+    from harness.proposals import Search
+    from harness.trials import Sweep
+    from trainables.runtime import Runtime
 
 EMBEDDED = "embedded"
 WEIGHTS = ("alexnet",)
 """Networks for which a user may give weights to start from."""
 STANDING_IN = ("demo", "small")
 """Presets at which embedded clips take the place of every data set when no data are given at all."""
+LONGEST_NAME = 100
+"""Characters of a sweep's name: it is a directory and a W&B group."""
+
+
+class RequestError(ValueError):
+    """Options that name nothing or do not go together; the message says what is valid."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """The options of a command that say what is run. space and table: one of them is given."""
+    """The options of a command that say what is run. space and table: one of them is given.
+
+    changes: settings by name; what the space varies is pinned by them, all else is set for every trial. ranges: to which
+    parameters of the space are narrowed.
+    """
 
     space: str | None
     table: str | None
@@ -42,17 +56,23 @@ class Request:
     seeds: int
     name: str | None
     runs_dir: Path
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     def sweep(self, runtime: Runtime) -> Sweep:
-        """Raises SpaceError, SettingsError, SweepError or DataError."""
-        space = self._space()
+        """Raises SpaceError, SettingsError, RequestError or DataError."""
+        from harness.trials import Sweep, complete_trials
+
+        whole = self._whole_space()
+        space, pinned = self._narrowed(whole)
         given = [name for name, _ in runtime.sources]
-        values = {**self._roles(given, space), **space.base, **self.changes}
+        values = self.values(space, given)
         check_space(space, self.preset, values)
-        self._refuse_changes_of_what_varies(space)
         named = self._named_sets(space, values)
         runtime = replace(runtime, stand_ins=self._stand_ins(named, given))
-        name = self._name(space, named)
+        name = self._name(space, named, runtime)
+        trials = self._configurations(space)
+        if trials < 1:
+            raise SpaceError(f"nothing is left of {space.name}'s rows and grid")
         return Sweep(
             name=name,
             directory=self.runs_dir / name,
@@ -60,14 +80,33 @@ class Request:
             preset=self.preset,
             values=values,
             search=self.search,
-            trials=self._configurations(space),
+            trials=trials,
             seeds=self.seeds,
             runtime=runtime,
             command=shlex.join(["python", "harness/sweep.py", *sys.argv[1:]]),
-            elsewhere=_complete_trials(self.runs_dir, name) if self.table else {},
+            elsewhere=complete_trials(self.runs_dir, name) if self.table else {},
+            narrowing={**pinned, **{name: str(one) for name, one in self.ranges.items()}},
+            rows_left_out=len(whole.rows) - len(space.rows),
         )
 
-    def _space(self) -> Space:
+    def searched(self) -> tuple[Space | None, dict[str, Any]]:
+        """The narrowed space, and which of its parameters are pinned to what; no space where the options name none.
+
+        Raises SpaceError or SettingsError.
+        """
+        if self.space is None and self.table is None and not self.ranges:
+            return None, {}
+        return self._narrowed(self._whole_space())
+
+    def values(self, space: Space | None, given: Sequence[str]) -> dict[str, Any]:
+        """What is set over the preset for all trials. given: names of the data sets that are given. Raises RequestError."""
+        if space is None:
+            return dict(self.changes)
+        varies = varied(space) if self.changes else {}
+        fixed = {name: value for name, value in self.changes.items() if name not in varies}
+        return {**self._roles(given, space), **space.base, **fixed}
+
+    def _whole_space(self) -> Space:
         if self.table is not None:
             if self.space is not None or self.trials is not None:
                 raise SpaceError("--table runs the rows of a table: it goes neither with --space nor with --trials")
@@ -76,10 +115,14 @@ class Request:
             raise SpaceError(f"--space or --table is missing; valid spaces: {', '.join(space_names())}")
         return find_space(self.space)
 
-    def _refuse_changes_of_what_varies(self, space: Space) -> None:
-        varied = {name for row in space.rows for name in row.parameters}
-        if clash := sorted(varied & self.changes.keys()):
-            raise SpaceError(f"--set {clash[0]}: {space.name} varies it; what it does not vary can be set")
+    def _narrowed(self, space: Space) -> tuple[Space, dict[str, Any]]:
+        """The space without what the changes and ranges exclude, and those changes that pin a parameter of it."""
+        if not self.changes and not self.ranges:
+            return space, {}
+        varies = varied(space)
+        pinned = {name: value for name, value in self.changes.items() if name in varies}
+        check_values(pinned)
+        return (narrowed(space, pinned, self.ranges) if pinned or self.ranges else space), pinned
 
     def _roles(self, given: Sequence[str], space: Space) -> dict[str, str]:
         """One data set given serves for pretraining and downstream; a table and a space say otherwise if they want."""
@@ -87,7 +130,7 @@ class Request:
             return {"data.pretraining": given[0], "data.downstream": given[0]}
         said = {*self.changes, *space.base, *(name for row in space.rows for name in row.parameters)}
         if len(given) > 1 and not {"data.pretraining", "data.downstream"} <= said:
-            raise SweepError(
+            raise RequestError(
                 "with several --data say which is for what: --set data.pretraining=NAME --set data.downstream=NAME"
             )
         return {}
@@ -99,37 +142,41 @@ class Request:
             data: DataSettings = configure(self.preset, {**values, **parameters}).data
             names |= dict.fromkeys((*data.pretraining_sets, *data.downstream_sets))
         for name in names:
-            if name != EMBEDDED and name not in LAYOUTS:
-                raise SweepError(f"unknown data set '{name}'; valid: {', '.join([EMBEDDED, *LAYOUTS])}")
+            if name != EMBEDDED:
+                _data_set("data", name)
         return list(names)
 
     def _stand_ins(self, named: Sequence[str], given: Sequence[str]) -> tuple[tuple[str, str], ...]:
         chosen = dict(self.stand_ins)
         for name, other in chosen.items():
             if name not in LAYOUTS or not set(other.split("+")) <= {EMBEDDED, *given}:
-                raise SweepError(
-                    f"--stand-in {name}={other}: expected NAME=OTHER, NAME one of {', '.join(LAYOUTS)}, "
+                raise RequestError(
+                    f"--stand-in {name}={other}: expected NAME=OTHER, NAME one of {LAYOUTS.valid}; "
                     f"OTHER one of {', '.join([EMBEDDED, *given])}, or several joined by +"
                 )
         missing = [name for name in named if name not in (EMBEDDED, *given, *chosen)]
         if missing and not given and self.preset in STANDING_IN:
             chosen |= dict.fromkeys(missing, EMBEDDED)
         elif missing:
-            raise SweepError(
+            raise RequestError(
                 f"where {', '.join(missing)} lies is not known: give --data {missing[0]}=DIR, or what is read in its place "
                 f"with --stand-in {missing[0]}=OTHER ({', '.join([EMBEDDED, *given])})"
             )
         return tuple(sorted(chosen.items()))
 
-    def _name(self, space: Space, named: Sequence[str]) -> str:
+    def _name(self, space: Space, named: Sequence[str], runtime: Runtime) -> str:
         parts = [space.name.replace("/", "-"), self.preset]
         parts += [name for name in sorted(named) if name != EMBEDDED] if not self.table else []
         parts += [self.search] if self.search != "tpe" else []
-        changes = {**self.changes, **self.stand_ins}
+        changes = {**self.changes, **self.stand_ins, **{f"range of {name}": str(one) for name, one in self.ranges.items()}}
         parts += [digest(changes)[:6]] if changes else []
         name = self.name or "-".join(parts)
-        if Path(name).name != name:
-            raise SweepError(f"--name {name!r}: a plain name, without a path")
+        if Path(name).name != name or name == "..":
+            raise RequestError(f"--name {name!r}: a plain name, without a path")
+        if len(name.encode(errors="replace")) > LONGEST_NAME or not name.isprintable():
+            raise RequestError(f"--name {name[:20]!r}...: at most {LONGEST_NAME} characters, all of them printable")
+        if (self.runs_dir / name).absolute() in (runtime.store, (self.runs_dir / "cache").absolute()):
+            raise RequestError(f"--name {name!r}: {self.runs_dir / name} is where finished stages or decoded frames are kept")
         return name
 
     def _configurations(self, space: Space) -> int:
@@ -138,13 +185,13 @@ class Request:
 
 
 def data_sources(data: Sequence[str], splits: Sequence[str]) -> tuple[tuple[str, DataSource], ...]:
-    """The sources that `--data [NAME=]DIR` and `--splits NAME=PATH` name. Raises SweepError."""
+    """The sources that `--data [NAME=]DIR` and `--splits NAME=PATH` name. Raises RequestError."""
     named = [_named_root(value) for value in data]
     roots, lists = dict(named), dict(_named_path("--splits", value) for value in splits)
     if len(roots) < len(named):
-        raise SweepError(f"--data names a set twice: {', '.join(name for name, _ in named)}")
+        raise RequestError(f"--data names a set twice: {', '.join(name for name, _ in named)}")
     if lonely := sorted(lists.keys() - roots.keys()):
-        raise SweepError(f"--splits names {', '.join(lonely)}, which no --data gives")
+        raise RequestError(f"--splits names {', '.join(lonely)}, which no --data gives")
     return tuple((name, DataSource(root, lists.get(name))) for name, root in sorted(roots.items()))
 
 
@@ -154,8 +201,8 @@ def _named_root(value: str) -> tuple[str, Path]:
     root = Path(value).expanduser().absolute()
     name = recognise_layout(root) if root.is_dir() else None
     if name is None:
-        raise SweepError(
-            f"--data {value!r}: no layout is recognised there; say which: NAME={value}, NAME one of {', '.join(LAYOUTS)}"
+        raise RequestError(
+            f"--data {value!r}: no layout is recognised there; say which: NAME={value}, NAME one of {LAYOUTS.valid}"
         )
     return name, root
 
@@ -163,28 +210,35 @@ def _named_root(value: str) -> tuple[str, Path]:
 def _named_path(option: str, value: str) -> tuple[str, Path]:
     name, equals, text = value.partition("=")
     if not equals or not text:
-        raise SweepError(f"{option} {value!r}: expected NAME=PATH, for example {option} ucf101=/data/UCF-101")
-    if name not in LAYOUTS:
-        raise SweepError(f"{option}: unknown data set '{name}'; valid: {', '.join(LAYOUTS)}")
+        raise RequestError(f"{option} {value!r}: expected NAME=PATH, for example {option} ucf101=/data/UCF-101")
+    name = _data_set(option, name)
     path = Path(text).expanduser().absolute()
     if not path.exists():
-        raise SweepError(f"{option} {value!r}: there is nothing at {text}")
+        raise RequestError(f"{option} {value!r}: there is nothing at {text}")
     return name, path
 
 
+def _data_set(asked_by: str, name: str) -> str:
+    """The name under which settings know a data set; one in a file of its own by import path."""
+    try:
+        return LAYOUTS.check(name)
+    except ValueError as error:
+        raise RequestError(f"{asked_by}: {error}") from None
+
+
 def named_stand_ins(values: Sequence[str]) -> dict[str, str]:
-    """`NAME=OTHER` of `--stand-in`. Raises SweepError."""
+    """`NAME=OTHER` of `--stand-in`. Raises RequestError."""
     pairs = {}
     for value in values:
         name, equals, other = value.partition("=")
         if not equals or not name or not other:
-            raise SweepError(f"--stand-in {value!r}: expected NAME=OTHER, for example kinetics100=embedded")
+            raise RequestError(f"--stand-in {value!r}: expected NAME=OTHER, for example kinetics100=embedded")
         pairs[name] = other
     return pairs
 
 
 def weights_files(values: Sequence[str]) -> tuple[tuple[str, Path], ...]:
-    """The files that `--weights NETWORK=FILE` names. Raises SweepError."""
+    """The files that `--weights NETWORK=FILE` names. Raises RequestError."""
     found = {}
     for value in values:
         network, _, text = value.partition("=")
@@ -195,18 +249,6 @@ def weights_files(values: Sequence[str]) -> tuple[tuple[str, Path], ...]:
                 if network in WEIGHTS
                 else f"expected NETWORK=FILE, NETWORK one of {', '.join(WEIGHTS)}"
             )
-            raise SweepError(f"--weights {value!r}: {problem}")
+            raise RequestError(f"--weights {value!r}: {problem}")
         found[network] = path
     return tuple(sorted(found.items()))
-
-
-def _complete_trials(runs_dir: Path, own: str) -> dict[str, Record]:
-    """Complete trials of the other sweeps below `runs_dir`, by identity. Raises LedgerError."""
-    records = [
-        record for path in sorted(runs_dir.glob(f"*/{FILE_NAME}")) if path.parent.name != own for record in read_records(path)
-    ]
-    return {
-        record.trial: record
-        for record in records
-        if record.outcome == "complete" and record.versions.get("protocol") == PROTOCOL
-    }

@@ -6,43 +6,78 @@
 
 State is on disk: the same command continues what was interrupted and adds what is new (more --trials, more --seeds).
 Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.
+
+What only shows something starts at once: torch, Optuna and Ray are imported where something is planned or run.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+REPOSITORY = Path(__file__).resolve().parents[1]
+if not __package__:  # run as a script
+    sys.path[0] = str(REPOSITORY)
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
-from harness.executor import REPOSITORY, Bookkeeper, ClusterLost, run_trials
+from harness import settings_table
 from harness.ledger import Ledger, LedgerError, Record
-from harness.planner import Plan, Sweep, SweepError, make_plan
 from harness.progress import Progress, shown
-from harness.request import Request, data_sources, named_stand_ins, weights_files
+from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.tracking import Tracker
+from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import SpaceError, find_space, space_names
 from trainables.presets import PRESETS
-from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime, cores
-from trainables.settings import SettingsError, parse_assignment
-from trainables.store import StoreError
+from trainables.settings import SettingsError, parse_assignment, read_values
 from trainables.video.layouts import LAYOUTS, PARTS, DataError
+
+if TYPE_CHECKING:
+    from harness.planner import Plan
+    from harness.trials import Sweep
+    from trainables.runtime import Runtime
 
 MOST_WORKERS = 8
 TRACKER_SECONDS = 60.0
+WHAT, DATA, SEARCH, RUN, WATCH = "What is swept", "Data", "Search", "Run", "Watch"
+"""Panels of the help."""
+EXAMPLES = """
+[bold]Examples[/bold]
+
+sweep.py --space temperatures --seeds 3
+
+sweep.py --space temperatures --plan
+
+sweep.py --settings auxskd --preset paper
+
+sweep.py --space recipes --preset small --data ucf101=UCF-101 --splits ucf101=ucfTrainTestlist
+
+sweep.py --table auxskd/table2 --seeds 3
+
+sweep.py --table auxskd/table3 --preset small --data UCF-101 --stand-in kinetics100=ucf101
+
+sweep.py --table auxskd/table2 --set backbone.family=r3d --plan
+
+sweep.py --space temperatures --range auxskd.student_temperature=0.05:0.2 --set auxskd.teacher_temperature=0.02
+
+sweep.py --space temperatures --search grid --config mine.yaml --set finetune.epochs=10
+
+[bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted
+"""
 console = Console()
 errors = Console(stderr=True)
 
@@ -60,97 +95,293 @@ class WandbMode(StrEnum):
     disabled = "disabled"
 
 
+class SweepCommand(TyperCommand):
+    """`--settings` may stand alone, and errors of usage are one line and exit code 2."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for place, argument in enumerate(args):
+            if argument == "--settings" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                args = [*args[: place + 1], "", *args[place + 1 :]]
+                break
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, SpaceError, RequestError, DataError, LedgerError) as error:
+            errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
+
+
+@app.command(cls=SweepCommand, epilog=EXAMPLES)
 def main(
     space: Annotated[
-        str | None, typer.Option(help="search space: a name of --list, a file.py, or package.module:SPACE")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="search space: a name of --list, a file.py, or package.module:SPACE",
+            autocompletion=space_names,
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     table: Annotated[
-        str | None, typer.Option(help="instead of a space: the rows of a paper's table or figure that are still missing")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="instead of a space: the rows of a paper's table or figure that are still missing",
+            autocompletion=table_ids,
+            rich_help_panel=WHAT,
+        ),
     ] = None,
-    preset_name: Annotated[str, typer.Option("--preset", help=f"size of everything: {', '.join(PRESETS)}")] = "demo",
+    preset_name: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help=f"size of everything: {', '.join(PRESETS)}",
+            autocompletion=lambda: list(PRESETS),
+            rich_help_panel=WHAT,
+        ),
+    ] = "demo",
+    set_values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="any setting, e.g. finetune.epochs=5; what the space varies is pinned to the value; repeatable",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="settings of a YAML file, nested or dotted; --set wins", rich_help_panel=WHAT),
+    ] = None,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="NAME=RANGE",
+            help="within which the space varies a parameter: LOW:HIGH, or a,b,c of its choices; repeatable",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help=f"NAME=DIR, where a data set lies; NAME: {', '.join(LAYOUTS)}; or DIR alone; repeatable"),
+        typer.Option(
+            metavar="[NAME=]DIR",
+            help=f"where a data set lies; NAME: {', '.join(LAYOUTS)}; repeatable",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     splits: Annotated[
-        list[str] | None, typer.Option(help="NAME=PATH, its official split lists, or for folder a csv (path,label,...)")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="its official split lists, or for folder a csv (path,label,...)",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     stand_in: Annotated[
-        list[str] | None, typer.Option(help="NAME=OTHER, the set (or `embedded`) that is read in a set's place; repeatable")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=OTHER",
+            help="the set (or `embedded`) that is read in a set's place; repeatable",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(help="NETWORK=FILE, weights to start from: alexnet, torchvision's state dict; repeatable"),
+        typer.Option(
+            metavar="NETWORK=FILE",
+            help="weights to start from: alexnet, torchvision's state dict; repeatable",
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    set_values: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE, any setting, e.g. finetune.epochs=5; repeatable")
+    search: Annotated[
+        SearchName, typer.Option(help="what proposes configurations after the paper's rows", rich_help_panel=SEARCH)
+    ] = SearchName.tpe,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="configurations in all, the paper's rows first", rich_help_panel=SEARCH),
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="configurations in all, the paper's rows first")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="seeds per configuration: 0 to N-1")] = 1,
-    search: Annotated[SearchName, typer.Option(help="what proposes configurations after the paper's rows")] = SearchName.tpe,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="trials at once; default: one per core or GPU")] = None,
-    gpus_per_trial: Annotated[float | None, typer.Option(min=0, help="default: 1 with a GPU, else 0")] = None,
-    name: Annotated[str | None, typer.Option(help="of the sweep; default: made of space, preset, data and changes")] = None,
-    runs_dir: Annotated[Path, typer.Option(help="where sweeps are kept")] = Path("runs"),
-    store: Annotated[Path | None, typer.Option(help="where finished stages are kept; default: RUNS_DIR/store")] = None,
-    cache_gb: Annotated[float, typer.Option(min=0, help="bound of the cache of decoded frames, in GiB")] = DEFAULT_CACHE_BYTES
-    / 2**30,
-    workers: Annotated[int, typer.Option(min=0, help="processes per trial that load clips; 0: the trial itself")] = 0,
-    wandb: Annotated[WandbMode, typer.Option(help="auto: online when a key is configured, else offline")] = WandbMode.auto,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="seeds per configuration: 0 to N-1", rich_help_panel=SEARCH)
+    ] = 1,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="of the sweep; default: made of space, preset, data and changes", rich_help_panel=RUN
+        ),
+    ] = None,
+    runs_dir: Annotated[Path, typer.Option(metavar="DIR", help="where sweeps are kept", rich_help_panel=RUN)] = Path("runs"),
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="where finished stages are kept; default: store, in --runs-dir", rich_help_panel=RUN),
+    ] = None,
+    cache_gb: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="GIB", help="bound of the cache of decoded frames; default: 8", rich_help_panel=RUN),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="trials at once; default: one per core or GPU", rich_help_panel=RUN),
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(min=0, metavar="N", help="default: 1 with a GPU, else 0", rich_help_panel=RUN)
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN),
+    ] = 0,
     address: Annotated[
-        str | None, typer.Option(help="of a Ray cluster whose nodes share RUNS_DIR; default: this machine")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="of a Ray cluster whose nodes share --runs-dir, or auto; default: this machine",
+            rich_help_panel=RUN,
+        ),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="show what would run and stop; writes nothing")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="with --plan: as JSON")] = False,
-    list_spaces: Annotated[bool, typer.Option("--list", help="show the search spaces and stop")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again", rich_help_panel=RUN)] = False,
+    wandb: Annotated[
+        WandbMode, typer.Option(help="auto: online when a key is configured, else offline", rich_help_panel=WATCH)
+    ] = WandbMode.auto,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="show what would run and stop; writes nothing", rich_help_panel=WATCH)
+    ] = False,
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[PREFIX]",
+            help="show the settings, or those whose names begin so, as they would be, and stop",
+            rich_help_panel=WATCH,
+        ),
+    ] = None,
+    list_spaces: Annotated[
+        bool, typer.Option("--list", help="show the search spaces and tables and stop", rich_help_panel=WATCH)
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="with --plan or --settings: as JSON", rich_help_panel=WATCH)] = False,
+    version: Annotated[bool, typer.Option("--version", help="show the version and stop", rich_help_panel=WATCH)] = False,
 ) -> None:
     """Sweep a search space; the same command again continues or extends it.
 
-    A configuration's trial pretrains, finetunes and evaluates once per seed; stages that another trial has finished are
-    reused. Without --data everything runs on the embedded clips, on a laptop without a GPU.
+    A configuration's trial pretrains, finetunes and evaluates once per seed; stages that are finished already are reused.
+
+    Without --data everything runs on the embedded clips, on a laptop without a GPU.
     """
-    if list_spaces:
-        for space_name in space_names():
-            console.print(f"{space_name:20} {find_space(space_name).summary}", highlight=False, soft_wrap=True)
-        for table_id in table_ids():
-            console.print(f"{table_id:20} {table_space(table_id, preset_name).summary}", highlight=False, soft_wrap=True)
+    if version:
+        _show_version()
         return
-    gpus = gpus_per_trial if gpus_per_trial is not None else float(torch.cuda.is_available())
-    at_once = concurrency or _default_concurrency(gpus)
-    runtime = Runtime(
-        store=(store or runs_dir / "store").absolute(),
-        cache=(runs_dir / "cache").absolute(),
-        sources=data_sources(data or [], splits or []),
-        weights=weights_files(weights or []),
-        cache_bytes=int(cache_gb * 2**30),
-        workers=workers,
-    )
+    if as_json and not plan and settings is None:
+        raise RequestError("--json goes with --plan or --settings")
+    if list_spaces:
+        _show_list(preset_name)
+        return
     request = Request(
         space=space,
         table=table,
         preset=preset_name,
-        changes=dict(map(parse_assignment, set_values or [])),
+        changes={**(read_values(config) if config else {}), **dict(map(parse_assignment, set_values or []))},
         stand_ins=named_stand_ins(stand_in or []),
         search=search.value,
         trials=trials,
         seeds=seeds,
         name=name,
         runs_dir=runs_dir,
+        ranges=_ranges(ranges or []),
     )
-    if plan:
-        with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
-            sweep = request.sweep(_reading_only(runtime, Path(scratch)))
-            _show_plan(sweep, make_plan(sweep, Ledger(sweep.directory), at_once), at_once, as_json)
+    sources = data_sources(data or [], splits or [])
+    if settings is not None:
+        _show_settings(request, [known for known, _ in sources], settings, as_json)
         return
-    runtime.open_store().check_writable()
-    with console.status("reading the data ..."):
-        sweep = request.sweep(runtime)
-    raise typer.Exit(_run(sweep, at_once, gpus, WandbMode(wandb), address, retry_failed))
+    for option, number in (("--cache-gb", cache_gb), ("--gpus-per-trial", gpus_per_trial)):
+        if number is not None and not math.isfinite(number):
+            raise RequestError(f"{option} {number}: a finite number")
+
+    from harness.trials import SweepError
+    from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
+    from trainables.store import StoreError
+
+    runtime = Runtime(
+        store=(store or runs_dir / "store").absolute(),
+        cache=(runs_dir / "cache").absolute(),
+        sources=sources,
+        weights=weights_files(weights or []),
+        cache_bytes=DEFAULT_CACHE_BYTES if cache_gb is None else int(cache_gb * 2**30),
+        workers=workers,
+    )
+    gpus = _gpus_per_trial(gpus_per_trial, address)
+    at_once = concurrency or _default_concurrency(gpus)
+    try:
+        if plan:
+            _plan(request, runtime, at_once, as_json)
+            return
+        runtime.open_store().check_writable()
+        with console.status("reading the data ..."):
+            sweep = request.sweep(runtime)
+        code = _run(sweep, at_once, gpus, wandb, address, retry_failed)
+    except (StoreError, SweepError) as error:
+        raise RequestError(str(error)) from None
+    raise typer.Exit(code)
+
+
+def _show_version() -> None:
+    try:
+        console.print(f"auxgraph {metadata.version('auxgraph')}", highlight=False)
+    except metadata.PackageNotFoundError:
+        raise RequestError("auxgraph is not installed, so it has no version: pip install -e .") from None
+
+
+def _show_list(preset_name: str) -> None:
+    for space_name in space_names():
+        console.print(f"{space_name:20} {find_space(space_name).summary}", highlight=False, soft_wrap=True)
+    for table_id in table_ids():
+        console.print(f"{table_id:20} {table_space(table_id, preset_name).summary}", highlight=False, soft_wrap=True)
+
+
+def _show_settings(request: Request, given: Sequence[str], prefix: str, as_json: bool) -> None:
+    space, pinned = request.searched()
+    found = settings_table.settings_of(request.preset, request.values(space, given), space, pinned, prefix)
+    if as_json:
+        print(settings_table.as_json(found))
+        return
+    where = f"{space.name} at preset {request.preset}" if space else f"preset {request.preset}"
+    settings_table.show(found, f"settings of {where}", console)
+
+
+def _ranges(texts: Sequence[str]) -> dict[str, Any]:
+    found = dict(map(parse_range, texts))
+    if len(found) < len(texts):
+        raise RequestError(f"--range narrows a parameter twice: {', '.join(texts)}")
+    return found
+
+
+def _gpus_per_trial(wanted: float | None, address: str | None) -> float:
+    import torch
+
+    if wanted is None:
+        return float(torch.cuda.is_available())
+    if address is None and wanted > torch.cuda.device_count():
+        raise RequestError(f"--gpus-per-trial {wanted:g}: this machine has {torch.cuda.device_count()} GPUs that torch can use")
+    return wanted
 
 
 def _default_concurrency(gpus: float) -> int:
+    import torch
+
+    from trainables.runtime import cores
+
     return max(1, int(torch.cuda.device_count() / gpus)) if gpus else min(MOST_WORKERS, cores())
+
+
+def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> None:
+    from harness.planner import make_plan
+
+    with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
+        sweep = request.sweep(_reading_only(runtime, Path(scratch)))
+        _show_plan(sweep, make_plan(sweep, Ledger(sweep.directory), at_once), at_once, as_json)
 
 
 def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
@@ -178,7 +409,7 @@ def _show_plan(sweep: Sweep, plan: Plan, at_once: int, as_json: bool) -> None:
             else "proposed later",
         )
     console.print(table)
-    _show_data(sweep)
+    _show_circumstances(sweep)
     console.print(
         f"{plan.trials_complete} trials complete; stages: {plan.stages_to_run} to run, {plan.stages_done} done, "
         f"{plan.stages_naive} without sharing\n"
@@ -191,7 +422,11 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _show_data(sweep: Sweep) -> None:
+def _show_circumstances(sweep: Sweep) -> None:
+    if sweep.narrowing:
+        narrowed = ", ".join(f"{name}={value}" for name, value in sweep.narrowing.items())
+        left_out = f"; {sweep.rows_left_out} rows of {sweep.space.name} are left out" if sweep.rows_left_out else ""
+        console.print(f"narrowed to {narrowed}{left_out}", highlight=False, markup=False)
     for name, videos in sweep.datasets().items():
         place = "" if name == videos.dataset else f" ({videos.dataset} in its place)"
         parts = ", ".join(f"{len(videos.part(part))} {part}" for part in PARTS)
@@ -205,12 +440,16 @@ def _show_data(sweep: Sweep) -> None:
 
 
 def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool) -> int:
+    from harness.bookkeeper import Bookkeeper
+    from harness.executor import ClusterLost, run_trials
+
     sweep.settle_identity()
     ledger = Ledger(sweep.directory)
-    _show_data(sweep)
+    _show_circumstances(sweep)
     interrupted = lost = False
     total = sweep.proposals(ledger).size * sweep.seeds
-    with Progress(sweep.name, total, sweep.space.objective, str(sweep.directory), console) as progress:
+    space = sweep.space
+    with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
         tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
         books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed)
         try:
@@ -269,33 +508,5 @@ def _report(script: str, *arguments: str) -> None:
     subprocess.run([sys.executable, str(REPOSITORY / "reports" / script), *arguments], check=False)
 
 
-EXAMPLES = """
-[bold]Examples[/bold]
-
-sweep.py --space temperatures --seeds 3
-
-sweep.py --space temperatures --plan
-
-sweep.py --space recipes --preset small --data ucf101=UCF-101 --splits ucf101=ucfTrainTestlist
-
-sweep.py --table auxskd/table2 --seeds 3
-
-sweep.py --space temperatures --search grid --set finetune.epochs=10 --set backbone.family=r3d
-
-[bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted
-"""
-
-
-def command() -> None:
-    """Run `main` and turn errors of usage into one line and exit code 2."""
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
-    app.command(epilog=EXAMPLES)(main)
-    try:
-        app()
-    except (SettingsError, SpaceError, SweepError, DataError, StoreError, LedgerError) as error:
-        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        raise SystemExit(2) from None
-
-
 if __name__ == "__main__":
-    command()
+    app()

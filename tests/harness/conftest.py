@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.planner import Sweep
+from harness.trials import Sweep
 from search_spaces.space import find_space
 from trainables.runtime import Runtime
 

@@ -1,367 +1,72 @@
-"""The bookkeeper, without Ray: what becomes of trials that end, fail, die, are interrupted, or were there before."""
+"""The thin layer between Ray Tune and the bookkeeper: what Tune is told, and what it tells."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import shutil
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+import socket
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.search import Searcher
 
-from harness.executor import Bookkeeper
-from harness.ledger import Ledger, Record
-from harness.planner import Sweep, make_plan
-from harness.searcher import Configuration, StudySearcher
-from search_spaces.space import Row, find_space
-from trainables.pipeline import run_experiment
-from trainables.runtime import Runtime
-from trainables.store import Workplace
-
-MakeSweep = Callable[..., Sweep]
+from harness.executor import Listener, StudySearcher, connect
+from harness.proposals import Exhausted
+from harness.trials import SweepError
 
 
-class Witness:
-    """In the place of tracker and progress: notes every call."""
+class Books:
+    """In the place of the bookkeeper: gives the configs in turn, None to wait, and notes what it is told."""
 
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+    def __init__(self, *configs: dict[str, Any] | None) -> None:
+        self.configs = list(configs)
+        self.told: list[tuple[Any, ...]] = []
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *arguments: self.calls.append((name, arguments))
+    def next(self, worker: str) -> dict[str, Any] | None:
+        if not self.configs:
+            raise Exhausted
+        return self.configs.pop(0)
 
-    def of(self, name: str) -> list[tuple[Any, ...]]:
-        return [arguments for called, arguments in self.calls if called == name]
-
-
-def bookkeeper(sweep: Sweep, retry_failed: bool = False) -> tuple[Bookkeeper, Witness, Witness]:
-    sweep.settle_identity()
-    tracker, progress = Witness(), Witness()
-    return Bookkeeper(sweep, Ledger(sweep.directory), tracker, progress, retry_failed), tracker, progress  # type: ignore[arg-type]
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.told.append((name, *arguments))
 
 
-def configuration(sweep: Sweep, index: int = 0) -> Configuration:
-    row = sweep.space.rows[index]
-    return Configuration(index, dict(row.parameters), row.label)
+def test_tune_gets_trials_is_asked_to_wait_and_gets_the_end() -> None:
+    search = StudySearcher(Books({"trial": "a"}, None, {"trial": "b"}))  # type: ignore[arg-type]
+    assert [search.suggest(str(number)) for number in range(4)] == [{"trial": "a"}, None, {"trial": "b"}, Searcher.FINISHED]
 
 
-def fill_store(sweep: Sweep, index: int = 0, *, top1: float | None = None, **metrics: float) -> None:
-    """Artifacts of all stages of a configuration's seeds, as if they had been trained."""
-    for job in sweep.jobs(configuration(sweep, index)):
-        for stage in job.stages:
-            values, history = {}, []
-            if stage.kind in ("auxskd", "pretext", "finetune"):
-                values = {f"{stage.kind}/loss": 1.0}
-                history = [{"epoch": epoch, f"{stage.kind}/loss": loss} for epoch, loss in ((1, 3.0), (2, 1.0))]
-            elif stage.kind == "evaluate":
-                values = {"validation/top1": 0.5 if top1 is None else top1, "test/top1": 0.4, **metrics}
-            store = sweep.runtime.open_store()
-            if store.find(stage.kind, stage.key) is None:
-                Workplace(store, stage.kind, stage.key).publish(settings={}, metrics=values, seconds=1.0, history=history)
+def test_tune_tells_how_trials_ended() -> None:
+    """With the last report, with nothing reported, and without a result when its worker died too often."""
+    books = Books()
+    search = StudySearcher(books)  # type: ignore[arg-type]
+    search.on_trial_complete("1", {"validation/top1": 0.4})
+    search.on_trial_complete("2", None)
+    search.on_trial_complete("3", {"validation/top1": 0.4}, error=True)
+    assert books.told == [("ended", "1", {"validation/top1": 0.4}), ("ended", "2", {}), ("ended", "3", None)]
 
 
-COMPLETE = {"outcome": "complete", "seconds/auxskd": [1.5, 0.0], "seconds/pretext": [0.0, 2.5]}
+def test_epochs_are_passed_on_outcomes_are_not_and_a_scheduler_s_stop_is_told() -> None:
+    """Tune marks a report as `done` when it stops the trial after it, and never shows callbacks the end of one that returns."""
+    books = Books()
+    listener = Listener(books, threading.Event())  # type: ignore[arg-type]
+    trial = SimpleNamespace(trial_id="7")
+    epoch = {"stage": "auxskd", "epoch": 1, "done": False}
+    listener.on_trial_start(0, [], trial)
+    listener.on_trial_result(0, [], trial, epoch)
+    listener.on_trial_result(0, [], trial, {"outcome": "complete", "done": False})
+    listener.on_trial_result(0, [], trial, epoch | {"done": True})
+    stopped = epoch | {"done": True}
+    assert books.told == [("started", "7"), ("epoch", "7", epoch), ("epoch", "7", stopped), ("stopped", "7")]
 
 
-def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> None:
-    sweep = make_sweep(seeds=2)
-    books, tracker, progress = bookkeeper(sweep)
-    configs = books.jobs(configuration(sweep, 3))
-    assert [config["seed"] for config in configs] == [0, 1]
-    json.dumps(configs)
-    fill_store(sweep, 3)
-    books.started(configs[1]["trial"])
-    books.epoch(configs[1]["trial"], {"stage": "auxskd", "epoch": 2, "epochs": 2, "auxskd/loss": 3.0, "time_total_s": 9})
-    books.epoch(configs[1]["trial"], {"stage": "finetune", "epoch": 1, "epochs": 2, "finetune/loss": 2.0})
-    assert books.settled(3) == (False, None)
-    books.ended(configs[1], COMPLETE)
-    (record,) = Ledger(sweep.directory).records()
-    assert (record.index, record.row, record.seed, record.outcome, record.reason) == (3, "0.07 / 0.07", 1, "complete", None)
-    assert record.parameters == {"auxskd.teacher_temperature": 0.07, "auxskd.student_temperature": 0.07}
-    assert record.settings["auxskd.teacher_temperature"] == 0.07
-    assert set(record.stages) == {"auxskd", "pretext", "finetune", "evaluate", "features", "linear_probe", "retrieval"}
-    assert record.history == {f"{kind}/loss": [3.0, 1.0] for kind in ("auxskd", "pretext", "finetune")}
-    assert record.departures["auxskd.teacher_temperature"] == 0.07
-    assert record.departures["pretext.epochs"] == 2
-    assert not {"recipe", "vspp.segments", "pretext.learning_rate"} & record.departures.keys(), "those are the preset's"
-    assert record.metrics == {
-        "auxskd/loss": 1.0,
-        "pretext/loss": 1.0,
-        "finetune/loss": 1.0,
-        "validation/top1": 0.5,
-        "test/top1": 0.4,
-    }
-    assert (record.seconds["auxskd"].used, record.seconds["pretext"].saved) == (1.5, 2.5)
-    assert {"python", "torch", "ray", "optuna", "protocol"} <= record.versions.keys()
-    assert record.data["downstream"]["train"] == 12
-    assert tracker.of("log") == [
-        (configs[1]["trial"], 2, {"auxskd/loss": 3.0}),
-        (configs[1]["trial"], 2 + 2 + 1, {"finetune/loss": 2.0}),
-    ]
-    assert [arguments[:2] for arguments in tracker.of("finish")] == [(configs[1]["trial"], "complete")]
-    ((shown, objective),) = progress.of("trial_ended")
-    assert (json.loads(shown.model_dump_json()), objective) == (json.loads(record.model_dump_json()), 0.5)
-    assert books.settled(3) == (False, None), "the other seed has not ended"
-    books.ended(configs[0], COMPLETE)
-    assert books.settled(3) == (True, 0.5)
-
-
-def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep, runtime: Callable[..., Runtime]) -> None:
-    """The epochs of all stages are counted through, so that W&B's steps only grow."""
-    place = runtime(stand_ins=(("hmdb51", "embedded"), ("ucf101", "embedded")))
-    sweep = make_sweep({"data.downstream": "ucf101+hmdb51"}, runtime=place)
-    books, tracker, progress = bookkeeper(sweep)
-    (config,) = books.jobs(configuration(sweep))
-    fill_store(sweep)
-    books.started(config["trial"])
-    for dataset in ("ucf101", "hmdb51"):
-        books.epoch(config["trial"], {"stage": f"finetune/{dataset}", "epoch": 1, "epochs": 2, f"finetune/loss/{dataset}": 2.0})
-    (stage,) = (s for s in sweep.jobs(configuration(sweep))[0].stages if s.name == "evaluate/hmdb51")
-    shutil.rmtree(place.store / "evaluate" / stage.key)
-    Workplace(place.open_store(), "evaluate", stage.key).publish(
-        settings={}, metrics={"validation/top1": 0.9, "test/top1": 0.2}, seconds=1.0, history=[]
-    )
-    books.ended(config, COMPLETE)
-    (record,) = Ledger(sweep.directory).records()
-    assert record.metrics["test/top1/ucf101"] == 0.4
-    assert record.metrics["test/top1/hmdb51"] == 0.2
-    assert record.metrics["test/top1"] == pytest.approx(0.3)
-    assert record.history["finetune/loss/hmdb51"] == [3.0, 1.0]
-    assert "finetune/loss" not in record.history
-    assert record.data.keys() == {"pretraining", "downstream/ucf101", "downstream/hmdb51"}
-    assert [record.data[role]["dataset"] for role in record.data] == ["embedded"] * 3
-    assert [arguments[1] for arguments in tracker.of("log")] == [2 + 2 + 1, 2 + 2 + 2 + 1]
-    ((shown, objective),) = progress.of("trial_ended")
-    assert (shown.trial, objective) == (record.trial, pytest.approx(0.7))
-
-
-def test_a_trial_of_graph_distillation_counts_the_epochs_of_what_trains(
-    make_sweep: MakeSweep, tiny_graph_values: dict[str, Any]
-) -> None:
-    """Mined tracks and answered views are shown as they come, but W&B's steps are epochs of teachers, classifiers and student
-    and only grow; the record has all stages, the metrics of each and the student's epochs."""
-    given = {name: value for name, value in tiny_graph_values.items() if name != "graph.sketch"}
-    sweep = make_sweep({**given, "teachers.tasks": "sorting+tracking"}, space=find_space("graph"))
-    books, tracker, progress = bookkeeper(sweep)
-    (config,) = books.jobs(configuration(sweep))
-    books.started(config["trial"])
-    run_experiment(
-        sweep.jobs(configuration(sweep))[0].experiment, sweep.runtime, lambda line: books.epoch(config["trial"], line)
-    )
-    assert {line["stage"] for _, line in progress.of("epoch")} >= {"tracks", "tracking_views", "student"}
-    assert [step for _, step, _ in tracker.of("log")] == list(range(1, 2 * (1 + 1) + 3 + 1))
-    assert "student/distance_tracking" in tracker.of("log")[-1][2]
-    books.ended(config, {"outcome": "complete", "device": "cpu"})
-    (record,) = Ledger(sweep.directory).records()
-    of_teachers = [f"{task}{stage}" for task in ("sorting", "tracking") for stage in ("", "_classifier", "_views")]
-    assert set(record.stages) == {*of_teachers, "tracks", "student", "evaluate_student"}
-    assert {
-        "test/map",
-        "validation/top1",
-        "test/tracking_top1",
-        "tracks/tracks",
-        "student/edge_sorting",
-    } <= record.metrics.keys()
-    assert len(record.history["student/val_top1"]) == 3
-    assert record.versions["device"] == "cpu"
-    assert progress.of("trial_ended")[0][1] == record.metrics["validation/top1"]
-
-
-def test_a_table_does_not_run_what_another_sweep_has_completed(make_sweep: MakeSweep, tmp_path: Path) -> None:
-    """Exactly the missing cells: a complete trial of another sweep is shown, not run, and not written down again; other seeds
-    and rows are run."""
-    other = make_sweep(name="other", directory=tmp_path / "other")
-    books, _, _ = bookkeeper(other)
-    fill_store(other)
-    (config,) = books.jobs(configuration(other))
-    books.ended(config, COMPLETE)
-    elsewhere = {record.trial: record for record in Ledger(other.directory).records()}
-
-    sweep = make_sweep(seeds=2, elsewhere=elsewhere)
-    books, tracker, progress = bookkeeper(sweep)
-    (missing,) = books.jobs(configuration(sweep))
-    assert (missing["index"], missing["seed"]) == (0, 1)
-    assert [arguments[0] for arguments in progress.of("trial_ended")] == list(elsewhere.values())
-    assert [config["seed"] for config in books.jobs(configuration(sweep, 1))] == [0, 1]
-    assert books.settled(0) == (False, None)
-    fill_store(sweep)
-    books.ended(missing, COMPLETE)
-    assert books.settled(0) == (True, 0.5), "the mean over both seeds"
-    assert {record.seed for record in Ledger(sweep.directory).records()} == {1}
-    assert tracker.of("start") == []
-    assert make_plan(sweep, Ledger(sweep.directory), 1).trials_complete == 2
-
-
-def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSweep) -> None:
-    sweep = make_sweep(seeds=3)
-    books, _, _ = bookkeeper(sweep)
-    configs = books.jobs(configuration(sweep))
-    for config, top1 in zip(configs, (0.2, 0.6), strict=False):
-        stages = sweep.jobs(configuration(sweep))[config["seed"]].stages
-        stage = next(stage for stage in stages if stage.kind == "evaluate")
-        Workplace(sweep.runtime.open_store(), "evaluate", stage.key).publish(
-            settings={}, metrics={"validation/top1": top1, "test/top1": 0.9}, seconds=1.0, history=[]
-        )
-        books.ended(config, COMPLETE)
-    books.ended(configs[2], {"outcome": "failed", "reason": "pretext: the loss became nan in epoch 1"})
-    assert books.settled(0) == (True, pytest.approx(0.4))
-
-
-def test_failures_carry_their_reason_and_search_is_told_none(make_sweep: MakeSweep) -> None:
-    sweep = make_sweep(seeds=2)
-    books, tracker, _ = bookkeeper(sweep)
-    configs = books.jobs(configuration(sweep))
-    books.ended(configs[0], {"outcome": "failed", "reason": "finetune: the loss became nan in epoch 2"})
-    books.ended(configs[1], None)
-    reasons = [record.reason for record in Ledger(sweep.directory).records()]
-    assert reasons == ["finetune: the loss became nan in epoch 2", "its worker died 5 times"]
-    assert books.settled(0) == (True, None)
-    assert [arguments[1] for arguments in tracker.of("finish")] == ["failed", "failed"]
-
-
-def test_a_trial_that_reported_an_epoch_last_did_not_complete(make_sweep: MakeSweep) -> None:
-    sweep = make_sweep()
-    books, _, _ = bookkeeper(sweep)
-    (config,) = books.jobs(configuration(sweep))
-    books.ended(config, {"stage": "finetune", "epoch": 2, "finetune/loss": 1.0})
-    assert [record.outcome for record in Ledger(sweep.directory).records()] == ["failed"]
-
-
-def test_what_is_recorded_stands(make_sweep: MakeSweep) -> None:
-    """Complete trials are not run again, failed ones only when asked, interrupted ones always; new seeds are added."""
-    sweep = make_sweep(seeds=3)
-    books, _, _ = bookkeeper(sweep)
-    fill_store(sweep)
-    configs = books.jobs(configuration(sweep))
-    books.ended(configs[0], COMPLETE)
-    books.ended(configs[1], {"outcome": "failed", "reason": "a full disk"})
-    books.started(configs[2]["trial"])
-    books.interrupt()
-    outcomes = {record.seed: record.outcome for record in Ledger(sweep.directory).records()}
-    assert outcomes == {0: "complete", 1: "failed", 2: "interrupted"}
-
-    def seeds(sweep: Sweep, retry_failed: bool) -> list[int]:
-        return [config["seed"] for config in bookkeeper(sweep, retry_failed)[0].jobs(configuration(sweep))]
-
-    assert seeds(sweep, False) == [2]
-    assert seeds(sweep, True) == [1, 2]
-    assert seeds(make_sweep(seeds=5), False) == [2, 3, 4]
-
-
-def test_a_complete_sweep_writes_nothing_again(make_sweep: MakeSweep) -> None:
-    sweep = make_sweep()
-    books, _, _ = bookkeeper(sweep)
-    for index in (0, 1):
-        fill_store(sweep, index)
-        (config,) = books.jobs(configuration(sweep, index))
-        books.ended(config, COMPLETE)
-    before = (sweep.directory / "ledger.jsonl").read_bytes()
-    again, tracker, progress = bookkeeper(sweep)
-    searcher = StudySearcher(sweep.proposals(again.ledger), again.jobs, again.settled, again.ended, again.choose)
-    assert searcher.suggest("x") == searcher.FINISHED
-    assert (sweep.directory / "ledger.jsonl").read_bytes() == before
-    assert tracker.calls == []
-    assert len(progress.of("trial_ended")) == 2
-
-
-def run_out(sweep: Sweep) -> tuple[Bookkeeper, int]:
-    """Hands out all trials and then ends them; gives how many there were."""
-    books, _, _ = bookkeeper(sweep)
-    searcher = StudySearcher(sweep.proposals(books.ledger), books.jobs, books.settled, books.ended, books.choose)
-    for index in range(sweep.trials):
-        fill_store(sweep, index)
-    for number in itertools.count():
-        if searcher.suggest(str(number)) == searcher.FINISHED:
-            break
-        assert number < sweep.trials
-    for ended in range(number):
-        searcher.on_trial_complete(str(ended), COMPLETE)
-    return books, number
-
-
-def test_two_configurations_that_are_one_experiment(make_sweep: MakeSweep) -> None:
-    """1 and 1.0 are one temperature: none of the two rows may be lost or crash."""
-    temperature = "auxskd.teacher_temperature"
-    rows = tuple(Row(str(value), {temperature: value}) for value in (1, 1.0, 2))
-    sweep = make_sweep(space=replace(find_space("temperatures"), rows=rows), trials=3)
-    books, number = run_out(sweep)
-    assert number == 2
-    records: list[Record] = Ledger(sweep.directory).records()
-    assert [record.settings[temperature] for record in records] == [1.0, 2.0]
-    assert all(books.settled(index) == (True, 0.5) for index in range(3))
-
-
-def test_configurations_that_differ_in_nothing_that_runs_share_every_stage(make_sweep: MakeSweep) -> None:
-    """Without auxSKD its temperatures do not matter: three trials, each with its own settings, and the stages of one."""
-    sweep = make_sweep({"recipe": "pretext"}, trials=3)
-    _, number = run_out(sweep)
-    records = Ledger(sweep.directory).records()
-    assert number == len(records) == len({record.trial for record in records}) == 3
-    assert len({json.dumps(record.stages) for record in records}) == 1
-
-
-def test_a_trial_waits_in_the_queue_while_another_computes_its_stages(make_sweep: MakeSweep) -> None:
-    """Two dropouts share their pretraining: with the first one running, the second dropout of that seed is passed over for the
-    other seed, and goes on once the pretraining is in the store, although the first trial still finetunes."""
-    rows = tuple(Row(str(value), {"finetune.dropout": value}) for value in (0.0, 0.5))
-    sweep = make_sweep(space=replace(find_space("temperatures"), rows=rows), seeds=2)
-    books, _, _ = bookkeeper(sweep)
-    first, other_seed, second, last = (config for index in (0, 1) for config in books.jobs(configuration(sweep, index)))
-    assert [(config["index"], config["seed"]) for config in (first, other_seed, second, last)] == [
-        (0, 0),
-        (0, 1),
-        (1, 0),
-        (1, 1),
-    ]
-    assert books.choose([first, other_seed, second, last], []) == first
-    assert books.choose([second, other_seed, last], [first]) == other_seed
-    assert books.choose([second, last], [first, other_seed]) is None
-    store = sweep.runtime.open_store()
-    for stage in sweep.jobs(configuration(sweep))[0].stages:
-        if stage.kind not in ("finetune", "evaluate"):
-            Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, seconds=1.0, history=[])
-    assert books.choose([last, second], [first, other_seed]) == second
-    assert books.choose([], [first]) is None
-
-
-def test_a_stage_found_half_way_is_recorded_with_a_failure(make_sweep: MakeSweep) -> None:
-    """A trial that fails in its third stage keeps the first two and their metrics in its record."""
-    sweep = make_sweep({"finetune.learning_rate": 1e20})
-    books, _, _ = bookkeeper(sweep)
-    (config,) = books.jobs(configuration(sweep))
-    job = sweep.jobs(configuration(sweep))[0]
-    with pytest.raises(ArithmeticError) as error:
-        run_experiment(job.experiment, sweep.runtime, lambda line: None)
-    books.ended(config, {"outcome": "failed", "reason": str(error.value)})
-    (record,) = Ledger(sweep.directory).records()
-    assert set(record.stages) == {"auxskd", "pretext"}
-    assert {"auxskd/loss", "pretext/loss"} <= record.metrics.keys()
-    assert record.reason is not None
-    assert record.reason.startswith("finetune: ")
-
-
-def test_the_objective_may_be_minimised(make_sweep: MakeSweep) -> None:
-    space = replace(find_space("temperatures"), objective="finetune/loss", direction="minimize")
-    sweep = make_sweep(space=space)
-    books, _, _ = bookkeeper(sweep)
-    fill_store(sweep)
-    (config,) = books.jobs(configuration(sweep))
-    books.ended(config, COMPLETE)
-    assert books.settled(0) == (True, 1.0)
-
-
-def test_rows_are_labelled_in_the_record_only_when_they_are_rows(make_sweep: MakeSweep) -> None:
-    sweep = make_sweep(space=replace(find_space("temperatures"), rows=(Row("only", {"auxskd.teacher_temperature": 0.3}),)))
-    books, _, progress = bookkeeper(sweep)
-    books.jobs(configuration(sweep))
-    proposals = sweep.proposals(Ledger(sweep.directory))
-    labels = []
-    for _ in range(2):
-        labels.append(proposals.next())
-        proposals.close(labels[-1].index, 0.1)
-    assert [found.row for found in labels] == ["only", None]
-    assert [job.name for found in labels for job in sweep.jobs(found)] == ["only seed 0", "#1 seed 0"]
-    assert progress.of("trial_started") == []
+@pytest.mark.parametrize("address", ["nonsense", "", "ray://127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379", "closed"])
+def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
+    """Where nothing listens Ray itself would try for minutes."""
+    if address == "closed":
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{bound.getsockname()[1]}"
+    with pytest.raises(SweepError, match=f"--address {address}: no Ray cluster there: .") as error:
+        connect(address, concurrency=1, gpus_per_trial=0)
+    assert "\n" not in str(error.value)

@@ -138,9 +138,9 @@ def test_time_left_is_what_remains_at_the_mean_of_computed_trials(clock: Clock) 
     assert shown._seconds_left() is None
 
 
-@pytest.mark.parametrize(("maximise", "best"), [(True, "80.0%"), (False, "20.0%")])
-def test_best_is_the_best_complete_trial(clock: Clock, maximise: bool, best: str) -> None:
-    shown = Progress("sweep", 10, "validation/top1", "here", terminal(100, 30), maximise)
+@pytest.mark.parametrize(("direction", "best"), [("maximize", "80.0%"), ("minimize", "20.0%")])
+def test_best_is_the_best_complete_trial(clock: Clock, direction: Any, best: str) -> None:
+    shown = Progress("sweep", 10, "validation/top1", "here", terminal(100, 30), direction)
     for index, objective in enumerate([0.5, math.nan, None, 0.8, 0.2]):
         shown.trial_ended(record(index), objective)
     shown.trial_ended(record(5, "pruned"), 0.99)

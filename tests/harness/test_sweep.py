@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import io
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from rich.console import Console
 
-from harness import sweep
+from harness import executor, settings_table, sweep
 from harness.ledger import Ledger, Record
 from harness.request import Request
+from harness.trials import Sweep
+from search_spaces.narrowing import Interval
 from search_spaces.paper_tables import table_ids
-from search_spaces.space import space_names
+from search_spaces.space import find_space, space_names
 from trainables.data import open_data
 from trainables.pipeline import PROTOCOL
-from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings
+from trainables.presets import preset
+from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
+from trainables.settings import ExperimentSettings, flat, setting_names
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -32,12 +42,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("COLUMNS", "1000")
     monkeypatch.setenv("TERMINAL_WIDTH", "1000")
-    monkeypatch.setattr(sweep, "run_trials", lambda *_, **__: pytest.fail("a trial was started"))
+    monkeypatch.setattr(executor, "run_trials", lambda *_, **__: pytest.fail("a trial was started"))
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["sweep.py", *arguments])
         with pytest.raises(SystemExit) as ended:
-            sweep.command()
+            sweep.app()
         output = capsys.readouterr()
         return int(ended.value.code or 0), output.out, " ".join(output.err.split())
 
@@ -60,7 +70,36 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=0"], ["teacher_temperature = 0", "greater than 0"]),
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=-1"], ["greater than 0"]),
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=nan"], ["teacher_temperature = nan"]),
-        (["--space", "temperatures", "--set", "auxskd.teacher_temperature=0.05"], ["temperatures varies it"]),
+        (["--space", "temperatures", "--set", "auxskd.teacher_temperature=0.7"], ["draws it from 0.005 to 0.5"]),
+        (["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.6:0.7"], ["0.6:0.7", "nothing is left"]),
+        (["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.2:0.1"], ["--range", "0.2 is above 0.1"]),
+        (["--space", "temperatures", "--range", "auxskd.teacher_temperature"], ["--range", "NAME=LOW:HIGH"]),
+        (["--space", "temperatures", "--range", "auxskd.teacher_temperature=a:b"], ["--range", "are numbers"]),
+        (
+            ["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.1,0.2"],
+            ["draws it from", "LOW:HIGH"],
+        ),
+        (["--space", "temperatures", "--range", "vspp.speeds=2:3"], ["does not vary vspp.speeds", "student_temperature"]),
+        (["--space", "temperatures", *["--range", "auxskd.teacher_temperature=0.1:0.2"] * 2], ["--range", "twice"]),
+        (["--space", "pretext", "--range", "pretext.task=jigsaw"], ["pretext.task=jigsaw", "vspp", "nothing is left"]),
+        (["--range", "auxskd.teacher_temperature=0.1:0.2"], ["--space or --table is missing"]),
+        (
+            ["--table", "auxskd/table3", "--set", "auxskd.teacher_temperature=0.03"],
+            ["0.03", "0.01, 0.02", "nothing is left"],
+        ),
+        (["--space", "temperatures", "--set", "auxskd.epoch=5"], ["did you mean 'auxskd.epochs'?", "--settings auxskd"]),
+        (["--space", "temperatures", "--config", "absent.yaml"], ["absent.yaml", "No such file"]),
+        (["--space", "temperatures", "--data", "ucf11=."], ["unknown data set 'ucf11'", "did you mean 'ucf101'?"]),
+        (["--space", "temperatures", "--cache-gb", "inf"], ["--cache-gb inf", "finite"]),
+        (["--space", "temperatures", "--cache-gb", "nan"], ["--cache-gb", "0"]),
+        (["--space", "temperatures", "--gpus-per-trial", "nan"], ["--gpus-per-trial", "0"]),
+        (["--space", "temperatures", "--gpus-per-trial", "inf"], ["--gpus-per-trial inf", "finite"]),
+        (["--space", "temperatures", "--gpus-per-trial", "1000"], ["--gpus-per-trial 1000", "this machine has"]),
+        (["--space", "temperatures", "--name", "x" * 300], ["--name 'xxx", "at most 100 characters"]),
+        (["--space", "temperatures", "--name", "a\nb"], ["--name", "printable"]),
+        (["--space", "temperatures", "--name", ".."], ["--name '..'", "without a path"]),
+        (["--space", "temperatures", "--name", "store"], ["--name 'store'", "finished stages"]),
+        (["--space", "temperatures", "--name", "cache"], ["--name 'cache'", "decoded frames"]),
         (["--space", "recipes", "--set", "evaluation.measures=[retrieval]"], ["'validation/top1' needs 'finetune'"]),
         (["--space", "temperatures", "--set", "vspp.segments=17"], ["vspp.segments = 17", "video.clip_frames = 16"]),
         (["--space", "temperatures", "--set", "vspp.speeds=0"], ["vspp.speeds = 0", "greater than or equal to 1"]),
@@ -91,8 +130,8 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--table", "auxskd/table4", "--stand-in", "imagenet=embedded"], ["imagenet", "kinetics100", "OTHER"]),
         (["--table", "auxskd/table4", "--stand-in", "kinetics100=ucf101"], ["kinetics100=ucf101", "OTHER one of embedded"]),
         (["--table", "auxskd/table4", "--stand-in", "kinetics100=embedded+ucf101"], ["kinetics100=embedded+ucf101"]),
-        (["--space", "lambda", "--set", "graph.imitation_weight=0.5"], ["lambda varies it"]),
-        (["--space", "graph", "--set", "graph.edges=learned"], ["graph varies it"]),
+        (["--space", "lambda", "--set", "graph.imitation_weight=1.5"], ["graph.imitation_weight = 1.5", "less than"]),
+        (["--space", "graph", "--set", "graph.logits=none", "--set", "graph.edges=learned"], ["does not vary graph.edges any"]),
         (["--space", "lambda", "--set", "student.batch_size=1"], ["batch_size = 1", "greater than or equal to 2"]),
         (["--space", "lambda", "--set", "teachers.tasks=tracking"], ["teachers.tasks = tracking", "needs two or more"]),
         (["--space", "lambda", "--set", "teachers.tasks=sorting+sorting"], ["two teachers are the same"]),
@@ -142,12 +181,55 @@ def test_list_names_every_space_and_table(run: Run) -> None:
     assert "Table 3" in output
 
 
+@pytest.mark.parametrize("arguments", [["--json"], ["--json", "--list"], ["--space", "temperatures", "--json"]])
+def test_json_alone_starts_nothing(run: Run, arguments: list[str]) -> None:
+    code, _, message = run(*arguments)
+    assert code == 2
+    assert "--json goes with --plan or --settings" in message
+
+
+def test_version(run: Run) -> None:
+    code, output, _ = run("--version")
+    assert (code, output) == (0, f"auxgraph {importlib.metadata.version('auxgraph')}\n")
+
+
+TORCH = pytest.mark.xfail(strict=True, reason="trainables.presets imports the tasks, and with them torch, before it needs them")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without"),
+    [
+        (["--list"], {"ray", "wandb", "optuna"}),
+        (["--settings"], {"ray", "wandb", "optuna"}),
+        (["--settings", "auxskd", "--space", "temperatures", "--json"], {"ray", "wandb", "optuna"}),
+        (["--help"], {"ray", "wandb", "optuna"}),
+        (["--space", "temperatures", "--trials", "1", "--plan"], {"ray", "wandb"}),
+        pytest.param(["--list"], {"torch"}, marks=TORCH),
+        pytest.param(["--settings", "auxskd", "--space", "temperatures"], {"torch"}, marks=TORCH),
+        pytest.param(["--help"], {"torch"}, marks=TORCH),
+    ],
+)
+def test_what_is_only_shown_waits_for_no_heavy_package(tmp_path: Path, arguments: list[str], without: set[str]) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['harness/sweep.py', *{arguments!r}]\n"
+        "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('imported', *sys.modules)"
+    )
+    options = {"capture_output": True, "text": True, "timeout": 120, "check": True}
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=os.environ | {"COLUMNS": "80"}, **options)
+    assert not without & set(done.stdout.splitlines()[-1].split())
+
+
 def test_help_names_every_flag_of_the_contract(run: Run) -> None:
     code, output, _ = run("--help")
     assert code == 0
     names = "space table preset data splits stand-in weights set trials seeds search concurrency gpus-per-trial name runs-dir "
-    names += "store wandb retry-failed address list plan json"
+    names += "store wandb retry-failed address list plan json settings config range version"
     assert [name for name in names.split() if f"--{name}" not in output] == []
+    assert [panel for panel in ("What is swept", "Data", "Search", "Run", "Watch") if f"─ {panel} ─" not in output] == []
+    assert f"default: {DEFAULT_CACHE_BYTES // 2**30}" in output
 
 
 def test_plan_as_json_counts_and_writes_nothing(run: Run, tmp_path: Path, tiny_values: dict[str, Any]) -> None:
@@ -274,6 +356,118 @@ def test_names_of_sweeps_tell_apart_what_differs(tmp_path: Path, tiny_values: di
     assert [sweeps[index].configured({}).backbone.family for index in (4, 7)] == ["r3d", "r2plus1d"]
     assert [sweep.trials for sweep in sweeps[:5]] == [6, 6, 6, 6, 12]
     assert sweeps[5].trials >= len(sweeps[5].space.grid())
+
+
+T, S = "auxskd.teacher_temperature", "auxskd.student_temperature"
+
+
+def test_setting_what_a_space_varies_narrows_it_and_changes_nothing_else(tmp_path: Path, tiny_values: dict[str, Any]) -> None:
+    """The two rows with this teacher's temperature stay the trials that they are in the whole sweep; the sweep is another."""
+    place = Runtime(tmp_path / "store", tmp_path / "cache")
+    whole = request(tmp_path, space="temperatures", changes=tiny_values).sweep(place)
+    sweep = request(tmp_path, space="temperatures", changes=tiny_values | {T: 0.02}).sweep(place)
+    assert [row.label for row in sweep.space.rows] == ["0.02 / 0.02", "0.02 / 0.1"]
+    assert (sweep.rows_left_out, sweep.trials, sweep.narrowing) == (5, 5, {T: 0.02})
+    assert sweep.values == whole.values
+
+    def trials(of: Sweep) -> dict[str | None, str]:
+        source = of.proposals(Ledger(of.directory))
+        found = [source.next() for _ in of.space.rows]
+        return {configuration.row: of.jobs(configuration)[0].trial for configuration in found}
+
+    assert trials(sweep).items() <= trials(whole).items()
+    assert len(trials(sweep)) == 2
+    assert whole.name != sweep.name
+    assert "narrowing" not in whole.identity(), "as sweeps were written down before there was any"
+    assert sweep.identity() == whole.identity() | {"narrowing": {T: 0.02}}
+
+
+def test_ranges_are_part_of_name_and_identity(tmp_path: Path) -> None:
+    place = Runtime(tmp_path / "store", tmp_path / "cache")
+    sweeps = [
+        request(tmp_path, space="temperatures", ranges=ranges).sweep(place)
+        for ranges in ({}, {T: Interval(0.01, 0.1)}, {T: Interval(0.01, 0.2)}, {S: Interval(0.01, 0.1)})
+    ]
+    assert len({sweep.name for sweep in sweeps}) == len({json.dumps(sweep.identity()) for sweep in sweeps}) == 4
+    assert sweeps[1].narrowing == {T: "0.01:0.1"}
+
+
+def test_a_table_of_some_of_its_rows(tmp_path: Path) -> None:
+    sweep = request(tmp_path, table="auxskd/table2", changes={"backbone.family": "r3d"}).sweep(
+        Runtime(tmp_path / "store", tmp_path / "cache")
+    )
+    assert (sweep.trials, len(sweep.space.rows), sweep.rows_left_out) == (8, 8, 8)
+
+
+def test_a_conditional_parameter_that_is_pinned_is_set_only_where_it_is_asked(tmp_path: Path) -> None:
+    """Rows without a graph of logits have no edges, and stay as they are."""
+    place = Runtime(tmp_path / "store", tmp_path / "cache")
+    sweep = request(tmp_path, space="graph", changes={"graph.edges": "uniform"}).sweep(place)
+    assert "graph.edges" not in sweep.values
+    assert any("graph.edges" not in row.parameters for row in sweep.space.rows)
+
+
+def test_a_file_of_settings_is_as_good_as_set(run: Run, tmp_path: Path, tiny_values: dict[str, Any]) -> None:
+    """The same name and plan; --set wins over the file; the file may pin what the space varies."""
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tiny_values | {T: 0.02, "vspp.speeds": 3}))
+    given = settings(tiny_values | {T: 0.02, "vspp.speeds": 3})
+    outputs = []
+    for options in (given, ["--config", "mine.yaml"], ["--config", "mine.yaml", "--set", "vspp.speeds=2"]):
+        code, output, message = run("--space", "temperatures", "--plan", *options)
+        assert code == 0, message
+        outputs.append([line for line in output.splitlines() if "hours here" not in line])
+    assert outputs[0] == outputs[1] != outputs[2]
+    assert "temperatures-demo-" in outputs[0][0]
+    assert f"narrowed to {T}=0.02; 5 rows of temperatures are left out" in outputs[0]
+
+
+def test_settings_of_a_sweep_as_json(run: Run, tmp_path: Path) -> None:
+    """Values under preset, space and --set; what varies, and over what; what departs from the preset."""
+    options = ["--space", "temperatures", "--set", "auxskd.epochs=3", "--set", "finetune.epochs=5", "--range", f"{S}=0.05:0.2"]
+    code, output, message = run("--settings", "--json", *options)
+    assert code == 0, message
+    found = {one["name"]: one for one in json.loads(output)}
+    assert list(found) == setting_names()
+    demo = flat(preset("demo"))
+    assert {name: one["value"] for name, one in found.items()} == demo | {"auxskd.epochs": 3, "finetune.epochs": 5}
+    assert {name: one["varies"] for name, one in found.items() if one["varies"]} == {
+        T: "0.005 to 0.5, log",
+        S: "0.05 to 0.2, log",
+    }
+    assert {name for name, one in found.items() if one["departs"]} == {"auxskd.epochs"}, "finetune.epochs is the preset's"
+    assert (found["auxskd.epochs"]["type"], found["auxskd.epochs"]["valid"]) == ("whole number", "at least 1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_for_people(run: Run) -> None:
+    code, output, _ = run("--settings", "auxskd.", "--space", "temperatures", "--set", f"{T}=0.05", "--set", "auxskd.epochs=3")
+    assert code == 0
+    rows = [line.split() for line in output.splitlines() if line.strip() and line[2:3] != " "]
+    lines = {words[1 if words[0] in "*~" else 0]: words for words in rows}
+    assert lines["teacher_temperature"][:3] == ["*", "teacher_temperature", "0.05"]
+    assert lines["student_temperature"][:3] == ["~", "student_temperature", "varies"]
+    assert lines["epochs"][:3] == ["*", "epochs", "3"]
+    assert lines["views"][:2] == ["views", "independent"]
+    assert "0.005 to 0.5, log" in output
+    assert "finetune" not in output
+    code, _, message = run("--settings", "auxsdk")
+    assert (code, "did you mean 'auxskd'?" in message) == (2, True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_of_settings_fits_the_terminal(width: int) -> None:
+    """Nothing is cut off: every word of each description is there, at any width."""
+    console = Console(file=io.StringIO(), width=width)
+    found = settings_table.settings_of("paper", {}, find_space("temperatures"), {})
+    settings_table.show(found, "settings", console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, printed.splitlines()[:-1])) <= width
+    letters = "".join(printed.split())
+    for one in found:
+        assert one.setting.name.rpartition(".")[2] in letters
+        if len(str(one.value)) <= settings_table.VALUE_WIDTH:  # else the lines of the value stand between those of the meaning
+            assert "".join(one.setting.description.split()) in letters, one.setting.name
+    assert "…" not in printed
 
 
 def test_complete_trials_of_other_sweeps_are_seen_by_tables_only(tmp_path: Path) -> None:

@@ -18,13 +18,13 @@ from trainables.settings.base import (
     SelfSupervisedSettings,
     Settings,
 )
-from trainables.settings.registry import ELSEWHERE, TASKS, TEACHER_TASKS, BackboneName, TaskName
+from trainables.settings.registry import BACKBONES, ELSEWHERE, PRETEXT_TASKS, TEACHER_TASKS, BackboneName, TaskName
 
 
 class BackboneSettings(Settings):
     """The 3D network. Depth 18 is torchvision's (31.3 M parameters at width 64), 10 the released code's (1,1,1,1) form."""
 
-    family: BackboneName = "r2plus1d"
+    family: BackboneName = Field("r2plus1d", json_schema_extra={"choices": BACKBONES.valid})
     depth: Literal[10, 18, 34] = Field(18, description="of r2plus1d and r3d; c3d has one depth")
     width: int = Field(64, ge=4, description="channels after the stem; the last layer has 8 times as many")
 
@@ -116,14 +116,14 @@ class AuxSKDSettings(Pretraining):
 class PretextSettings(SelfSupervisedSettings):
     """The primary pretext task; what is particular to a task is in the group of its name."""
 
-    task: TaskName = "vspp"
+    task: TaskName = Field("vspp", json_schema_extra={"choices": f"{', '.join(PRETEXT_TASKS)}, {ELSEWHERE}"})
 
     @field_validator("task")
     @classmethod
     def _of_clips(cls, task: str) -> str:
         if task in TEACHER_TASKS:
-            valid = ", ".join(name for name in TASKS.entries if name not in TEACHER_TASKS)
-            raise ValueError(f"{task} is a task of graph distillation's teachers; valid: {valid}, {ELSEWHERE}")
+            valid = f"{', '.join(PRETEXT_TASKS)}, {ELSEWHERE}"
+            raise ValueError(f"{task} is a task of graph distillation's teachers; valid: {valid}")
         return task
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
@@ -220,15 +221,96 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not name.strip():
         raise SettingsError(f"--set {text!r}: expected NAME=VALUE, for example auxskd.teacher_temperature=0.05")
     try:
-        parsed = yaml.safe_load(value)
-        if isinstance(parsed, str):
-            try:
-                parsed = float(parsed)  # YAML 1.1 reads 1e-3 as text
-            except ValueError:
-                pass
+        return name.strip(), parse_value(value)
+    except SettingsError as error:
+        raise SettingsError(f"--set {text!r}: {error}") from None
+
+
+def parse_value(text: str) -> Any:
+    """A value as YAML has it, numbers such as 1e-3 too. Raises SettingsError."""
+    try:
+        return _with_numbers(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise SettingsError(f"--set {text!r}: the value is not readable: {error}") from None
-    return name.strip(), parsed
+        raise SettingsError(f"the value is not readable: {error}") from None
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file by dotted name: `auxskd: {epochs: 5}` or `auxskd.epochs: 5`, also mixed.
+
+    Raises SettingsError naming the file, and the setting that is unknown, is given twice or has a value that it cannot have.
+    """
+    try:
+        content = _with_numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict | None):
+        raise SettingsError(f"{path}: expected settings as NAME: VALUE, not a {type(content).__name__}")
+    try:
+        values = _by_dotted_name(content or {})
+        check_values(values)
+    except SettingsError as error:
+        raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
+    return values
+
+
+def _with_numbers(value: Any) -> Any:
+    """What was read as YAML, with the numbers that YAML 1.1 reads as text: 1e-3."""
+    if isinstance(value, dict):
+        return {name: _with_numbers(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(part) for part in value]
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    return value
+
+
+def _by_dotted_name(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    valid = setting_names()
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and any(other.startswith(f"{name}.") for other in valid):
+            found = _by_dotted_name(value, f"{name}.")
+        elif name in valid:
+            found = {name: value}
+        else:
+            raise unknown_setting(name)
+        if twice := sorted(found.keys() & values.keys()):
+            raise SettingsError(f"{twice[0]} is given twice")
+        values |= found
+    return values
+
+
+def unknown_setting(name: str) -> SettingsError:
+    """The error that says which setting is likely to be meant, and where all of them are shown."""
+    valid = setting_names()
+    group = name.rpartition(".")[0]
+    all_of = f" {group}" if any(other.startswith(f"{group}.") for other in valid) else ""
+    return SettingsError(
+        f"unknown setting '{name}'{did_you_mean(name, valid)} (sweep.py --settings{all_of} shows what there is)"
+    )
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Raises SettingsError for unknown names and for values that a setting cannot have, whatever the others are."""
+    for name, value in values.items():
+        if name not in setting_names():
+            raise unknown_setting(name)
+        place = tuple(name.split("."))
+        tree: Any = value
+        for part in reversed(place):
+            tree = {part: tree}
+        try:
+            ExperimentSettings.model_validate(tree)
+        except ValidationError as error:
+            own = [problem for problem in error.errors() if problem["loc"][: len(place)] == place]
+            if own:
+                raise SettingsError("\n".join(dict.fromkeys(map(_explain, own)))) from None
 
 
 def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> ExperimentSettings:
@@ -240,9 +322,7 @@ def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> Expe
     valid = _with_groups_from_outside(tree, values)
     for name, value in values.items():
         if name not in valid:
-            group = name.rpartition(".")[0]
-            near = [other for other in valid if group and other.startswith(group + ".")] or valid
-            raise SettingsError(f"unknown setting '{name}'; valid settings: {', '.join(near)}")
+            raise unknown_setting(name)
         node = tree
         *groups, leaf = name.split(".")
         for part in groups:

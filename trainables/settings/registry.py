@@ -82,18 +82,15 @@ _OF_TEACHERS = {
     "tracking": "trainables.tasks.tracking:Tracking",
     "prediction": "trainables.tasks.prediction:Prediction",
 }
-TASKS = Registry(
-    "task",
-    {
-        "vspp": "trainables.tasks.vspp:VSPP",
-        "video_pace": "trainables.tasks.video_pace:VideoPace",
-        "vcop": "trainables.tasks.vcop:VCOP",
-        "rspnet": "trainables.tasks.rspnet:RSPNet",
-        **_OF_TEACHERS,
-    },
-)
-TEACHER_TASKS = tuple(_OF_TEACHERS)
-"""Those of graph distillation, in the order in which its teachers are named."""
+_OF_BACKBONE = {
+    "vspp": "trainables.tasks.vspp:VSPP",
+    "video_pace": "trainables.tasks.video_pace:VideoPace",
+    "vcop": "trainables.tasks.vcop:VCOP",
+    "rspnet": "trainables.tasks.rspnet:RSPNet",
+}
+TASKS = Registry("task", {**_OF_BACKBONE, **_OF_TEACHERS})
+PRETEXT_TASKS, TEACHER_TASKS = tuple(_OF_BACKBONE), tuple(_OF_TEACHERS)
+"""Those of the backbone; those of graph distillation's teachers, in the order in which these are named."""
 
 BACKBONES = Registry(
     "backbone",

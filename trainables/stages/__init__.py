@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainables.settings import TASKS, TEACHER_TASKS
+from trainables.settings import PRETEXT_TASKS, TEACHER_TASKS
 from trainables.stages import (
     auxskd,
     compression,
@@ -25,7 +25,7 @@ from trainables.tasks import find_task
 
 def all_kinds() -> list[Kind]:
     """Every kind of stage of both papers, those of every task of the package."""
-    pretext_tasks = [find_task(name) for name in TASKS if name not in TEACHER_TASKS]
+    pretext_tasks = tuple(map(find_task, PRETEXT_TASKS))
     teachers = tuple(map(find_task, TEACHER_TASKS))
     of_task = (self_supervised.kind_of, teacher_classifier.kind_of, views.kind_of)
     single = (finetune, evaluate, features, linear_probe, retrieval, tracks, fusion, ensemble, compression)

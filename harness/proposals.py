@@ -1,4 +1,4 @@
-"""Which configuration comes next: an Optuna study behind Ray Tune's Searcher interface.
+"""Which configuration comes next: Optuna's proposals, as a function of what the ledger holds. Imports no Ray.
 
 The ledger is the only state. The study is rebuilt from it whenever a sweep command starts: configurations already recorded
 are taken over as they are, and every new proposal is a function of (space, search, seed, its position, the results at least
@@ -11,16 +11,15 @@ because it repeats an earlier configuration or is invalid; another is drawn in i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
-from ray.tune.search import Searcher
 
+from search_spaces.narrowing import NothingLeft
 from search_spaces.space import Parameters, Space
 from trainables.files import digest
 from trainables.settings import ExperimentSettings, SettingsError
@@ -79,6 +78,7 @@ class Proposals:
         self.study = optuna.create_study(direction=space.direction)
         self.asked: list[optuna.Trial] = []
         self.configurations: list[Configuration] = []
+        self.proposed: set[str] = set()
         self.values: dict[int, float | None] = {}
         self.told = 0
 
@@ -107,6 +107,7 @@ class Proposals:
             trial, parameters = self._propose(index)
         self.asked.append(trial)
         self.configurations.append(Configuration(index, parameters, row))
+        self.proposed.add(digest(parameters))
         return self.configurations[-1]
 
     def close(self, index: int, value: float | None) -> None:
@@ -115,11 +116,14 @@ class Proposals:
 
     def _propose(self, index: int) -> tuple[optuna.Trial, Parameters]:
         self._tell_before(index - self.space.lookahead + 1)
-        earlier = {digest(configuration.parameters) for configuration in self.configurations}
         for attempt in range(ATTEMPTS):
             trial = self._ask(index, attempt)
-            parameters = self.space.draw(trial)
-            if digest(parameters) not in earlier and self._valid(parameters):
+            try:
+                parameters = self.space.draw(trial)
+            except NothingLeft:
+                self._tell(trial, None)
+                continue
+            if digest(parameters) not in self.proposed and self._valid(parameters):
                 return trial, parameters
             self._tell(trial, None)
         raise Exhausted
@@ -157,76 +161,3 @@ class Proposals:
             self.study.tell(trial, state=TrialState.FAIL)
         else:
             self.study.tell(trial, value)
-
-
-class StudySearcher(Searcher):
-    """Ray Tune's view of a sweep: hands out jobs (one configuration with one seed) and passes on how they ended.
-
-    jobs: gives the configs still to run of a configuration. ended: takes a config and its last result, or None. settled:
-    whether all seeds of the configuration at a position have ended, and their mean objective or None. choose: gives the one
-    of the waiting configs that starts next beside the running ones, or None to wait.
-    """
-
-    def __init__(
-        self,
-        proposals: Proposals,
-        jobs: Callable[[Configuration], list[dict[str, Any]]],
-        settled: Callable[[int], tuple[bool, float | None]],
-        ended: Callable[[dict[str, Any], dict[str, Any] | None], None],
-        choose: Callable[[Sequence[dict[str, Any]], Collection[dict[str, Any]]], dict[str, Any] | None],
-    ) -> None:
-        super().__init__()
-        self.proposals = proposals
-        self.jobs = jobs
-        self.settled = settled
-        self.ended = ended
-        self.choose = choose
-        self.queue: list[dict[str, Any]] = []
-        self.exhausted = False
-        self.running: dict[str, dict[str, Any]] = {}
-        self.unsettled: set[int] = set()
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        self.exhausted = self.exhausted or self._fill_queue()
-        config = self.choose(self.queue, self.running.values())
-        if config is None:
-            return Searcher.FINISHED if self.exhausted and not self.queue else None
-        self.queue.remove(config)
-        self.running[trial_id] = config
-        return dict(config)
-
-    def _fill_queue(self) -> bool:
-        """Queue every configuration that can be proposed by now; whether there will be no more."""
-        while True:
-            try:
-                configuration = self.proposals.next()
-            except Waiting:
-                return False
-            except Exhausted:
-                return True
-            self.queue.extend(self.jobs(configuration))
-            self.unsettled.add(configuration.index)
-            self._close_settled()
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        config = self.running.pop(trial_id)
-        self.ended(config, None if error else result)
-        self._close_settled()
-
-    def _close_settled(self) -> None:
-        for index in sorted(self.unsettled):
-            settled, value = self.settled(index)
-            if settled:
-                self.unsettled.remove(index)
-                self.proposals.close(index, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray pickles its searcher to be able to restore a run, which is done from the ledger here."""
-        return {}
-
-    def save(self, checkpoint_path: str) -> None:
-        """An empty file, for Ray: the ledger is the state."""
-        Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore: the ledger is the state."""

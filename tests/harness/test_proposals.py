@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from ray.tune.search import Searcher
 
-from harness.searcher import Configuration, Exhausted, Proposals, Search, StudySearcher, Waiting
+from harness.proposals import Configuration, Exhausted, Proposals, Search, Waiting
 from search_spaces.space import Parameters, Row, Space, find_space
 from trainables.presets import configure
 from trainables.settings import ExperimentSettings
@@ -216,78 +215,3 @@ def test_conditional_parameters() -> None:
     assert all((T in point) == (point["recipe"] == "auxskd_pretext") for point in found)
     assert len(found) == 12
     assert sum(point["recipe"] == "pretext" for point in found) == 1, "without its parameter it is one configuration"
-
-
-class Books:
-    """In the place of the bookkeeper: two seeds per configuration, of which those in `there` need not run."""
-
-    def __init__(self, there: set[tuple[int, int]] | None = None) -> None:
-        self.there = there or set()
-        self.open: dict[int, set[int]] = {}
-        self.ends: list[tuple[int, int, Any]] = []
-        self.blocked: set[int] = set()
-
-    def jobs(self, configuration: Configuration) -> list[dict[str, Any]]:
-        seeds = [seed for seed in (0, 1) if (configuration.index, seed) not in self.there]
-        self.open[configuration.index] = set(seeds)
-        return [{"index": configuration.index, "seed": seed} for seed in seeds]
-
-    def settled(self, index: int) -> tuple[bool, float | None]:
-        return (False, None) if self.open[index] else (True, 0.5)
-
-    def choose(self, queue: Sequence[dict[str, Any]], running: Collection[dict[str, Any]]) -> dict[str, Any] | None:
-        """The first of the queue but those of a configuration in `blocked` while anything runs."""
-        return next((config for config in queue if not running or config["index"] not in self.blocked), None)
-
-    def ended(self, config: dict[str, Any], result: dict[str, Any] | None) -> None:
-        self.open[config["index"]].discard(config["seed"])
-        self.ends.append((config["index"], config["seed"], result))
-
-
-def searcher(books: Books, limit: int) -> StudySearcher:
-    return StudySearcher(proposals(limit=limit), books.jobs, books.settled, books.ended, books.choose)
-
-
-def test_tune_gets_every_seed_of_every_configuration_and_then_the_end() -> None:
-    books = Books()
-    search = searcher(books, 3)
-    jobs = [search.suggest(str(number)) for number in range(6)]
-    assert jobs == [{"index": index, "seed": seed} for index in range(3) for seed in (0, 1)]
-    assert search.suggest("end") == Searcher.FINISHED
-    search.on_trial_complete("3", {"validation/top1": 0.4})
-    search.on_trial_complete("0", None, error=True)
-    assert books.ends == [(1, 1, {"validation/top1": 0.4}), (0, 0, None)]
-
-
-def test_tune_is_asked_to_wait_and_then_goes_on() -> None:
-    search = searcher(Books(), 8)
-    for number in range(14):
-        assert search.suggest(str(number))
-    assert search.suggest("x") is None
-    for number in range(8):
-        search.on_trial_complete(str(number), {})
-    assert search.suggest("x") == {"index": 7, "seed": 0}
-
-
-def test_what_may_not_start_yet_is_passed_over_and_comes_when_it_may() -> None:
-    books = Books()
-    books.blocked = {1}
-    search = searcher(books, 3)
-    handed_out = [search.suggest(str(number)) for number in range(4)]
-    assert [config["index"] for config in handed_out] == [0, 0, 2, 2]
-    assert search.suggest("x") is None, "there is more, but not now"
-    for number in range(4):
-        search.on_trial_complete(str(number), {})
-    assert search.suggest("4") == {"index": 1, "seed": 0}
-    books.blocked = set()
-    assert search.suggest("5") == {"index": 1, "seed": 1}
-    assert search.suggest("6") == Searcher.FINISHED
-
-
-def test_what_the_ledger_holds_is_not_handed_out() -> None:
-    there = {(index, seed) for index in range(8) for seed in (0, 1)} - {(2, 1)}
-    search = searcher(Books(there), 8)
-    assert search.suggest("a") == {"index": 2, "seed": 1}
-    search.on_trial_complete("a", {})
-    assert search.suggest("b") == Searcher.FINISHED
-    assert searcher(Books(there | {(2, 1)}), 8).suggest("c") == Searcher.FINISHED

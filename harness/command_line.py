@@ -1,0 +1,57 @@
+"""`auxgraph`: the project's commands under one name, for where it is installed; each is a script of its own, too.
+
+A command is imported when it is called, so that none waits for what another needs; and those of `reports` are named as text,
+as nothing in harness stands on reports.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+SCRIPTS = {
+    "sweep": ("harness.sweep", "Sweep a search space, or continue or extend a sweep."),
+    "tables": ("reports.tables", "The papers' tables from the trials at hand, beside the published numbers."),
+    "figures": ("reports.figures", "The papers' figures from the trials at hand."),
+    "backbones": ("reports.backbones", "What the backbones are worth that trials have pretrained."),
+}
+"""By name the module, which has a typer `app` of one command, and what it is for."""
+
+
+class Commands(TyperGroup):
+    """Knows its commands by name and a sentence, until one is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in SCRIPTS:
+            command = typer.main.get_command(importlib.import_module(SCRIPTS[name][0]).app)
+            sys.argv = [name, *rest]  # as the script has it
+        return name, command, rest
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def auxgraph() -> None:
+    """Sweeps of self-supervised video representation learning and distillation, and the tables made of them."""
+
+
+def _imported_when_called() -> None:
+    """In the place of a script's command."""
+
+
+for _name, (_, _summary) in SCRIPTS.items():
+    app.command(_name, help=_summary)(_imported_when_called)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def store(ctx: typer.Context) -> None:
+    """What a store of finished stages holds."""
+    sys.argv = ["store", *ctx.args]
+    runpy.run_module("trainables.store", run_name="__main__", alter_sys=True)

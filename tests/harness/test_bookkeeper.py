@@ -1,0 +1,432 @@
+"""The bookkeeper, without Ray: what becomes of trials that end, fail, die, are interrupted, or were there before."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bookkeeper import Bookkeeper, Ending, verdict
+from harness.ledger import Ledger, Record
+from harness.planner import make_plan
+from harness.proposals import Configuration, Exhausted
+from harness.trials import Sweep
+from search_spaces.space import Row, find_space
+from trainables.pipeline import run_experiment
+from trainables.runtime import Runtime
+from trainables.store import Workplace
+
+MakeSweep = Callable[..., Sweep]
+
+
+class Witness:
+    """In the place of tracker and progress: notes every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: self.calls.append((name, arguments))
+
+    def of(self, name: str) -> list[tuple[Any, ...]]:
+        return [arguments for called, arguments in self.calls if called == name]
+
+
+def bookkeeper(sweep: Sweep, retry_failed: bool = False) -> tuple[Bookkeeper, Witness, Witness]:
+    sweep.settle_identity()
+    tracker, progress = Witness(), Witness()
+    return Bookkeeper(sweep, Ledger(sweep.directory), tracker, progress, retry_failed), tracker, progress  # type: ignore[arg-type]
+
+
+def configuration(sweep: Sweep, index: int = 0) -> Configuration:
+    row = sweep.space.rows[index]
+    return Configuration(index, dict(row.parameters), row.label)
+
+
+Given = dict[tuple[int, int], str]
+"""Workers by the configuration and seed of the trial that each was given."""
+
+
+NUMBERS = itertools.count()
+
+
+def hand_out(books: Bookkeeper) -> Given:
+    """Workers ask for trials until there is none for them."""
+    given: Given = {}
+    for worker in map(str, NUMBERS):
+        try:
+            config = books.next(worker)
+        except Exhausted:
+            return given
+        if config is None:
+            return given
+        json.dumps(config)
+        given[config["index"], config["seed"]] = worker
+    raise AssertionError
+
+
+def trial_of(sweep: Sweep, index: int = 0, seed: int = 0) -> str:
+    return sweep.jobs(configuration(sweep, index))[seed].trial
+
+
+def fill_store(sweep: Sweep, index: int = 0, *, top1: float | None = None, **metrics: float) -> None:
+    """Artifacts of all stages of a configuration's seeds, as if they had been trained."""
+    for job in sweep.jobs(configuration(sweep, index)):
+        for stage in job.stages:
+            values, history = {}, []
+            if stage.kind in ("auxskd", "pretext", "finetune"):
+                values = {f"{stage.kind}/loss": 1.0}
+                history = [{"epoch": epoch, f"{stage.kind}/loss": loss} for epoch, loss in ((1, 3.0), (2, 1.0))]
+            elif stage.kind == "evaluate":
+                values = {"validation/top1": 0.5 if top1 is None else top1, "test/top1": 0.4, **metrics}
+            store = sweep.runtime.open_store()
+            if store.find(stage.kind, stage.key) is None:
+                Workplace(store, stage.kind, stage.key).publish(settings={}, metrics=values, seconds=1.0, history=history)
+
+
+COMPLETE = {"outcome": "complete", "seconds/auxskd": [1.5, 0.0], "seconds/pretext": [0.0, 2.5]}
+
+
+def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(seeds=2, trials=4)
+    books, tracker, progress = bookkeeper(sweep)
+    given = hand_out(books)
+    assert list(given) == [(index, seed) for index in range(4) for seed in (0, 1)]
+    fill_store(sweep, 3)
+    trial, worker = trial_of(sweep, 3, 1), given[3, 1]
+    books.started(worker)
+    books.epoch(worker, {"stage": "auxskd", "epoch": 2, "epochs": 2, "auxskd/loss": 3.0, "time_total_s": 9})
+    books.epoch(worker, {"stage": "finetune", "epoch": 1, "epochs": 2, "finetune/loss": 2.0})
+    assert books.settled(3) == (False, None)
+    books.ended(worker, COMPLETE)
+    (record,) = Ledger(sweep.directory).records()
+    assert (record.index, record.row, record.seed, record.outcome, record.reason) == (3, "0.07 / 0.07", 1, "complete", None)
+    assert record.parameters == {"auxskd.teacher_temperature": 0.07, "auxskd.student_temperature": 0.07}
+    assert record.settings["auxskd.teacher_temperature"] == 0.07
+    assert set(record.stages) == {"auxskd", "pretext", "finetune", "evaluate", "features", "linear_probe", "retrieval"}
+    assert record.history == {f"{kind}/loss": [3.0, 1.0] for kind in ("auxskd", "pretext", "finetune")}
+    assert record.departures["auxskd.teacher_temperature"] == 0.07
+    assert record.departures["pretext.epochs"] == 2
+    assert not {"recipe", "vspp.segments", "pretext.learning_rate"} & record.departures.keys(), "those are the preset's"
+    assert record.metrics == {
+        "auxskd/loss": 1.0,
+        "pretext/loss": 1.0,
+        "finetune/loss": 1.0,
+        "validation/top1": 0.5,
+        "test/top1": 0.4,
+    }
+    assert (record.seconds["auxskd"].used, record.seconds["pretext"].saved) == (1.5, 2.5)
+    assert {"python", "torch", "ray", "optuna", "protocol"} <= record.versions.keys()
+    assert record.data["downstream"]["train"] == 12
+    assert tracker.of("log") == [
+        (trial, 2, {"auxskd/loss": 3.0}),
+        (trial, 2 + 2 + 1, {"finetune/loss": 2.0}),
+    ]
+    assert [arguments[:2] for arguments in tracker.of("finish")] == [(trial, "complete")]
+    ((shown, objective),) = progress.of("trial_ended")
+    assert (json.loads(shown.model_dump_json()), objective) == (json.loads(record.model_dump_json()), 0.5)
+    assert books.settled(3) == (False, None), "the other seed has not ended"
+    books.ended(given[3, 0], COMPLETE)
+    assert books.settled(3) == (True, 0.5)
+
+
+def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep, runtime: Callable[..., Runtime]) -> None:
+    """The epochs of all stages are counted through, so that W&B's steps only grow."""
+    place = runtime(stand_ins=(("hmdb51", "embedded"), ("ucf101", "embedded")))
+    sweep = make_sweep({"data.downstream": "ucf101+hmdb51"}, runtime=place)
+    books, tracker, progress = bookkeeper(sweep)
+    worker = hand_out(books)[0, 0]
+    fill_store(sweep)
+    books.started(worker)
+    for dataset in ("ucf101", "hmdb51"):
+        books.epoch(worker, {"stage": f"finetune/{dataset}", "epoch": 1, "epochs": 2, f"finetune/loss/{dataset}": 2.0})
+    (stage,) = (s for s in sweep.jobs(configuration(sweep))[0].stages if s.name == "evaluate/hmdb51")
+    shutil.rmtree(place.store / "evaluate" / stage.key)
+    Workplace(place.open_store(), "evaluate", stage.key).publish(
+        settings={}, metrics={"validation/top1": 0.9, "test/top1": 0.2}, seconds=1.0, history=[]
+    )
+    books.ended(worker, COMPLETE)
+    (record,) = Ledger(sweep.directory).records()
+    assert record.metrics["test/top1/ucf101"] == 0.4
+    assert record.metrics["test/top1/hmdb51"] == 0.2
+    assert record.metrics["test/top1"] == pytest.approx(0.3)
+    assert record.history["finetune/loss/hmdb51"] == [3.0, 1.0]
+    assert "finetune/loss" not in record.history
+    assert record.data.keys() == {"pretraining", "downstream/ucf101", "downstream/hmdb51"}
+    assert [record.data[role]["dataset"] for role in record.data] == ["embedded"] * 3
+    assert [arguments[1] for arguments in tracker.of("log")] == [2 + 2 + 1, 2 + 2 + 2 + 1]
+    ((shown, objective),) = progress.of("trial_ended")
+    assert (shown.trial, objective) == (record.trial, pytest.approx(0.7))
+
+
+def test_a_trial_of_graph_distillation_counts_the_epochs_of_what_trains(
+    make_sweep: MakeSweep, tiny_graph_values: dict[str, Any]
+) -> None:
+    """Mined tracks and answered views are shown as they come, but W&B's steps are epochs of teachers, classifiers and student
+    and only grow; the record has all stages, the metrics of each and the student's epochs."""
+    given = {name: value for name, value in tiny_graph_values.items() if name != "graph.sketch"}
+    sweep = make_sweep({**given, "teachers.tasks": "sorting+tracking"}, space=find_space("graph"))
+    books, tracker, progress = bookkeeper(sweep)
+    worker = hand_out(books)[0, 0]
+    books.started(worker)
+    run_experiment(sweep.jobs(configuration(sweep))[0].experiment, sweep.runtime, lambda line: books.epoch(worker, line))
+    assert {line["stage"] for _, line in progress.of("epoch")} >= {"tracks", "tracking_views", "student"}
+    assert [step for _, step, _ in tracker.of("log")] == list(range(1, 2 * (1 + 1) + 3 + 1))
+    assert "student/distance_tracking" in tracker.of("log")[-1][2]
+    books.ended(worker, {"outcome": "complete", "device": "cpu"})
+    (record,) = Ledger(sweep.directory).records()
+    of_teachers = [f"{task}{stage}" for task in ("sorting", "tracking") for stage in ("", "_classifier", "_views")]
+    assert set(record.stages) == {*of_teachers, "tracks", "student", "evaluate_student"}
+    assert {
+        "test/map",
+        "validation/top1",
+        "test/tracking_top1",
+        "tracks/tracks",
+        "student/edge_sorting",
+    } <= record.metrics.keys()
+    assert len(record.history["student/val_top1"]) == 3
+    assert record.versions["device"] == "cpu"
+    assert progress.of("trial_ended")[0][1] == record.metrics["validation/top1"]
+
+
+def test_a_table_does_not_run_what_another_sweep_has_completed(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    """Exactly the missing cells: a complete trial of another sweep is shown, not run, and not written down again; other seeds
+    and rows are run."""
+    other = make_sweep(name="other", directory=tmp_path / "other")
+    books, _, _ = bookkeeper(other)
+    fill_store(other)
+    books.ended(hand_out(books)[0, 0], COMPLETE)
+    elsewhere = {record.trial: record for record in Ledger(other.directory).records()}
+
+    sweep = make_sweep(seeds=2, elsewhere=elsewhere)
+    books, tracker, progress = bookkeeper(sweep)
+    missing = hand_out(books)
+    assert list(missing) == [(0, 1), (1, 0), (1, 1)]
+    assert [arguments[0] for arguments in progress.of("trial_ended")] == list(elsewhere.values())
+    assert books.settled(0) == (False, None)
+    fill_store(sweep)
+    books.ended(missing[0, 1], COMPLETE)
+    assert books.settled(0) == (True, 0.5), "the mean over both seeds"
+    assert {record.seed for record in Ledger(sweep.directory).records()} == {1}
+    assert tracker.of("start") == []
+    assert make_plan(sweep, Ledger(sweep.directory), 1).trials_complete == 2
+
+
+def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(seeds=3)
+    books, _, _ = bookkeeper(sweep)
+    given = hand_out(books)
+    for seed, top1 in enumerate((0.2, 0.6)):
+        stages = sweep.jobs(configuration(sweep))[seed].stages
+        stage = next(stage for stage in stages if stage.kind == "evaluate")
+        Workplace(sweep.runtime.open_store(), "evaluate", stage.key).publish(
+            settings={}, metrics={"validation/top1": top1, "test/top1": 0.9}, seconds=1.0, history=[]
+        )
+        books.ended(given[0, seed], COMPLETE)
+    books.ended(given[0, 2], {"outcome": "failed", "reason": "pretext: the loss became nan in epoch 1"})
+    assert books.settled(0) == (True, pytest.approx(0.4))
+
+
+def test_failures_carry_their_reason_and_search_is_told_none(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(seeds=2)
+    books, tracker, _ = bookkeeper(sweep)
+    given = hand_out(books)
+    books.ended(given[0, 0], {"outcome": "failed", "reason": "finetune: the loss became nan in epoch 2"})
+    books.ended(given[0, 1], None)
+    reasons = [record.reason for record in Ledger(sweep.directory).records()]
+    assert reasons == ["finetune: the loss became nan in epoch 2", "its worker died 5 times"]
+    assert books.settled(0) == (True, None)
+    assert [arguments[1] for arguments in tracker.of("finish")] == ["failed", "failed"]
+
+
+EPOCH = {"stage": "finetune", "epoch": 2, "epochs": 5, "finetune/loss": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("ending", "last", "expected"),
+    [
+        ("returned", COMPLETE, ("complete", None)),
+        ("returned", {"outcome": "failed", "reason": "a full disk"}, ("failed", "a full disk")),
+        ("returned", {"outcome": "pruned", "reason": "rung 1"}, ("pruned", "rung 1")),
+        ("returned", EPOCH, ("failed", "it ended without an outcome after epoch 2 of stage finetune")),
+        ("returned", {}, ("failed", "it ended without an outcome before any epoch")),
+        ("stopped", EPOCH, ("pruned", "the scheduler stopped it after epoch 2 of stage finetune")),
+        ("stopped", COMPLETE, ("complete", None)),
+        ("died", {}, ("failed", "its worker died 5 times")),
+        ("interrupted", EPOCH, ("interrupted", "the sweep was interrupted")),
+    ],
+)
+def test_what_a_trial_counts_as(ending: Ending, last: dict[str, Any], expected: tuple[str, str | None]) -> None:
+    """By its own outcome where it reported one, whatever stopped it then; else by what ended it."""
+    assert verdict(ending, last) == expected
+
+
+def test_a_trial_that_reported_an_epoch_last_did_not_complete(make_sweep: MakeSweep) -> None:
+    """It failed without an outcome, or is pruned when a scheduler stopped it; a search learns nothing from either."""
+    sweep = make_sweep()
+    books, _, _ = bookkeeper(sweep)
+    given = hand_out(books)
+    books.stopped(given[1, 0])
+    for worker in given.values():
+        books.ended(worker, EPOCH)
+    assert [record.outcome for record in Ledger(sweep.directory).records()] == ["failed", "pruned"]
+    assert [books.settled(index) for index in (0, 1)] == [(True, None), (True, None)]
+    assert hand_out(bookkeeper(sweep, retry_failed=True)[0]).keys() == {(0, 0)}, "what was pruned stands"
+
+
+def test_what_is_recorded_stands(make_sweep: MakeSweep) -> None:
+    """Complete trials are not run again, failed ones only when asked, interrupted ones always; new seeds are added."""
+    sweep = make_sweep(seeds=3, trials=1)
+    books, _, _ = bookkeeper(sweep)
+    fill_store(sweep)
+    given = hand_out(books)
+    books.ended(given[0, 0], COMPLETE)
+    books.ended(given[0, 1], {"outcome": "failed", "reason": "a full disk"})
+    books.started(given[0, 2])
+    books.interrupt()
+    outcomes = {record.seed: record.outcome for record in Ledger(sweep.directory).records()}
+    assert outcomes == {0: "complete", 1: "failed", 2: "interrupted"}
+
+    def seeds(sweep: Sweep, retry_failed: bool) -> list[int]:
+        return [seed for _, seed in hand_out(bookkeeper(sweep, retry_failed)[0])]
+
+    assert seeds(sweep, False) == [2]
+    assert seeds(sweep, True) == [1, 2]
+    assert seeds(make_sweep(seeds=5, trials=1), False) == [2, 3, 4]
+
+
+def test_only_trials_that_have_begun_are_recorded_as_interrupted(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(trials=3)
+    books, tracker, _ = bookkeeper(sweep)
+    given = hand_out(books)
+    for index in (2, 0):
+        books.started(given[index, 0])
+    books.interrupt()
+    records = Ledger(sweep.directory).records()
+    assert [(record.index, record.outcome, record.reason) for record in records] == [
+        (index, "interrupted", "the sweep was interrupted") for index in (0, 2)
+    ]
+    assert {arguments[1] for arguments in tracker.of("finish")} == {"interrupted"}
+
+
+def test_a_complete_sweep_writes_nothing_again(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep()
+    books, _, _ = bookkeeper(sweep)
+    for index in (0, 1):
+        fill_store(sweep, index)
+    for worker in hand_out(books).values():
+        books.ended(worker, COMPLETE)
+    before = (sweep.directory / "ledger.jsonl").read_bytes()
+    again, tracker, progress = bookkeeper(sweep)
+    assert again.is_complete()
+    assert hand_out(again) == {}
+    assert (sweep.directory / "ledger.jsonl").read_bytes() == before
+    assert tracker.calls == []
+    assert len(progress.of("trial_ended")) == 2
+
+
+def run_out(sweep: Sweep) -> tuple[Bookkeeper, int]:
+    """Hands out all trials and then ends them; gives how many there were."""
+    books, _, _ = bookkeeper(sweep)
+    for index in range(sweep.trials):
+        fill_store(sweep, index)
+    workers = hand_out(books).values()
+    for worker in workers:
+        books.ended(worker, COMPLETE)
+    return books, len(workers)
+
+
+def test_two_configurations_that_are_one_experiment(make_sweep: MakeSweep) -> None:
+    """1 and 1.0 are one temperature: none of the two rows may be lost or crash."""
+    temperature = "auxskd.teacher_temperature"
+    rows = tuple(Row(str(value), {temperature: value}) for value in (1, 1.0, 2))
+    sweep = make_sweep(space=replace(find_space("temperatures"), rows=rows), trials=3)
+    books, number = run_out(sweep)
+    assert number == 2
+    records: list[Record] = Ledger(sweep.directory).records()
+    assert [record.settings[temperature] for record in records] == [1.0, 2.0]
+    assert all(books.settled(index) == (True, 0.5) for index in range(3))
+
+
+def test_configurations_that_differ_in_nothing_that_runs_share_every_stage(make_sweep: MakeSweep) -> None:
+    """Without auxSKD its temperatures do not matter: three trials, each with its own settings, and the stages of one."""
+    sweep = make_sweep({"recipe": "pretext"}, trials=3)
+    _, number = run_out(sweep)
+    records = Ledger(sweep.directory).records()
+    assert number == len(records) == len({record.trial for record in records}) == 3
+    assert len({json.dumps(record.stages) for record in records}) == 1
+
+
+def test_a_trial_waits_in_the_queue_while_another_computes_its_stages(make_sweep: MakeSweep) -> None:
+    """Two dropouts share their pretraining: with the first one running, the second dropout of that seed is passed over for the
+    other seed, and goes on once the pretraining is in the store, although the first trial still finetunes."""
+    rows = tuple(Row(str(value), {"finetune.dropout": value}) for value in (0.0, 0.5))
+    sweep = make_sweep(space=replace(find_space("temperatures"), rows=rows), seeds=2)
+    books, _, _ = bookkeeper(sweep)
+    assert list(hand_out(books)) == [(0, 0), (0, 1)], "the first of each seed; the second dropout waits for either"
+    store = sweep.runtime.open_store()
+    for stage in sweep.jobs(configuration(sweep))[0].stages:
+        if stage.kind not in ("finetune", "evaluate"):
+            Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, seconds=1.0, history=[])
+    assert list(hand_out(books)) == [(1, 0)]
+    assert not books.is_complete(), "the last one still waits"
+    for stage in sweep.jobs(configuration(sweep))[1].stages:
+        Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, seconds=1.0, history=[])
+    assert list(hand_out(books)) == [(1, 1)]
+    with pytest.raises(Exhausted):
+        books.next("another")
+
+
+def test_a_proposal_waits_for_the_trials_before_it(make_sweep: MakeSweep) -> None:
+    """Seven rows and a lookahead of 4: the eighth configuration is handed out when the first four have ended, not before."""
+    sweep = make_sweep(trials=8)
+    books, _, _ = bookkeeper(sweep)
+    given = hand_out(books)
+    assert [index for index, _ in given] == list(range(7))
+    for index in (6, 1, 2, 3):
+        books.ended(given[index, 0], {"outcome": "failed", "reason": "a full disk"})
+        assert hand_out(books) == {}
+    books.ended(given[0, 0], {"outcome": "failed", "reason": "a full disk"})
+    assert list(hand_out(books)) == [(7, 0)]
+
+
+def test_a_stage_found_half_way_is_recorded_with_a_failure(make_sweep: MakeSweep) -> None:
+    """A trial that fails in its third stage keeps the first two and their metrics in its record."""
+    sweep = make_sweep({"finetune.learning_rate": 1e20})
+    books, _, _ = bookkeeper(sweep)
+    worker = hand_out(books)[0, 0]
+    job = sweep.jobs(configuration(sweep))[0]
+    with pytest.raises(ArithmeticError) as error:
+        run_experiment(job.experiment, sweep.runtime, lambda line: None)
+    books.ended(worker, {"outcome": "failed", "reason": str(error.value)})
+    (record,) = Ledger(sweep.directory).records()
+    assert set(record.stages) == {"auxskd", "pretext"}
+    assert {"auxskd/loss", "pretext/loss"} <= record.metrics.keys()
+    assert record.reason is not None
+    assert record.reason.startswith("finetune: ")
+
+
+def test_the_objective_may_be_minimised(make_sweep: MakeSweep) -> None:
+    space = replace(find_space("temperatures"), objective="finetune/loss", direction="minimize")
+    sweep = make_sweep(space=space)
+    books, _, _ = bookkeeper(sweep)
+    fill_store(sweep)
+    books.ended(hand_out(books)[0, 0], COMPLETE)
+    assert books.settled(0) == (True, 1.0)
+
+
+def test_jobs_are_named_by_their_row_only_when_they_are_rows(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(space=replace(find_space("temperatures"), rows=(Row("only", {"auxskd.teacher_temperature": 0.3}),)))
+    proposals = sweep.proposals(Ledger(sweep.directory))
+    labels = []
+    for _ in range(2):
+        labels.append(proposals.next())
+        proposals.close(labels[-1].index, 0.1)
+    assert [found.row for found in labels] == ["only", None]
+    assert [job.name for found in labels for job in sweep.jobs(found)] == ["only seed 0", "#1 seed 0"]
