@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -279,16 +279,15 @@ def _by_dotted_name(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]
         elif name in valid:
             found = {name: value}
         else:
-            raise unknown_setting(name)
+            raise unknown_setting(name, valid)
         if twice := sorted(found.keys() & values.keys()):
             raise SettingsError(f"{twice[0]} is given twice")
         values |= found
     return values
 
 
-def unknown_setting(name: str) -> SettingsError:
-    """The error that says which setting is likely to be meant, and where all of them are shown."""
-    valid = setting_names()
+def unknown_setting(name: str, valid: Sequence[str]) -> SettingsError:
+    """The error that says which of the valid settings is likely to be meant, and where all of them are shown."""
     group = name.rpartition(".")[0]
     all_of = f" {group}" if any(other.startswith(f"{group}.") for other in valid) else ""
     return SettingsError(
@@ -300,7 +299,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     """Raises SettingsError for unknown names and for values that a setting cannot have, whatever the others are."""
     for name, value in values.items():
         if name not in setting_names():
-            raise unknown_setting(name)
+            raise unknown_setting(name, setting_names())
         place = tuple(name.split("."))
         tree: Any = value
         for part in reversed(place):
@@ -322,7 +321,7 @@ def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> Expe
     valid = _with_groups_from_outside(tree, values)
     for name, value in values.items():
         if name not in valid:
-            raise unknown_setting(name)
+            raise unknown_setting(name, valid)
         node = tree
         *groups, leaf = name.split(".")
         for part in groups:
