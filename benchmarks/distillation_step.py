@@ -91,7 +91,7 @@ def _leave_teachers(settings: ExperimentSettings, runtime: Runtime) -> None:
         finetuning, views = stages[f"{name}_classifier"], stages[f"{name}_views"]
         weights = make_encoder(find_task(name).encoder, settings, classes).state_dict()
         workplace_of(finetuning, runtime).publish(settings=finetuning.settings, metrics={}, tensors={"weights": weights})
-        run_stage(views, given(views, settings, runtime), workplace_of(views, runtime))
+        run_stage(views, given(views, settings, runtime))
 
 
 def _figures(preset_name: str, sides: Mapping[str, Student], rounds: int) -> Iterator[Figure]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trainables.data import open_data
@@ -22,12 +22,12 @@ from trainables.files import digest
 from trainables.models import find_backbone
 from trainables.recipes import last_stages
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, Readable, flat, names_below
+from trainables.settings import ExperimentSettings, Pretraining, Readable, SettingsError, flat, names_below
 from trainables.stages.kind import Kind, identity
 from trainables.stages.training import train
 from trainables.stages.work import Report, Training, Work
 from trainables.store import Artifact, Workplace
-from trainables.video.videos import VideoSet
+from trainables.video.videos import PARTS, VideoSet
 
 PROTOCOL = "1"
 """Version of the evaluation protocol: results of different versions are never shown in one table."""
@@ -129,20 +129,23 @@ def resolve(
 
     def stage(kind: Kind, role: str, **inputs: Stage) -> Stage:
         read = _settings_of(kind, inputs, settings)
-        if read.get("student.initialisation") == "imagenet":
-            read["weights"] = (weights or {}).get("alexnet")
+        if network := kind.starts_from(settings):
+            read["weights"] = (weights or {}).get(network)
         if kind.of_device:
             read["device"] = device
         return Stage(kind, role, fingerprint(role, kind.parts), read, experiment.seed if kind.random else 0, inputs)
 
-    last = last_stages(settings, stage)
-    return tuple({found.name: found for end in last for found in end.upstream()}.values())
+    stages = {needed.key: needed for end in last_stages(settings, stage) for needed in end.upstream()}
+    names = [needed.name for needed in stages.values()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"two stages of the experiment are called {twice[0]}: a task from elsewhere needs another name")
+    return tuple(stages.values())
 
 
 def _settings_of(kind: Kind, inputs: Mapping[str, Stage], settings: ExperimentSettings) -> dict[str, Any]:
     """What enters a stage's key, by name. Which checkpoint of an input it starts from is its own, not the input's."""
     values = flat(settings)
-    read = {name: values[name] for name in names_below(values, kind.reads(settings)) if not name.endswith(".checkpoint")}
+    read = {name: values[name] for name in names_below(values, kind.reads(settings)) if not _is_choice_of_next(name, settings)}
     for role in inputs:
         number = values.get(f"{role}.checkpoint")
         if number is not None and number < values[f"{role}.checkpoints"]:
@@ -151,6 +154,12 @@ def _settings_of(kind: Kind, inputs: Mapping[str, Stage], settings: ExperimentSe
     if "backbone.family" in read:
         outside |= identity(find_backbone(read["backbone.family"]))
     return read | ({"plugged_in": outside} if outside else {})
+
+
+def _is_choice_of_next(name: str, settings: ExperimentSettings) -> bool:
+    """Whether a setting says which checkpoint of a stage is handed on."""
+    group, _, leaf = name.rpartition(".")
+    return leaf == "checkpoint" and isinstance(getattr(settings, group, None), Pretraining)
 
 
 def experiment_id(experiment: Experiment, stages: Iterable[Stage]) -> str:
@@ -177,7 +186,7 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
             else:
                 inputs = {role: artifacts[source.key] for role, source in stage.inputs.items()}
                 work = work_of(stage, experiment.settings, data[stage.data], inputs, runtime, claimed, report)
-                artifact = run_stage(stage, work, claimed)
+                artifact = run_stage(stage, work)
                 elapsed = time.monotonic() - started
         artifacts[stage.key] = artifact
         done = artifact.done
@@ -196,18 +205,21 @@ def work_of(
     workplace: Workplace | None = None,
     report: Report | None = None,
 ) -> Work:
-    """What a stage is given: of the settings it can read only what its key and its inputs' keys hold."""
+    """What a stage is given: of the settings only what its key and its inputs' keys hold, of the videos only its parts."""
     readable = Readable(stage.readable, f"the stage {stage.kind}", stage.declared.where)
     told = {} if report is None else {"report": functools.partial(_report_as, stage, report)}
     limited = settings.readable(readable)
-    return Work(stage.kind, limited, stage.seed, videos, inputs, runtime, stage.checkpoints, workplace, **told)
+    seen = replace(videos, **{part: () for part in PARTS if part not in stage.declared.parts})
+    return Work(stage.kind, limited, stage.seed, seen, inputs, runtime, stage.checkpoints, workplace, **told)
 
 
-def run_stage(stage: Stage, work: Work, workplace: Workplace) -> Artifact:
-    """Do what the stage says and publish what came out."""
+def run_stage(stage: Stage, work: Work) -> Artifact:
+    """Do what the stage says and publish what came out at the work's workplace, which it must have."""
+    if work.workplace is None:
+        raise ValueError(f"{stage.name}: work without a workplace has nowhere to leave its artifact")
     said = stage.declared.run(work)
     outcome = train(said, work) if isinstance(said, Training) else said
-    return workplace.publish(
+    return work.workplace.publish(
         settings=stage.settings,
         metrics=outcome.metrics,
         history=outcome.history,

@@ -332,6 +332,7 @@ def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]
     """The settings that differ from what the preset gives with the same recipe, protocol and pretext task."""
     same: dict[str, Any] = {"protocol": settings.protocol, "pretext.task": settings.pretext.task}
     if settings.recipe in GRAPH_RECIPES:
-        same["recipe"] = "fusion"
-    plain = flat(configure(preset_name, same)) | {"recipe": preset(preset_name).recipe}
-    return {name: value for name, value in flat(settings).items() if name not in plain or value != plain[name]}
+        same |= {"recipe": "fusion", "teachers.tasks": settings.teachers.tasks}
+    usual = preset(preset_name)
+    plain = flat(configure(preset_name, same)) | {"recipe": usual.recipe, "teachers.tasks": usual.teachers.tasks}
+    return {name: value for name, value in flat(settings).items() if value != plain[name]}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 from trainables.data import downstream_roles
-from trainables.settings import GRAPH_RECIPES, ExperimentSettings
+from trainables.settings import GRAPH_RECIPES, ExperimentSettings, SettingsError
 from trainables.stages import (
     auxskd,
     compression,
@@ -83,9 +83,11 @@ def _accuracy(settings: ExperimentSettings, build: Build[S], role: str) -> S:
 
 
 def _teachers(tasks: tuple[type[SelfSupervisedTask], ...], build: Build[S], role: str, live: bool = False) -> dict[str, S]:
-    """By task what each teacher says of the view bank, or the finetuned teachers themselves."""
+    """By task what each teacher says of the view bank, or the finetuned teachers themselves. Raises SettingsError."""
     teachers: dict[str, S] = {}
     for task in tasks:
+        if task.name in teachers:
+            raise SettingsError(f"teachers.tasks: two tasks are called {task.name}; one from elsewhere needs another name")
         mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks else {}
         trained = build(self_supervised.kind_of(task), PRETRAINING, **mined)
         classifier = build(teacher_classifier.kind_of(task), role, **{task.name: trained})

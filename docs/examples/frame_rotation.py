@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from trainables.models.encoder import FrameEncoder
-from trainables.settings import SelfSupervisedSettings
+from trainables.settings import AugmentationSettings, SelfSupervisedSettings
 from trainables.tasks.classifier import cross_entropies
 from trainables.tasks.frames import FrameTask
 from trainables.tasks.pooling import pooled, pooled_size
@@ -51,6 +51,11 @@ class FrameRotation(FrameTask):
     @property
     def chance(self) -> Mapping[str, float]:
         return {"turn": 1 / TURNS}
+
+    @property
+    def augmentation(self) -> AugmentationSettings:
+        """Nothing is mirrored, which would make of one turn another."""
+        return super().augmentation.model_copy(update={"flip_probability": 0.0})
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         frame, turn = int(rng.integers(video.frames)), int(rng.integers(TURNS))

@@ -1,9 +1,10 @@
 """A pretext task of your own, in one file: by how many quarter turns a clip is rotated (Jing et al. 2018, 3DRotNet).
 
-    python harness/sweep.py --space pretext --set pretext.task=docs/examples/rotation.py:Rotation --set rotation.turns=2
+    python harness/sweep.py --space recipes --set pretext.task=docs/examples/rotation.py:Rotation --set rotation.turns=2
     python -m trainables.checks task docs/examples/rotation.py:Rotation
 
-All frames of a clip are turned alike. auxSKD's two views are clips under two such turns, as the task's samples are.
+All frames of a clip are turned alike, and none is mirrored, which would make of one turn another. auxSKD's two views are clips
+under two such turns, as the task's samples are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainables.models import Backbone
-from trainables.settings import Settings
+from trainables.settings import AugmentationSettings, Settings
 from trainables.tasks import SelfSupervisedTask
 from trainables.tasks.classifier import ClipClassifier, cross_entropies
 from trainables.video.sampling import SampledClips, consecutive_clip
@@ -39,6 +40,10 @@ class Rotation(SelfSupervisedTask):
     @property
     def chance(self) -> Mapping[str, float]:
         return {"turn": 1 / self.own.turns}
+
+    @property
+    def augmentation(self) -> AugmentationSettings:
+        return super().augmentation.model_copy(update={"flip_probability": 0.0})
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         turn = int(rng.integers(self.own.turns))

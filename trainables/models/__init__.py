@@ -59,6 +59,6 @@ def make_network(name: str, settings: ExperimentSettings, classes: int | None = 
 def network_reads(name: str, settings: ExperimentSettings, of_clips: bool = False) -> tuple[str, ...]:
     """The settings that the weights of a network and the pixels it sees depend on; of_clips: also what it says of clips."""
     if name == BACKBONE:
-        return (*find_backbone(settings.backbone.family).reads(settings), "video.pixels")
+        return ("backbone.family", *find_backbone(settings.backbone.family).reads(settings), "video.pixels")
     encoder = find_encoder(name)
     return (*encoder.reads, *(encoder.reads_of_clips if of_clips else ()))

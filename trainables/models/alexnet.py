@@ -36,7 +36,7 @@ class AlexNet(FrameEncoder):
     reads = ("alexnet", "video.pixels")
 
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
-        super().__init__(settings.frames)
+        super().__init__(1 if classes is None else settings.frames.per_clip)
         alexnet = settings.alexnet
         side, stride = alexnet.conv1_filter, alexnet.conv1_stride
         cells = CELLS if (side, stride) == (FILTER, STRIDE) else 1

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from trainables.settings import BackboneSettings, ExperimentSettings, VideoSettings
+from trainables.settings import BackboneSettings, ExperimentSettings
 
 
 class Backbone(nn.Module, ABC):
@@ -31,10 +31,6 @@ class Backbone(nn.Module, ABC):
         """Gives it no layers yet: subclasses do, and `features` and `fc`."""
         super().__init__()
         self.avgpool = nn.AdaptiveAvgPool3d(1)
-
-    def seen(self, video: VideoSettings) -> VideoSettings:
-        """The form in which it takes clips."""
-        return video
 
     @abstractmethod
     def layers(self) -> list[nn.Module]:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainables.settings import FrameSettings, VideoSettings
+from trainables.settings import VideoSettings
 
 COMPILED = ("outputs", "maps", "errors")
 """What stages ask of an encoder; not every one has all."""
@@ -62,13 +62,13 @@ class Encoder(nn.Module, ABC):
 
 
 class FrameEncoder(Encoder):
-    """A network of single frames; some of them stand for a clip."""
+    """A network of single frames; `frames_per_clip` of them stand for a clip, as far as it has a last layer to say of clips."""
 
     reads_of_clips = ("frames",)
 
-    def __init__(self, frames: FrameSettings) -> None:
+    def __init__(self, frames_per_clip: int) -> None:
         super().__init__()
-        self.frames = frames
+        self.frames_per_clip = frames_per_clip
 
     @abstractmethod
     def pooled(self, maps: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class FrameEncoder(Encoder):
         return frames
 
     def outputs(self, clips: Tensor, layer: int) -> Outputs:
-        seen = evenly_spaced(clips, self.frames.per_clip)
+        seen = evenly_spaced(clips, self.frames_per_clip)
         maps = seen.flatten(0, 1)
         kept = maps
         for number, module in enumerate(self.layers(), start=1):

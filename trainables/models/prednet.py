@@ -61,7 +61,8 @@ class PredNet(Encoder):
 
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
         super().__init__()
-        self.settings = prednet = settings.prednet
+        prednet = settings.prednet
+        self.targets, self.representations, self.side = prednet.targets, prednet.representations, prednet.side
         self.gate = hard_sigmoid if prednet.gates == "hard_sigmoid" else torch.sigmoid
         below = (None, *(2 * channels for channels in prednet.targets[:-1]))
         above = (*prednet.representations[1:], 0)
@@ -97,7 +98,7 @@ class PredNet(Encoder):
     def start(self, frame: Tensor) -> State:
         """The state before the first frame (B, 3, h, w)."""
         maps, representations, errors = frame[:, :1], [], []
-        for target, representation in zip(self.settings.targets, self.settings.representations, strict=True):
+        for target, representation in zip(self.targets, self.representations, strict=True):
             representations.append(frame.new_zeros(len(frame), representation, *maps.shape[-2:]))
             errors.append(frame.new_zeros(len(frame), 2 * target, *maps.shape[-2:]))
             maps = self.pool(maps)
@@ -130,7 +131,7 @@ class PredNet(Encoder):
 
     def frames(self, clips: Tensor) -> list[Tensor]:
         """Frames (B, 3, side, side) of clips (B, 3, K, H, W), one tensor each."""
-        frames, side = clips.transpose(1, 2), self.settings.side
+        frames, side = clips.transpose(1, 2), self.side
         if side is not None and frames.shape[-2:] != (side, side):
             resized = functional.interpolate(frames.flatten(0, 1), (side, side), mode="bilinear", antialias=True)
             frames = resized.view(*frames.shape[:3], side, side)

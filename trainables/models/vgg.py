@@ -20,7 +20,7 @@ class VGG(FrameEncoder):
     reads = ("vgg", "video.pixels")
 
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
-        super().__init__(settings.frames)
+        super().__init__(1 if classes is None else settings.frames.per_clip)
         vgg = settings.vgg
         inputs, side, stride = 3, vgg.conv1_filter, vgg.conv1_stride
         self.features = nn.Sequential()

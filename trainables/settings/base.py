@@ -6,7 +6,7 @@ UndeclaredSetting at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
@@ -71,13 +71,32 @@ class Settings(BaseModel):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Only called for what is not there: a group that `readable` made keeps its values out of sight."""
+            """Only called for what is not there: a group that `readable` made shows a value once it was asked for."""
             if name.startswith("_") or self._readable is None or name not in self._values:
                 return super().__getattr__(name)
             value = self._values[name]
             if not isinstance(value, Settings):
                 self._readable.check(f"{self._prefix}{name}")
+            self.__dict__[name] = value
             return value
+
+        def __iter__(self) -> Iterator[tuple[str, Any]]:
+            if self._readable is None:
+                yield from super().__iter__()
+            else:
+                yield from ((name, getattr(self, name)) for name in self._values)
+
+        def __eq__(self, other: object) -> bool:
+            if self._readable is None and (not isinstance(other, Settings) or other._readable is None):
+                return super().__eq__(other)
+            return type(self) is type(other) and dict(self) == dict(other)
+
+        __hash__ = BaseModel.__hash__
+
+        def model_dump(self, **options: Any) -> dict[str, Any]:
+            if self._readable is None:
+                return super().model_dump(**options)
+            return {name: value.model_dump() if isinstance(value, Settings) else value for name, value in self}
 
 
 def names_below(names: Collection[str], prefixes: Collection[str]) -> list[str]:

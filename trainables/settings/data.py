@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from trainables.settings.base import Count, Fraction, Settings
-from trainables.settings.registry import import_path_of, is_in_file
+from trainables.settings.registry import names_as_kept
 
 
 class EmbeddedSettings(Settings):
@@ -46,7 +46,7 @@ class DataSettings(Settings):
     @field_validator("pretraining", "downstream")
     @classmethod
     def _names_as_kept(cls, names: str) -> str:
-        return "+".join(import_path_of(name) if is_in_file(name) else name for name in names.split("+"))
+        return names_as_kept(names)
 
     @model_validator(mode="after")
     def _sets_differ(self) -> Self:

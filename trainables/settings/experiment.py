@@ -37,7 +37,7 @@ from trainables.settings.graph import (
     VGGSettings,
     ViewsSettings,
 )
-from trainables.settings.registry import TASKS, is_import_path, is_in_file
+from trainables.settings.registry import PRETEXT_TASKS, TASKS, is_import_path, is_in_file
 from trainables.suggestions import did_you_mean
 
 Measure = Literal["finetune", "linear_probe", "retrieval", "compression"]
@@ -145,7 +145,7 @@ class ExperimentSettings(Settings):
         if self.backbone.family == "c3d" and (self.video.clip_frames < C3D_FRAMES or self.video.crop < C3D_SIDE):
             raise ValueError(f"backbone.family = c3d needs clips of {C3D_FRAMES} frames and {C3D_SIDE} pixels or more")
         if self.auxskd.views == "distinct":
-            if self.pretext.task not in ("vspp", "video_pace"):
+            if self.pretext.task in PRETEXT_TASKS and self.pretext.task not in ("vspp", "video_pace"):
                 raise ValueError(f"auxskd.views = distinct: {self.pretext.task} has no speeds in which two views could differ")
             if self.pretext.task == "vspp" and min(self.vspp.segments, self.vspp.speeds) < 2:
                 raise ValueError("auxskd.views = distinct needs vspp.segments and vspp.speeds of at least 2")
@@ -195,8 +195,17 @@ def groups_from_outside(values: Mapping[str, Any]) -> dict[str, type[Settings]]:
         return str(found.get(name, "") if isinstance(found, Mapping) else getattr(found, name))
 
     named = (value("pretext", "task"), *value("teachers", "tasks").split("+"))
-    tasks = [TASKS.find(name) for name in named if is_import_path(name) or is_in_file(name)]
-    return {task.name: task.settings_model for task in tasks if getattr(task, "settings_model", None) is not None}
+    groups: dict[str, type[Settings]] = {}
+    for name in named:
+        if is_import_path(name) or is_in_file(name):
+            task = TASKS.find(name)
+            model = getattr(task, "settings_model", None)
+            if model is not None and task.name in ExperimentSettings.model_fields:
+                raise SettingsError(
+                    f"task {name}: '{task.name}' is a group of the package's; its own settings need another name"
+                )
+            groups |= {} if model is None else {task.name: model}
+    return groups
 
 
 def setting_names(settings: BaseModel | type[BaseModel] = ExperimentSettings, prefix: str = "") -> list[str]:

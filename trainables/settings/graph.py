@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from trainables.settings.base import Count, Fraction, NonNegative, Optimisation, Positive, SelfSupervisedSettings, Settings
-from trainables.settings.registry import ELSEWHERE, TEACHER_TASKS, import_path_of, is_import_path, is_in_file
+from trainables.settings.registry import ELSEWHERE, TEACHER_TASKS, is_import_path, names_as_kept
 from trainables.suggestions import did_you_mean
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -161,7 +161,7 @@ class TeachersSettings(Settings):
     @field_validator("tasks")
     @classmethod
     def _names_as_kept(cls, tasks: str) -> str:
-        return "+".join(import_path_of(task) if is_in_file(task) else task for task in tasks.split("+"))
+        return names_as_kept(tasks)
 
     @model_validator(mode="after")
     def _tasks_exist_and_differ(self) -> Self:
@@ -257,5 +257,4 @@ class GraphSettings(Settings):
 
     def temperature(self, task: str) -> float:
         """T_k of a teacher, by its task; of one from outside the package the default of the four."""
-        name = f"{task}_temperature"
-        return float(getattr(self, name) if name in type(self).model_fields else OTHER_TEMPERATURE)
+        return float(getattr(self, f"{task}_temperature")) if task in TEACHER_TASKS else OTHER_TEMPERATURE

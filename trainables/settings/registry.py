@@ -69,7 +69,7 @@ class Registry:
         module, _, attribute = self.entries.get(name, name).partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute, None)
-        except Exception as error:  # of somebody's own code: whatever it may be
+        except (Exception, SystemExit) as error:  # of somebody's own code: whatever it may be
             raise SettingsError(f"{self.what} {name}: {module} cannot be imported: {type(error).__name__}: {error}") from error
         if found is None:
             raise SettingsError(f"{self.what} {name}: {module} has no {attribute}")
@@ -140,16 +140,21 @@ def import_path_of(name: str) -> str:
     another module.
     """
     place, _, attribute = name.rpartition(":")
-    path = Path(place).expanduser().absolute()
+    path = Path(place).expanduser().resolve()
     if not path.is_file():
         raise ValueError(f"{name}: there is no file {place}")
     if not path.stem.isidentifier():
         raise ValueError(f"{name}: a file that is imported has a name of letters, digits and _, not {path.name}")
     use_folders([str(path.parent)])
     known = importlib.util.find_spec(path.stem)
-    if known is None or known.origin is None or Path(known.origin) != path:
+    if known is None or known.origin is None or Path(known.origin).resolve() != path:
         raise ValueError(f"{name}: {path.name} bears the name of another module ({path.stem}); rename the file")
     return f"{path.stem}:{attribute}"
+
+
+def names_as_kept(names: str) -> str:
+    """Names joined by +, those in files by import path. Raises ValueError."""
+    return "+".join(import_path_of(name) if is_in_file(name) else name for name in names.split("+"))
 
 
 def folders_in_use() -> list[str]:

@@ -1,7 +1,7 @@
 """What a kind of stage declares, in its own file: what it does, what it reads, and what it costs.
 
-What a stage reads of the settings and of its data enters its key, and it can read nothing else. A change that makes old
-artifacts wrong raises `version`: their keys then no longer match.
+What a stage reads of the settings and which parts of its data enters its key, and it is given nothing else of them. A change
+that makes old artifacts wrong raises `version`: their keys then no longer match.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from trainables.settings import ExperimentSettings, Optimisation
+from trainables.settings import ExperimentSettings, Optimisation, SettingsError, is_import_path
 from trainables.stages.work import Outcome, Training, Work
 
 FRAME_SIZE = ("video.height", "video.width", "video.crop")
@@ -52,7 +52,8 @@ class Kind:
     on, given all settings of an experiment. parts: what it reads of its data set. cost: given the settings and the numbers of
     videos. schedule: the group with its epochs, of stages that train. random: whether the seed matters; else all seeds share
     one. of_device: whether it measures the device. plugged_in: things from outside the package that it is made of, with their
-    versions, by import path. where: what declares `reads`, for messages.
+    versions, by import path. starts_from: given the settings, the network whose weights a user gives and it starts from.
+    where: what declares `reads`, for messages.
     """
 
     name: str
@@ -65,14 +66,23 @@ class Kind:
     random: bool = True
     of_device: bool = False
     plugged_in: Mapping[str, int] = field(default_factory=dict)
+    starts_from: Callable[[ExperimentSettings], str | None] = lambda settings: None
     where: str = ""
 
 
 def identity(thing: Any) -> dict[str, int]:
-    """Import path and version of a class from outside the package; nothing for its own, which the stages' versions cover."""
+    """Import path and version of a class from outside the package; nothing for its own, which the stages' versions cover.
+
+    Raises SettingsError for a class that no import path leads to.
+    """
     if thing.__module__.partition(".")[0] == "trainables":
         return {}
-    return {f"{thing.__module__}:{thing.__qualname__}": thing.version}
+    path = f"{thing.__module__}:{thing.__qualname__}"
+    if thing.__module__ == "__main__" or not is_import_path(path):
+        raise SettingsError(
+            f"{path} cannot be told from others: a key needs a class at the top of a module that can be imported"
+        )
+    return {path: thing.version}
 
 
 def trained_by(settings: ExperimentSettings, group: str, model: type[Optimisation] | None = None) -> tuple[str, ...]:

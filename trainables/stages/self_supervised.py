@@ -34,7 +34,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     with work.seeded(f"{work.kind}/heads"):
         network = task.network(encoder, pretrained)
     work.on_device(network)
-    video = encoder.seen(settings.video)
+    video = settings.video if of_backbone else encoder.seen(settings.video)
 
     def clips(batch: Batch) -> Tensor:
         return network_clips(batch, video, work.device)

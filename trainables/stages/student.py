@@ -180,5 +180,14 @@ def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False
             *(_graph_reads(settings, tasks, live) if tasks else ()),
         )
 
-    cost = supervised_cost("alexnet", "student")
-    return Kind("student", 1, functools.partial(run, tasks, live), reads, LABELLED, cost, schedule="student", where=__name__)
+    return Kind(
+        "student",
+        1,
+        functools.partial(run, tasks, live),
+        reads,
+        LABELLED,
+        supervised_cost("alexnet", "student"),
+        schedule="student",
+        starts_from=lambda settings: "alexnet" if settings.student.initialisation == "imagenet" else None,
+        where=__name__,
+    )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.models import BACKBONE
 from trainables.settings import AugmentationSettings, ExperimentSettings, SelfSupervisedSettings, Settings
-from trainables.video.sampling import SampledClips
+from trainables.video.sampling import SampledClips, consecutive_clip
 from trainables.video.videos import Video
 
 LONG_VIDEO = 10_000
@@ -32,7 +32,8 @@ class SelfSupervisedTask(ABC):
 
     name: of the task, and of the group of its own settings.
     encoder: whose network is trained: BACKBONE, or an encoder of the registry (`vgg`, `prednet`).
-    settings_model: the model of that group, of a task from outside the package, which has none in ExperimentSettings.
+    settings_model: the model of that group, of a task from outside the package, which has none in ExperimentSettings; a
+    teacher's holds the schedule of its training, so it extends SelfSupervisedSettings.
     version: of such a task; raise it when a change makes what it trained wrong.
     published: settings that its authors published, over preset paper; sources in docs/fidelity.md.
     needs_tracks: whether it is trained on tracked patches, which are mined before.
@@ -59,9 +60,10 @@ class SelfSupervisedTask(ABC):
 
     @classmethod
     def own_settings(cls, settings: ExperimentSettings) -> tuple[str, ...]:
-        """The settings of the task's own group, without the schedule of its training."""
+        """The settings of the task's own group; a teacher's task has its schedule there as well, which is left out."""
+        scheduled = SelfSupervisedSettings.model_fields if cls.schedule() == cls.name else {}
         fields = type(getattr(settings, cls.name)).model_fields
-        return tuple(f"{cls.name}.{name}" for name in fields if name not in SelfSupervisedSettings.model_fields)
+        return tuple(f"{cls.name}.{name}" for name in fields if name not in scheduled)
 
     @classmethod
     def reads_for_views(cls, settings: ExperimentSettings) -> tuple[str, ...]:
@@ -114,8 +116,11 @@ class SelfSupervisedTask(ABC):
     def views(self, video: Video, rng: np.random.Generator) -> SampledClips:
         """Two clips (2, K) of a video, of any length, under the task's own transformation: the views of auxSKD.
 
-        By default the first clips of two samples.
+        By default the first clips of two samples, and plain clips of a video that cannot take part.
         """
+        if not self.usable(video):
+            length = self.settings.video.clip_frames
+            return SampledClips.joined([consecutive_clip(video, rng, length) for _ in range(2)])
         return SampledClips.joined([self.sample(video, rng).first() for _ in range(2)])
 
     @property

@@ -48,7 +48,14 @@ class VSPP(SelfSupervisedTask):
 
     @property
     def chance(self) -> Mapping[str, float]:
-        return {"speed": 1 / self.settings.vspp.speeds, "segment": 1 / self.settings.vspp.segments}
+        return {name: 1 / classes for name, classes in self._heads.items()}
+
+    @property
+    def _heads(self) -> Mapping[str, int]:
+        """How many classes there are of what there is to learn."""
+        vspp = self.settings.vspp
+        weighted = {"speed": (vspp.speeds, vspp.speed_weight), "segment": (vspp.segments, vspp.segment_weight)}
+        return {name: classes for name, (classes, weight) in weighted.items() if classes > 1 and weight > 0}
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         vspp = self.settings.vspp
@@ -72,10 +79,7 @@ class VSPP(SelfSupervisedTask):
         return SampledClips(indices[None], {"speed": speed, "segment": segment}, int(wrapped))
 
     def network(self, encoder: Backbone, pretrained: bool = False) -> nn.Module:
-        vspp = self.settings.vspp
-        classes = {"speed": vspp.speeds, "segment": vspp.segments}
-        weights = {"speed": vspp.speed_weight, "segment": vspp.segment_weight}
-        return ClipClassifier(encoder, {name: classes[name] for name in classes if classes[name] > 1 and weights[name] > 0})
+        return ClipClassifier(encoder, self._heads)
 
     def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """alpha * CE(speed) + beta * CE(segment) (Eq. 5)."""

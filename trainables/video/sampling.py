@@ -28,8 +28,8 @@ class SampledClips:
 
     changes: per clip the number of its random crop, flip and colours; those of one number are changed alike. None: each its own
     windows: per clip the part of its frames that it shows, resized to the crop; None: a random or the central crop.
-    transforms: per clip what is done to its cropped pixels (K, crop, crop, 3) uint8, before flip and colours, of a task that is
-    about pixels, such as a rotation; None: nothing.
+    transforms: per clip what is done to its cropped pixels (K, crop, crop, 3) uint8, of a task that is about pixels, such as a
+    rotation; None: nothing. Flip and colours come after it: a task whose labels they change has an `augmentation` without them.
     """
 
     indices: np.ndarray
@@ -37,7 +37,7 @@ class SampledClips:
     wrapped: int = 0
     changes: tuple[int, ...] | None = None
     windows: tuple[Window, ...] | None = None
-    transforms: tuple[PixelTransform, ...] | None = None
+    transforms: tuple[PixelTransform | None, ...] | None = None
 
     def first(self) -> SampledClips:
         """The first clip alone."""
@@ -59,16 +59,18 @@ class SampledClips:
     def joined(parts: Sequence[SampledClips]) -> SampledClips:
         """The clips of several samples as one, each changed on its own and without labels.
 
-        All of them have windows, or none has; likewise transforms.
+        Raises ValueError where some have windows and others none.
         """
-
-        def of(name: str) -> tuple[Any, ...] | None:
-            values = [getattr(part, name) for part in parts]
-            return None if values[0] is None else tuple(itertools.chain.from_iterable(values))
-
-        indices = np.concatenate([part.indices for part in parts])
-        wrapped = sum(part.wrapped for part in parts)
-        return SampledClips(indices, wrapped=wrapped, windows=of("windows"), transforms=of("transforms"))
+        windowed = [part.windows is not None for part in parts]
+        if any(windowed) != all(windowed):
+            raise ValueError("clips with windows of their own are not joined to clips without")
+        transforms = [part.transforms or (None,) * len(part.indices) for part in parts]
+        return SampledClips(
+            np.concatenate([part.indices for part in parts]),
+            wrapped=sum(part.wrapped for part in parts),
+            windows=tuple(window for part in parts for window in part.windows or ()) or None,
+            transforms=tuple(itertools.chain(*transforms)) if any(part.transforms for part in parts) else None,
+        )
 
 
 ClipSampler = Callable[[Video, np.random.Generator], SampledClips]
