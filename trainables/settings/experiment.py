@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -234,9 +234,10 @@ def parse_value(text: str) -> Any:
         raise SettingsError(f"the value is not readable: {error}") from None
 
 
-def read_values(path: Path) -> dict[str, Any]:
+def read_values(path: Path, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of a YAML file by dotted name: `auxskd: {epochs: 5}` or `auxskd.epochs: 5`, also mixed.
 
+    given: settings beside them, which may name tasks from outside the package whose groups the file then has values for.
     Raises SettingsError naming the file, and the setting that is unknown, is given twice or has a value that it cannot have.
     """
     try:
@@ -249,7 +250,10 @@ def read_values(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: expected settings as NAME: VALUE, not a {type(content).__name__}")
     try:
         values = _by_dotted_name(content or {})
-        check_values(values)
+        names = _with_groups_from_outside(ExperimentSettings().model_dump(), {**values, **(given or {})})
+        if unknown := [name for name in values if name not in names]:
+            raise unknown_setting(unknown[0], names)
+        check_values({name: value for name, value in values.items() if name in setting_names()})
     except SettingsError as error:
         raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
     return values
@@ -270,25 +274,18 @@ def _with_numbers(value: Any) -> Any:
 
 
 def _by_dotted_name(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    valid = setting_names()
     values: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and any(other.startswith(f"{name}.") for other in valid):
-            found = _by_dotted_name(value, f"{name}.")
-        elif name in valid:
-            found = {name: value}
-        else:
-            raise unknown_setting(name)
+        found = _by_dotted_name(value, f"{name}.") if value and isinstance(value, dict) else {name: value}
         if twice := sorted(found.keys() & values.keys()):
             raise SettingsError(f"{twice[0]} is given twice")
         values |= found
     return values
 
 
-def unknown_setting(name: str) -> SettingsError:
-    """The error that says which setting is likely to be meant, and where all of them are shown."""
-    valid = setting_names()
+def unknown_setting(name: str, valid: Sequence[str]) -> SettingsError:
+    """The error that says which of the valid settings is likely to be meant, and where all of them are shown."""
     group = name.rpartition(".")[0]
     all_of = f" {group}" if any(other.startswith(f"{group}.") for other in valid) else ""
     return SettingsError(
@@ -300,7 +297,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     """Raises SettingsError for unknown names and for values that a setting cannot have, whatever the others are."""
     for name, value in values.items():
         if name not in setting_names():
-            raise unknown_setting(name)
+            raise unknown_setting(name, setting_names())
         place = tuple(name.split("."))
         tree: Any = value
         for part in reversed(place):
@@ -322,7 +319,7 @@ def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> Expe
     valid = _with_groups_from_outside(tree, values)
     for name, value in values.items():
         if name not in valid:
-            raise unknown_setting(name)
+            raise unknown_setting(name, valid)
         node = tree
         *groups, leaf = name.split(".")
         for part in groups:
