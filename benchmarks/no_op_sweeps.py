@@ -18,11 +18,12 @@ from ray import tune
 from ray.air.integrations.wandb import WandbLoggerCallback
 from rich.console import Console
 
-from harness.executor import Bookkeeper, run_trials
+from harness.bookkeeper import Bookkeeper
+from harness.executor import run_trials
 from harness.ledger import Ledger, Record
-from harness.planner import Sweep
 from harness.progress import Progress
 from harness.tracking import Tracker
+from harness.trials import Sweep
 from search_spaces.space import find_space
 from trainables.data import open_data
 from trainables.pipeline import Experiment, resolve

@@ -40,13 +40,14 @@ import typer
 from rich.console import Console
 
 from benchmarks.comparison import Figure, show
-from harness.executor import Bookkeeper, run_trial, run_trials
+from harness.bookkeeper import Bookkeeper
+from harness.executor import run_trial, run_trials
 from harness.ledger import Ledger, Record
-from harness.planner import Job, Sweep
 from harness.progress import Progress
+from harness.proposals import Exhausted
 from harness.request import Request
-from harness.searcher import Exhausted
 from harness.tracking import Tracker
+from harness.trials import Job, Sweep
 from trainables.data import open_data
 from trainables.pipeline import Stage
 from trainables.runtime import Runtime, cores
@@ -281,7 +282,7 @@ def _epochs(stage: Stage, settings: ExperimentSettings) -> int:
 class NaiveBookkeeper(Bookkeeper):
     """Lets a trial start whatever others compute, as it waits for nothing of theirs."""
 
-    def choose(self, queue: Sequence[dict[str, Any]], running: Collection[dict[str, Any]]) -> dict[str, Any] | None:
+    def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
         return queue[0] if queue else None
 
 

@@ -17,7 +17,7 @@ from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
 from trainables.files import digest
 from trainables.presets import configure
-from trainables.settings import DataSettings, check_values
+from trainables.settings import DataSettings, check_values, setting_names
 from trainables.video.layouts import LAYOUTS, DataSource, recognise_layout
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Request:
             return space, {}
         varies = varied(space)
         pinned = {name: value for name, value in self.changes.items() if name in varies}
-        check_values(pinned)
+        check_values({name: value for name, value in pinned.items() if name in setting_names()})
         return (narrowed(space, pinned, self.ranges) if pinned or self.ranges else space), pinned
 
     def _roles(self, given: Sequence[str], space: Space) -> dict[str, str]:
@@ -142,8 +142,11 @@ class Request:
             data: DataSettings = configure(self.preset, {**values, **parameters}).data
             names |= dict.fromkeys((*data.pretraining_sets, *data.downstream_sets))
         for name in names:
-            if name != EMBEDDED:
-                _data_set("data", name)
+            try:
+                if name != EMBEDDED:
+                    LAYOUTS.check(name)
+            except ValueError as error:
+                raise RequestError(f"{error}, or {EMBEDDED}") from None
         return list(names)
 
     def _stand_ins(self, named: Sequence[str], given: Sequence[str]) -> tuple[tuple[str, str], ...]:

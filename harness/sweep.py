@@ -279,11 +279,12 @@ def main(
     if list_spaces:
         _show_list(preset_name)
         return
+    changes = dict(map(parse_assignment, set_values or []))
     request = Request(
         space=space,
         table=table,
         preset=preset_name,
-        changes={**(read_values(config) if config else {}), **dict(map(parse_assignment, set_values or []))},
+        changes={**(read_values(config, changes) if config else {}), **changes},
         stand_ins=named_stand_ins(stand_in or []),
         search=search.value,
         trials=trials,

@@ -125,7 +125,7 @@ def narrowed(space: Space, pinned: Mapping[str, Any], ranges: Mapping[str, Range
     smaller = replace(
         space,
         rows=rows,
-        suggest=lambda trial: space.suggest(_Narrowed(trial, space.name, within)),
+        suggest=lambda trial: space.draw(_Narrowed(trial, space.name, within)),
         grid=(lambda: [point for point in space.points() if admitted(point)]) if space.grid is not None else None,
         trials=max(1, trials),
     )

@@ -149,7 +149,7 @@ def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep
     (stage,) = (s for s in sweep.jobs(configuration(sweep))[0].stages if s.name == "evaluate/hmdb51")
     shutil.rmtree(place.store / "evaluate" / stage.key)
     Workplace(place.open_store(), "evaluate", stage.key).publish(
-        settings={}, metrics={"validation/top1": 0.9, "test/top1": 0.2}, seconds=1.0, history=[]
+        settings={}, metrics={"validation/top1": 0.9, "test/top1": 0.2}, history=[]
     )
     books.ended(worker, COMPLETE)
     (record,) = Ledger(sweep.directory).records()
@@ -226,7 +226,7 @@ def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSw
         stages = sweep.jobs(configuration(sweep))[seed].stages
         stage = next(stage for stage in stages if stage.kind == "evaluate")
         Workplace(sweep.runtime.open_store(), "evaluate", stage.key).publish(
-            settings={}, metrics={"validation/top1": top1, "test/top1": 0.9}, seconds=1.0, history=[]
+            settings={}, metrics={"validation/top1": top1, "test/top1": 0.9}, history=[]
         )
         books.ended(given[0, seed], COMPLETE)
     books.ended(given[0, 2], {"outcome": "failed", "reason": "pretext: the loss became nan in epoch 1"})
@@ -373,11 +373,11 @@ def test_a_trial_waits_in_the_queue_while_another_computes_its_stages(make_sweep
     store = sweep.runtime.open_store()
     for stage in sweep.jobs(configuration(sweep))[0].stages:
         if stage.kind not in ("finetune", "evaluate"):
-            Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, seconds=1.0, history=[])
+            Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, history=[])
     assert list(hand_out(books)) == [(1, 0)]
     assert not books.is_complete(), "the last one still waits"
     for stage in sweep.jobs(configuration(sweep))[1].stages:
-        Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, seconds=1.0, history=[])
+        Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, history=[])
     assert list(hand_out(books)) == [(1, 1)]
     with pytest.raises(Exhausted):
         books.next("another")

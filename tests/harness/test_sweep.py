@@ -193,20 +193,14 @@ def test_version(run: Run) -> None:
     assert (code, output) == (0, f"auxgraph {importlib.metadata.version('auxgraph')}\n")
 
 
-TORCH = pytest.mark.xfail(strict=True, reason="trainables.presets imports the tasks, and with them torch, before it needs them")
-
-
 @pytest.mark.parametrize(
     ("arguments", "without"),
     [
-        (["--list"], {"ray", "wandb", "optuna"}),
-        (["--settings"], {"ray", "wandb", "optuna"}),
-        (["--settings", "auxskd", "--space", "temperatures", "--json"], {"ray", "wandb", "optuna"}),
-        (["--help"], {"ray", "wandb", "optuna"}),
+        (["--list"], {"ray", "wandb", "optuna", "torch"}),
+        (["--settings"], {"ray", "wandb", "optuna", "torch"}),
+        (["--settings", "auxskd", "--space", "temperatures", "--json"], {"ray", "wandb", "optuna", "torch"}),
+        (["--help"], {"ray", "wandb", "optuna", "torch"}),
         (["--space", "temperatures", "--trials", "1", "--plan"], {"ray", "wandb"}),
-        pytest.param(["--list"], {"torch"}, marks=TORCH),
-        pytest.param(["--settings", "auxskd", "--space", "temperatures"], {"torch"}, marks=TORCH),
-        pytest.param(["--help"], {"torch"}, marks=TORCH),
     ],
 )
 def test_what_is_only_shown_waits_for_no_heavy_package(tmp_path: Path, arguments: list[str], without: set[str]) -> None:

@@ -201,9 +201,7 @@ def groups_from_outside(values: Mapping[str, Any]) -> dict[str, type[Settings]]:
             task = TASKS.find(name)
             model = getattr(task, "settings_model", None)
             if model is not None and task.name in ExperimentSettings.model_fields:
-                raise SettingsError(
-                    f"task {name}: '{task.name}' is a group of the package's; its own settings need another name"
-                )
+                raise SettingsError(f"task {name}: '{task.name}' is a group of the package's; name its settings otherwise")
             groups |= {} if model is None else {task.name: model}
     return groups
 
@@ -243,9 +241,10 @@ def parse_value(text: str) -> Any:
         raise SettingsError(f"the value is not readable: {error}") from None
 
 
-def read_values(path: Path) -> dict[str, Any]:
+def read_values(path: Path, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of a YAML file by dotted name: `auxskd: {epochs: 5}` or `auxskd.epochs: 5`, also mixed.
 
+    given: settings beside them, which may name tasks from outside the package whose groups the file then has values for.
     Raises SettingsError naming the file, and the setting that is unknown, is given twice or has a value that it cannot have.
     """
     try:
@@ -258,7 +257,10 @@ def read_values(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: expected settings as NAME: VALUE, not a {type(content).__name__}")
     try:
         values = _by_dotted_name(content or {})
-        check_values(values)
+        names = _with_groups_from_outside(ExperimentSettings().model_dump(), {**values, **(given or {})})
+        if unknown := [name for name in values if name not in names]:
+            raise unknown_setting(unknown[0], names)
+        check_values({name: value for name, value in values.items() if name in setting_names()})
     except SettingsError as error:
         raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
     return values
@@ -279,16 +281,10 @@ def _with_numbers(value: Any) -> Any:
 
 
 def _by_dotted_name(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    valid = setting_names()
     values: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and any(other.startswith(f"{name}.") for other in valid):
-            found = _by_dotted_name(value, f"{name}.")
-        elif name in valid:
-            found = {name: value}
-        else:
-            raise unknown_setting(name, valid)
+        found = _by_dotted_name(value, f"{name}.") if value and isinstance(value, dict) else {name: value}
         if twice := sorted(found.keys() & values.keys()):
             raise SettingsError(f"{twice[0]} is given twice")
         values |= found
