@@ -4,9 +4,9 @@ Arrows that other arrows imply are faint.
 
     python docs/draw_architecture.py
 
-A room is a folder or a module of trainables, and each of the other packages, less what reports read of them. It stands one floor above the highest room that it
-imports. Imports inside functions count; names in the registry (trainables/settings/registry.py), which are imported when asked
-for, do not.
+A room is a folder or module of trainables, and each of the other packages, less what reports read of them. It stands one floor
+above the highest room that it imports. Imports inside functions count; names in the registry (trainables/settings/registry.py),
+which are imported when asked for, do not.
 """
 
 from __future__ import annotations

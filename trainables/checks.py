@@ -34,15 +34,17 @@ from trainables.settings import (
     setting_names,
     with_values,
 )
-from trainables.stages import self_supervised
+from trainables.stages import auxskd, self_supervised
 from trainables.tasks import SelfSupervisedTask, find_task
-from trainables.video.layouts import find_layout
+from trainables.video.layouts import assemble, find_layout
 from trainables.video.sampling import SampledClips
 from trainables.video.videos import PARTS, DataError, Video
 
 LENGTHS = (1, 5, 16, 40, 100)
 """Frames of the videos that tasks are tried on."""
 SAMPLES = 4
+OF_BATCH = {"pixels", "flip", "jitter", "target", "wrapped", "replaced", "epoch", "index"}
+"""What a batch holds beside a sampler's labels."""
 SMALL: dict[str, Any] = {
     "video.clip_frames": 8,
     "video.height": 20,
@@ -86,30 +88,32 @@ def check_task(name: str, values: dict[str, Any] | None = None) -> None:
     task = kind(_limited(settings, self_supervised.kind_of(kind).reads(settings), kind), _tracks(kind))
     _check_draws(name, task)
     if kind.encoder == BACKBONE:
-        limited = _limited(settings, (*kind.reads_for_views(settings), "auxskd.views"), kind)
-        _check_views(name, kind(limited))
+        _check_views(name, kind(_limited(settings, auxskd.kind_of(kind).reads(settings), kind)))
     _check_network(name, task, settings)
 
 
 def check_backbone(name: str) -> None:
     """Raises ContractError, or SettingsError for a network that cannot be found.
 
-    Checked: features and logits have the announced size, layers in a row are the network, it is drawn from torch's random
-    numbers alone, its convolutions are handed on without the head, and settings in `reads` exist.
+    Checked: features and logits have the announced size, layers in a row, averaged, are the network, it is drawn from torch's
+    random numbers alone, its convolutions are handed on without the head, settings in `reads` exist, and it reads no others.
     """
     kind = find_backbone(name)
     settings = with_values(ExperimentSettings(), {**SMALL, "backbone.family": name})
     for prefix in kind.reads(settings):
         _expect(bool(names_below(setting_names(), [prefix])), f"{name}: reads '{prefix}', which is no setting")
     clips = torch.randn(2, 3, 8, 16, 16, generator=torch.Generator().manual_seed(0))
-    bare, classifier, again = (_drawn(kind, settings.backbone, classes) for classes in (None, 5, 5))
+    names = frozenset(names_below(flat(settings), kind.reads(settings)))
+    limited = settings.readable(Readable(names, name, f"`reads` of {kind.__module__}.{kind.__qualname__}")).backbone
+    bare, classifier, again = (_drawn(kind, limited, classes) for classes in (None, 5, 5))
     same = all(torch.equal(value, again.state_dict()[key]) for key, value in classifier.state_dict().items())
     _expect(same, f"{name}: two networks drawn from the same random numbers differ")
     _shape(f"{name}: features", bare(clips), (2, bare.features))
     _shape(f"{name}: logits", classifier(clips), (2, 5))
-    weights = convolution_weights(classifier)
-    _expect(not any(key.startswith("fc.") for key in weights), f"{name}: its last layer is called otherwise than `fc`")
-    load_convolutions(bare, weights)
+    heads = [key for key in classifier.state_dict() if key not in bare.state_dict()]
+    otherwise = [key for key in heads if not key.startswith("fc.")]
+    _expect(bool(heads) and not otherwise, f"{name}: its last layer is called otherwise than `fc`: {', '.join(otherwise[:2])}")
+    load_convolutions(bare, convolution_weights(classifier))
     inside = {id(parameter) for layer in bare.layers() for parameter in layer.parameters()}
     outside = [key for key, value in bare.named_parameters() if id(value) not in inside and not key.startswith("fc.")]
     _expect(not outside, f"{name}: parameters in no layer of layers(): {', '.join(outside[:3])}")
@@ -117,6 +121,8 @@ def check_backbone(name: str) -> None:
     for layer in bare.eval().layers():
         maps = layer(maps)
     _expect(maps.dim() == 5, f"{name}: layers() in a row give {tuple(maps.shape)}, expected maps (B, C, T, H, W)")
+    alike = torch.allclose(maps.mean((2, 3, 4)), bare(clips), atol=1e-5)
+    _expect(alike, f"{name}: its features are not those of layers() in a row, averaged over space and time")
 
 
 def check_layout(name: str, root: Path, splits: Path | None = None) -> None:
@@ -125,6 +131,8 @@ def check_layout(name: str, root: Path, splits: Path | None = None) -> None:
     Checked: it recognises the data; entries have files, known parts and classes, no video twice and no group on both sides of
     training and test; reading twice gives the same.
     """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such directory")
     layout = find_layout(name)
     listing = layout.read(root, splits, 1)
     _expect(layout.read(root, splits, 1) == listing, f"{name}: reading {root} twice gives two different listings")
@@ -133,7 +141,8 @@ def check_layout(name: str, root: Path, splits: Path | None = None) -> None:
         layout.lies_at(root, splits, listing.entries[0].name), f"{name}: lies_at() does not recognise {root}, which it reads"
     )
     named = [entry.name for entry in listing.entries]
-    _expect(len(set(named)) == len(named), f"{name}: a video is listed twice: {sorted(named)[0]}")
+    twice = sorted({one for one in named if named.count(one) > 1})
+    _expect(not twice, f"{name}: a video is listed twice: {', '.join(twice[:3])}")
     for entry in listing.entries:
         _expect(entry.part in PARTS, f"{name}: {entry.name} is in part '{entry.part}'; valid: {', '.join(PARTS)}")
         _expect((listing.root / entry.name).is_file(), f"{name}: {entry.name} is listed as present, and no file")
@@ -142,6 +151,7 @@ def check_layout(name: str, root: Path, splits: Path | None = None) -> None:
     trained = {entry.group for entry in listing.entries if entry.part != "test"}
     both = trained & {entry.group for entry in listing.entries if entry.part == "test"}
     _expect(not both, f"{name}: the group {sorted(both)[:1]} is in training and in test")
+    assemble(name, listing, validation_fraction=0.2)
 
 
 def _expect(kept: bool, otherwise: str) -> None:
@@ -185,14 +195,20 @@ def _check_draws(name: str, task: SelfSupervisedTask) -> None:
     for frames in usable:
         for seed in range(5):
             _check_draw(name, task.sample, frames, seed)
-    labels = {frozenset(task.sample(_video(usable[-1]), np.random.default_rng(seed)).labels) for seed in range(5)}
+    drawn = [task.sample(_video(frames), np.random.default_rng(seed)) for frames in usable for seed in range(5)]
+    shapes = {one.indices.shape for one in drawn}
+    _expect(len(shapes) == 1, f"{name}: samples have different numbers of clips or frames: {sorted(shapes)}")
+    labels = {frozenset(one.labels) for one in drawn}
     _expect(len(labels) == 1, f"{name}: samples have different labels: {sorted(map(sorted, labels))}")
+    taken = sorted(OF_BATCH & drawn[0].labels.keys())
+    _expect(not taken, f"{name}: a label called {', '.join(taken)}, as something else in a batch is")
 
 
 def _check_views(name: str, task: SelfSupervisedTask) -> None:
     for frames in LENGTHS:
-        views = _check_draw(f"{name}: views", task.views, frames, 0)
-        _expect(len(views.indices) == 2, f"{name}: {len(views.indices)} views, expected 2")
+        for seed in range(5):
+            views = _check_draw(f"{name}: views", task.views, frames, seed)
+            _expect(len(views.indices) == 2, f"{name}: {len(views.indices)} views, expected 2")
 
 
 def _check_draw(name: str, draw: Callable[[Video, np.random.Generator], SampledClips], frames: int, seed: int) -> SampledClips:
@@ -208,17 +224,22 @@ def _check_draw(name: str, draw: Callable[[Video, np.random.Generator], SampledC
         _expect(
             values is None or len(values) == len(indices), f"{name}: {what} of {values and len(values)} of {len(indices)} clips"
         )
-    for transform in first.transforms or ():
-        pixels = np.arange(2 * 6 * 6 * 3, dtype=np.uint8).reshape(2, 6, 6, 3)
+    pixels = np.arange(2 * 6 * 6 * 3, dtype=np.uint8).reshape(2, 6, 6, 3)
+    for transform, again in zip(first.transforms or (), second.transforms or (), strict=True):
+        if transform is None or again is None:
+            continue
         changed = transform(pixels)
         kept = changed.shape == pixels.shape and changed.dtype == np.uint8
         _expect(kept, f"{name}: a transform makes {changed.dtype} {changed.shape} of uint8 {pixels.shape}")
+        same = np.array_equal(changed, again(pixels))
+        _expect(same, f"{name}: transforms do not depend on the generator alone")
     return first
 
 
 def _check_network(name: str, task: SelfSupervisedTask, settings: ExperimentSettings) -> None:
     torch.manual_seed(0)
     encoder = make_network(task.encoder, settings)
+    task.network(make_network(task.encoder, settings), pretrained=True)
     network = task.network(encoder)
     held = any(module is encoder for module in network.modules())
     _expect(isinstance(network, nn.Module) and held, f"{name}: network() does not hold the encoder it was given")

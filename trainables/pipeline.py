@@ -209,7 +209,8 @@ def work_of(
     readable = Readable(stage.readable, f"the stage {stage.kind}", stage.declared.where)
     told = {} if report is None else {"report": functools.partial(_report_as, stage, report)}
     limited = settings.readable(readable)
-    seen = replace(videos, **{part: () for part in PARTS if part not in stage.declared.parts})
+    train, validation, test = (videos.part(part) if part in stage.declared.parts else () for part in PARTS)
+    seen = replace(videos, train=train, validation=validation, test=test)
     return Work(stage.kind, limited, stage.seed, seen, inputs, runtime, stage.checkpoints, workplace, **told)
 
 

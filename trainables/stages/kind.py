@@ -79,9 +79,7 @@ def identity(thing: Any) -> dict[str, int]:
         return {}
     path = f"{thing.__module__}:{thing.__qualname__}"
     if thing.__module__ == "__main__" or not is_import_path(path):
-        raise SettingsError(
-            f"{path} cannot be told from others: a key needs a class at the top of a module that can be imported"
-        )
+        raise SettingsError(f"{path} cannot be told from others: keys need a class at the top of a module to import")
     return {path: thing.version}
 
 

@@ -12,7 +12,7 @@ and the disk lacks is counted, and classes without any video are dropped.
 from trainables.settings import LAYOUTS
 from trainables.video.layouts.groups import carve_validation
 from trainables.video.layouts.listing import Layout, Listing
-from trainables.video.layouts.reading import find_layout, read_videos, recognise_layout
+from trainables.video.layouts.reading import assemble, find_layout, read_videos, recognise_layout
 from trainables.video.videos import (
     EXTENSIONS,
     PARTS,
@@ -38,6 +38,7 @@ __all__ = [
     "Listing",
     "VideoSet",
     "find_layout",
+    "assemble",
     "carve_validation",
     "join_videos",
     "read_videos",

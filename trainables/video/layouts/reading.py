@@ -33,7 +33,7 @@ def read_videos(dataset: str, source: DataSource, *, split: int, validation_frac
     if not source.root.is_dir():
         raise DataError(f"{source.root}: no such directory; --data {dataset}=DIR is the one that holds the videos")
     listing = find_layout(dataset).read(source.root, source.splits, split)
-    return _assemble(dataset, listing, validation_fraction)
+    return assemble(dataset, listing, validation_fraction)
 
 
 def recognise_layout(root: Path, splits: Path | None = None) -> str | None:
@@ -48,7 +48,8 @@ def recognise_layout(root: Path, splits: Path | None = None) -> str | None:
     return next((name for name in LAYOUTS if find_layout(name).lies_at(root, splits, sample)), None)
 
 
-def _assemble(dataset: str, listing: Listing, validation_fraction: float) -> VideoSet:
+def assemble(dataset: str, listing: Listing, validation_fraction: float) -> VideoSet:
+    """The videos of a listing in three parts with dense labels. Raises DataError."""
     if not listing.entries:
         raise _nothing_there(listing)
     used = {entry.label for entry in listing.entries}
