@@ -18,8 +18,9 @@ from trainables.checks import ContractError, check_backbone, check_layout, check
 from trainables.data import open_data
 from trainables.pipeline import Experiment, Result, Stage, resolve, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import TASKS, ExperimentSettings, SettingsError, flat, with_values
+from trainables.settings import TASKS, EmbeddedSettings, ExperimentSettings, SettingsError, flat, with_values
 from trainables.stages import auxskd, self_supervised
+from trainables.video.embedded import embedded_videos
 from trainables.video.layouts import DataSource
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -113,6 +114,34 @@ def test_a_layout_of_ones_own_is_read(tiny: ExperimentSettings, runtime: Make, t
         check_layout(NAMED_FILES, folder)
 
 
+COMMAND = re.compile(r"^    python (harness/sweep\.py .*|-m trainables\.checks .*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "auxskd_vspp.py"))
+def test_the_commands_of_an_example_do_what_they_say(name: str, tmp_path: Path) -> None:
+    """A sweep is planned, with nothing written; `videos` is the folder that the layout describes."""
+    for number in (1, 2):
+        for label in ("jump", "fall", "roll"):
+            (tmp_path / "videos").mkdir(exist_ok=True)
+            shutil.copy(_any_clip(tmp_path), tmp_path / "videos" / f"{label}-film{number}-1.mp4")
+            shutil.copy(_any_clip(tmp_path), tmp_path / "videos" / f"{label}-film{number + 2}-1.mp4")
+    commands = COMMAND.findall((EXAMPLES / name).read_text(encoding="utf-8"))
+    assert commands
+    for command in commands:
+        words = [word.replace("docs/examples", str(EXAMPLES)) for word in command.split()]
+        script = [str(REPOSITORY / words[0]), *words[1:], "--plan"] if words[0].endswith("sweep.py") else words
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(
+            [sys.executable, *script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def _any_clip(folder: Path) -> Path:
+    small = EmbeddedSettings(classes=6, train=1, validation=1, test=1, frames=20, height=16, width=16)
+    return embedded_videos(small, folder / "clips").train[0].path
+
+
 def test_a_space_of_ones_own_keeps_its_contract() -> None:
     check_space(find_space(str(EXAMPLES / "dropout.py")), "demo")
 
@@ -154,6 +183,69 @@ def test_a_broken_contract_is_named(tmp_path: Path) -> None:
         path.write_text(text.replace(old, new), encoding="utf-8")
         with pytest.raises(ContractError, match=says):
             check_task(f"{path}:Rotation")
+
+
+TASK = """
+from trainables.settings import SelfSupervisedSettings, Settings
+from trainables.tasks.sorting import Sorting
+from trainables.tasks.vspp import VSPP
+
+class Group(SelfSupervisedSettings):
+    frames: int = 3
+    spacing: int = 2
+    crop_jitter: int = 0
+    channel_splitting: bool = False
+    pair_units: int = 8
+    dropout: float = 0.0
+
+class Twin(Sorting):
+    settings_model = Group
+
+class Mined(Sorting):
+    name = "tracks"
+    settings_model = Group
+
+class Bare(Sorting):
+    name = "bare"
+
+class OfStudents(Sorting):
+    name = "of_students"
+    encoder = "alexnet"
+    settings_model = Group
+
+class Extended(VSPP):
+    class settings_model(Settings):
+        twist: int = 1
+
+def made():
+    class Local(VSPP):
+        name = "local"
+    return Local
+
+Local = made()
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"teachers.tasks": "sorting+{file}:Twin"}, "'sorting' is a group of the package's"),
+        ({"teachers.tasks": "tracking+{file}:Mined"}, "two stages of the experiment are called tracks"),
+        ({"teachers.tasks": "sorting+{file}:Bare"}, "needs a settings_model that extends SelfSupervisedSettings"),
+        ({"teachers.tasks": "sorting+{file}:OfStudents"}, "a task's encoder is one of backbone, vgg, prednet, not alexnet"),
+        ({"pretext.task": "{file}:Extended"}, "'vspp' is a group of the package's"),
+        ({"recipe": "pretext", "pretext.task": "{file}:Local"}, r"made\.<locals>\.Local cannot be told from others"),
+    ],
+)
+def test_what_could_be_taken_for_something_else_is_refused(
+    tiny: ExperimentSettings, tiny_graph: ExperimentSettings, runtime: Make, tmp_path: Path, values: dict[str, str], says: str
+) -> None:
+    """Tasks of one name, of no import path, or with the package's groups: two results would have one key."""
+    file = tmp_path / f"other_{abs(hash(says))}.py"
+    file.write_text(TASK, encoding="utf-8")
+    base = tiny if "pretext.task" in values else tiny_graph
+    with pytest.raises(SettingsError, match=says):
+        stages(with_values(base, {name: value.format(file=file) for name, value in values.items()}), runtime())
 
 
 def test_lines_of_the_examples_are_those_in_the_table() -> None:

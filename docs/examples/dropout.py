@@ -1,6 +1,8 @@
 """A search space of your own, in one file: dropout before the last layer, after VSPP.
 
-python harness/sweep.py --space docs/examples/dropout.py
+    python harness/sweep.py --space docs/examples/dropout.py
+
+The rows of a paper come first, here the usual setting; the search goes on from there.
 """
 
 from search_spaces.space import Row, Space

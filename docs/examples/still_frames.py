@@ -1,7 +1,9 @@
 """A network of your own, in one file: one that cannot see motion, a control for what a pretext task learns from it.
 
-python harness/sweep.py --space recipes --set backbone.family=docs/examples/still_frames.py:StillFrames
-python -m trainables.checks backbone docs/examples/still_frames.py:StillFrames
+    python harness/sweep.py --space recipes --set backbone.family=docs/examples/still_frames.py:StillFrames
+    python -m trainables.checks backbone docs/examples/still_frames.py:StillFrames
+
+Its size is `backbone.width`.
 """
 
 from __future__ import annotations

@@ -49,8 +49,6 @@ def unread(stage: Stage, name: str) -> str | None:
         return "has one valid value with this task"
     if name == "augmentation.flip_probability" and stage.settings.get("ego_motion.objective") == "transform":
         return "not mirrored, as that would turn a shift around; the others of the group count"
-    if (stage.kind, name) == ("compression", "compute.precision"):
-        return "costs are measured in float32, whatever it says"
     return None
 
 

@@ -107,7 +107,8 @@ def _address(tensor: Tensor) -> int:
 
 
 def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
-    return ("vgg", "prednet", "alexnet", "frames", "video.clip_frames", "video.crop", "compute")
+    arithmetic = ("compute.channels_last", "compute.compile")
+    return ("vgg", "prednet", "alexnet", "frames", "video.clip_frames", "video.crop", *arithmetic)
 
 
 KIND = Kind(
