@@ -119,7 +119,7 @@ COMMAND = re.compile(r"^    python (harness/sweep\.py .*|-m trainables\.checks .
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "auxskd_vspp.py"))
 def test_the_commands_of_an_example_do_what_they_say(name: str, tmp_path: Path) -> None:
-    """A sweep is planned, with nothing written; `videos` is the folder that the layout describes."""
+    """The settings of a sweep are shown, which asks for all that it names; `videos` is as the layout describes it."""
     for number in (1, 2):
         for label in ("jump", "fall", "roll"):
             (tmp_path / "videos").mkdir(exist_ok=True)
@@ -129,7 +129,7 @@ def test_the_commands_of_an_example_do_what_they_say(name: str, tmp_path: Path) 
     assert commands
     for command in commands:
         words = [word.replace("docs/examples", str(EXAMPLES)) for word in command.split()]
-        script = [str(REPOSITORY / words[0]), *words[1:], "--plan"] if words[0].endswith("sweep.py") else words
+        script = [str(REPOSITORY / words[0]), *words[1:], "--settings"] if words[0].endswith("sweep.py") else words
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(
             [sys.executable, *script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False

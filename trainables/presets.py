@@ -330,9 +330,10 @@ def _check_pretext(settings: ExperimentSettings) -> None:
 
 def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]:
     """The settings that differ from what the preset gives with the same recipe, protocol and pretext task."""
-    same: dict[str, Any] = {"protocol": settings.protocol, "pretext.task": settings.pretext.task}
+    tasks = {"pretext.task": settings.pretext.task, "teachers.tasks": settings.teachers.tasks}
+    same: dict[str, Any] = {"protocol": settings.protocol, **tasks}
     if settings.recipe in GRAPH_RECIPES:
-        same |= {"recipe": "fusion", "teachers.tasks": settings.teachers.tasks}
+        same["recipe"] = "fusion"
     usual = preset(preset_name)
     plain = flat(configure(preset_name, same)) | {"recipe": usual.recipe, "teachers.tasks": usual.teachers.tasks}
     return {name: value for name, value in flat(settings).items() if value != plain[name]}

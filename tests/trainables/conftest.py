@@ -173,7 +173,7 @@ def run_stage(tmp_path: Path) -> Callable[..., Artifact]:
         stage, work = stage_and_work(name, settings, place)
         published = tmp_path / "published" / (store or str(next(numbers)))
         workplace = Workplace(Store(published), stage.kind, stage.key)
-        return pipeline.run_stage(stage, replace(work, workplace=workplace, **changes), workplace)
+        return pipeline.run_stage(stage, replace(work, workplace=workplace, **changes))
 
     return run
 

@@ -11,7 +11,7 @@ from trainables.models.device import on_device
 from trainables.models.encoder import COMPILED, FrameEncoder, evenly_spaced
 from trainables.models.frames import MaxPool, padding
 from trainables.models.weights import HEADS, convolution_weights, load_convolutions
-from trainables.settings import ENCODERS, ComputeSettings, ExperimentSettings, FrameSettings, with_values
+from trainables.settings import ENCODERS, ComputeSettings, ExperimentSettings, with_values
 
 TINY = with_values(
     ExperimentSettings(),
@@ -171,10 +171,10 @@ def test_frame_encoders_average_what_they_say_of_single_frames(name: str) -> Non
     """Of 6 frames two are seen, 1 and 4: logits, map and features are the means of those of clips of one frame."""
     torch.manual_seed(0)
     network = make_encoder(name, TINY, classes=5).eval()
-    assert isinstance(network, FrameEncoder) and network.frames.per_clip == 2
+    assert isinstance(network, FrameEncoder) and network.frames_per_clip == 2
     clips = torch.rand(2, 3, 6, 32, 32)
     found = network.outputs(clips, 3)
-    network.frames = FrameSettings(per_clip=1)
+    network.frames_per_clip = 1
     first, second = (network.outputs(clips[:, :, place : place + 1], 3) for place in (1, 4))
     for mean, one, other in zip(found, first, second, strict=True):
         torch.testing.assert_close(mean, (one + other) / 2)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import FrameEncoder
-from trainables.settings import FrameSettings
 from trainables.tasks import SelfSupervisedTask
 
 Fit = Callable[[SelfSupervisedTask, nn.Module, Tensor, Mapping[str, Tensor]], list[float]]
@@ -21,7 +20,7 @@ class TinyEncoder(FrameEncoder):
     reads = ()
 
     def __init__(self) -> None:
-        super().__init__(FrameSettings(per_clip=1))
+        super().__init__(frames_per_clip=1)
         self.features = nn.Sequential(
             nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU()),
             nn.Sequential(nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.ReLU()),
