@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,23 +29,22 @@ if not __package__:  # run as a script
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from typer.core import TyperCommand
 
 from harness import settings_table
-from harness.ledger import Ledger, LedgerError, Record
-from harness.progress import Progress, shown
+from harness.ledger import Ledger, LedgerError
+from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
+from harness.summary import show_circumstances, show_plan, show_results
 from harness.tracking import Tracker
 from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import SpaceError, find_space, space_names
 from trainables.presets import PRESETS
 from trainables.settings import SettingsError, parse_assignment, read_values
-from trainables.video.layouts import LAYOUTS, PARTS, DataError
+from trainables.video.layouts import LAYOUTS, DataError
 
 if TYPE_CHECKING:
-    from harness.planner import Plan
     from harness.trials import Sweep
     from trainables.runtime import Runtime
 
@@ -382,7 +379,11 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
         sweep = request.sweep(_reading_only(runtime, Path(scratch)))
-        _show_plan(sweep, make_plan(sweep, Ledger(sweep.directory), at_once), at_once, as_json)
+        found = make_plan(sweep, Ledger(sweep.directory), at_once)
+        if as_json:
+            print(json.dumps({name: value for name, value in asdict(found).items() if name != "experiments"}, indent=1))
+        else:
+            show_plan(sweep, found, at_once, console)
 
 
 def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
@@ -393,60 +394,13 @@ def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
     return replace(runtime, cache=scratch, cache_bytes=0)
 
 
-def _show_plan(sweep: Sweep, plan: Plan, at_once: int, as_json: bool) -> None:
-    if as_json:
-        content = asdict(plan)
-        del content["experiments"]
-        print(json.dumps(content, indent=1))
-        return
-    table = Table(title=f"{sweep.name}: {plan.trials} trials", title_justify="left")
-    for column in ("configuration", "parameters"):
-        table.add_column(column)
-    for label, parameters, known in plan.experiments:
-        table.add_row(
-            label,
-            "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in parameters.items())
-            if known
-            else "proposed later",
-        )
-    console.print(table)
-    _show_circumstances(sweep)
-    console.print(
-        f"{plan.trials_complete} trials complete; stages: {plan.stages_to_run} to run, {plan.stages_done} done, "
-        f"{plan.stages_naive} without sharing\n"
-        f"about {plan.hours_expected:.2g} hours here with {at_once} at once (networks alone: {plan.hours_low:.2g})",
-        highlight=False,
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _show_circumstances(sweep: Sweep) -> None:
-    if sweep.narrowing:
-        narrowed = ", ".join(f"{name}={value}" for name, value in sweep.narrowing.items())
-        left_out = f"; {sweep.rows_left_out} rows of {sweep.space.name} are left out" if sweep.rows_left_out else ""
-        console.print(f"narrowed to {narrowed}{left_out}", highlight=False, markup=False)
-    for name, videos in sweep.datasets().items():
-        place = "" if name == videos.dataset else f" ({videos.dataset} in its place)"
-        parts = ", ".join(f"{len(videos.part(part))} {part}" for part in PARTS)
-        line = f"data {name}{place}: {len(videos.classes)} classes; {parts} videos"
-        line += f"; {videos.missing} of the split lists are not on disk" if videos.missing else ""
-        console.print(line, highlight=False)
-        for skipped in videos.skipped[:5]:
-            console.print(f"  skipped {skipped.name}: {skipped.reason}", highlight=False, markup=False)
-        if len(videos.skipped) > 5:
-            console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
-
-
 def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool) -> int:
     from harness.bookkeeper import Bookkeeper
     from harness.executor import ClusterLost, run_trials
 
     sweep.settle_identity()
     ledger = Ledger(sweep.directory)
-    _show_circumstances(sweep)
+    show_circumstances(sweep, console)
     interrupted = lost = False
     total = sweep.proposals(ledger).size * sweep.seeds
     space = sweep.space
@@ -463,50 +417,11 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
         finally:
             tracker.close(timeout=TRACKER_SECONDS)
     records = ledger.records()
-    _show_results(sweep, records, tracker.description)
+    show_results(sweep, records, tracker.description, console)
     if interrupted or lost:
         console.print("interrupted: the same command continues this sweep")
         return 130 if interrupted else 1
     return 1 if any(record.outcome != "complete" for record in records) else 0
-
-
-def _show_results(sweep: Sweep, records: list[Record], wandb: str) -> None:
-    objective = sweep.space.objective
-    scored = [record for record in records if record.outcome == "complete" and objective in record.metrics]
-    for record in records:
-        if record.outcome == "failed":
-            console.print(
-                f"failed: trial {record.trial}, {record.row or record.parameters}: {record.reason}",
-                style="red",
-                markup=False,
-            )
-    if scored:
-        sign = 1 if sweep.space.direction == "maximize" else -1
-        best = max(scored, key=lambda record: sign * record.metrics[objective])
-        values = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
-        console.print(f"\nbest trial {best.trial} (seed {best.seed}): {values}", highlight=False)
-        console.print(
-            "  "
-            + ", ".join(
-                f"{name} {shown(name, best.metrics[name])}" for name in (objective, "test/top1") if name in best.metrics
-            )
-            + "\n"
-        )
-    space = sweep.space
-    is_table = space.name in (space.table, space.figure)  # whose cells may be other sweeps' trials
-    which = ["--runs-dir", str(sweep.directory.parent), *([] if is_table else ["--sweep", sweep.name])]
-    if space.table:
-        _report("tables.py", space.table, *which)
-        again = shlex.join(["python", "reports/tables.py", space.table, *which])
-        console.print(f"\nagain, or as LaTeX or CSV: {again} --format tex", highlight=False)
-    if space.figure:
-        _report("figures.py", space.figure, *which, "--out", str(sweep.directory))
-    console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
-    console.print(f"W&B: {wandb}", highlight=False, markup=False)
-
-
-def _report(script: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, str(REPOSITORY / "reports" / script), *arguments], check=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""What a sweep shows on the terminal before it runs and after it has run."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.ledger import Record
+from harness.progress import shown
+from trainables.video.videos import PARTS
+
+if TYPE_CHECKING:
+    from harness.planner import Plan
+    from harness.trials import Sweep
+
+REPORTS = Path(__file__).resolve().parents[1] / "reports"
+
+
+def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
+    """What would run with so many trials at once, on which data, and how long it would take."""
+    table = Table(title=f"{sweep.name}: {plan.trials} trials", title_justify="left")
+    for column in ("configuration", "parameters"):
+        table.add_column(column)
+    for label, parameters, known in plan.experiments:
+        table.add_row(
+            label,
+            "  ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in parameters.items())
+            if known
+            else "proposed later",
+        )
+    console.print(table)
+    show_circumstances(sweep, console)
+    console.print(
+        f"{plan.trials_complete} trials complete; stages: {plan.stages_to_run} to run, {plan.stages_done} done, "
+        f"{plan.stages_naive} without sharing\n"
+        f"about {plan.hours_expected:.2g} hours here with {at_once} at once (networks alone: {plan.hours_low:.2g})",
+        highlight=False,
+    )
+
+
+def show_circumstances(sweep: Sweep, console: Console) -> None:
+    """What the space was narrowed to, and each data set with what is missing of it."""
+    if sweep.narrowing:
+        narrowed = ", ".join(f"{name}={value}" for name, value in sweep.narrowing.items())
+        left_out = f"; {sweep.rows_left_out} rows of {sweep.space.name} are left out" if sweep.rows_left_out else ""
+        console.print(f"narrowed to {narrowed}{left_out}", highlight=False, markup=False)
+    for name, videos in sweep.datasets().items():
+        place = "" if name == videos.dataset else f" ({videos.dataset} in its place)"
+        parts = ", ".join(f"{len(videos.part(part))} {part}" for part in PARTS)
+        line = f"data {name}{place}: {len(videos.classes)} classes; {parts} videos"
+        line += f"; {videos.missing} of the split lists are not on disk" if videos.missing else ""
+        console.print(line, highlight=False)
+        for skipped in videos.skipped[:5]:
+            console.print(f"  skipped {skipped.name}: {skipped.reason}", highlight=False, markup=False)
+        if len(videos.skipped) > 5:
+            console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
+
+
+def show_results(sweep: Sweep, records: Sequence[Record], wandb: str, console: Console) -> None:
+    """What failed, the best trial, the paper's table or figure of the space, and where everything is."""
+    objective = sweep.space.objective
+    scored = [record for record in records if record.outcome == "complete" and objective in record.metrics]
+    for record in records:
+        if record.outcome == "failed":
+            console.print(
+                f"failed: trial {record.trial}, {record.row or record.parameters}: {record.reason}",
+                style="red",
+                markup=False,
+            )
+    if scored:
+        sign = 1 if sweep.space.direction == "maximize" else -1
+        best = max(scored, key=lambda record: sign * record.metrics[objective])
+        values = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
+        console.print(f"\nbest trial {best.trial} (seed {best.seed}): {values}", highlight=False)
+        console.print(
+            "  "
+            + ", ".join(
+                f"{name} {shown(name, best.metrics[name])}" for name in (objective, "test/top1") if name in best.metrics
+            )
+            + "\n"
+        )
+    space = sweep.space
+    is_table = space.name in (space.table, space.figure)  # whose cells may be other sweeps' trials
+    which = ["--runs-dir", str(sweep.directory.parent), *([] if is_table else ["--sweep", sweep.name])]
+    if space.table:
+        _report("tables.py", space.table, *which)
+        again = shlex.join(["python", "reports/tables.py", space.table, *which])
+        console.print(f"\nagain, or as LaTeX or CSV: {again} --format tex", highlight=False)
+    if space.figure:
+        _report("figures.py", space.figure, *which, "--out", str(sweep.directory))
+    console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
+    console.print(f"W&B: {wandb}", highlight=False, markup=False)
+
+
+def _report(script: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, str(REPORTS / script), *arguments], check=False)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
