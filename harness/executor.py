@@ -34,7 +34,7 @@ from trainables.runtime import Runtime
 from trainables.settings import validated
 from trainables.stages.training import NonFiniteLoss
 from trainables.store import StoreError
-from trainables.video.layouts import DataError
+from trainables.video.videos import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NODE_CHECK_SECONDS = 5.0

@@ -17,8 +17,9 @@ from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
 from trainables.files import digest
 from trainables.presets import configure
-from trainables.settings import DataSettings, check_values, setting_names
-from trainables.video.layouts import LAYOUTS, DataSource, recognise_layout
+from trainables.settings import LAYOUTS, DataSettings, check_values, setting_names
+from trainables.video.layouts import recognise_layout
+from trainables.video.videos import DataSource
 
 if TYPE_CHECKING:
     from harness.proposals import Search

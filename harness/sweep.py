@@ -41,8 +41,8 @@ from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import SpaceError, find_space, space_names
 from trainables.presets import PRESETS
-from trainables.settings import SettingsError, parse_assignment, read_values
-from trainables.video.layouts import LAYOUTS, DataError
+from trainables.settings import LAYOUTS, SettingsError, parse_assignment, read_values
+from trainables.video.videos import DataError
 
 if TYPE_CHECKING:
     from harness.trials import Sweep

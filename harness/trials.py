@@ -20,7 +20,7 @@ from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, reso
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, flat
-from trainables.video.layouts import VideoSet
+from trainables.video.videos import VideoSet
 
 IDENTITY_FILE = "sweep.json"
 

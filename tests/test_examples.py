@@ -21,7 +21,7 @@ from trainables.runtime import Runtime
 from trainables.settings import TASKS, EmbeddedSettings, ExperimentSettings, SettingsError, flat, with_values
 from trainables.stages import auxskd, self_supervised
 from trainables.video.embedded import embedded_videos
-from trainables.video.layouts import DataSource
+from trainables.video.videos import DataSource
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLES = REPOSITORY / "docs" / "examples"

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from trainables.runtime import Runtime
-from trainables.settings import DataSettings, EmbeddedSettings
+from trainables.settings import LAYOUTS, DataSettings, EmbeddedSettings
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import LAYOUTS, DataError, DataSource, VideoSet, find_layout, join_videos, read_videos
+from trainables.video.layouts import find_layout, read_videos
+from trainables.video.videos import DataError, DataSource, VideoSet, join_videos
 
 
 def downstream_roles(data: DataSettings) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from trainables.stages import (
     student,
     teacher_classifier,
     tracks,
-    views,
+    view_bank,
 )
 from trainables.stages.kind import Kind
 from trainables.tasks import SelfSupervisedTask, find_task
@@ -91,5 +91,5 @@ def _teachers(tasks: tuple[type[SelfSupervisedTask], ...], build: Build[S], role
         mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks else {}
         trained = build(self_supervised.kind_of(task), PRETRAINING, **mined)
         classifier = build(teacher_classifier.kind_of(task), role, **{task.name: trained})
-        teachers[task.name] = classifier if live else build(views.kind_of(task), role, **{task.name: classifier})
+        teachers[task.name] = classifier if live else build(view_bank.kind_of(task), role, **{task.name: classifier})
     return teachers

@@ -14,7 +14,7 @@ import torch
 from trainables.settings import folders_in_use, use_folders
 from trainables.store import Store
 from trainables.video.cache import FrameCache
-from trainables.video.layouts import DataSource
+from trainables.video.videos import DataSource
 
 DEFAULT_CACHE_BYTES = 8 * 2**30
 

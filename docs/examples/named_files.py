@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trainables.video.layouts import DataError, Layout, Listing
+from trainables.video.layouts import Layout, Listing
 from trainables.video.layouts.listing import Entry, video_files, with_test_part
+from trainables.video.videos import DataError
 
 NAME = re.compile(r"(?P<label>[^-/]+)-(?P<recording>[^-/]+)-\d+\.\w+")
 

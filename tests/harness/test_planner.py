@@ -108,6 +108,25 @@ def test_the_rows_of_graph_table_2_share_their_teachers(
     assert (naive // 2, (sum(expected.values()) + 1) // 2) == (399, 77), "for a single seed"
 
 
+def test_tables_share_stages_with_each_other(make_sweep: MakeSweep, runtime: Callable[..., Runtime]) -> None:
+    """Table 2: 4 pairs of with and without auxSKD, each measured on two sets. Table 4: six tasks, of which Q = Z = 4 is a trial
+    of Table 2 (R3D, K-100, no auxSKD). Figure 4: four checkpoints of two pretrainings, the last of which Table 2 has too. Five
+    stages come after pretraining: finetuning, evaluation, features, probe, retrieval."""
+    place = runtime(stand_ins=tuple((name, "embedded") for name in ("ucf101", "hmdb51", "kinetics100", "kinetics400")))
+    stages: dict[str, list[str]] = {}
+    for table in ("auxskd/table2", "auxskd/table4", "auxskd/figure4-left"):
+        space = table_space(table, "demo")
+        sweep = make_sweep({"pretext.checkpoints": 4, **space.base}, space=space, trials=space.trials, runtime=place)
+        proposals = sweep.proposals(Ledger(sweep.directory))
+        jobs = [job for _ in range(space.trials) for job in sweep.jobs(proposals.next())]
+        stages[table] = [stage.key for job in jobs for stage in job.stages]
+    table2, table4, figure4 = (set(keys) for keys in stages.values())
+    assert [len(keys) for keys in stages.values()] == [8 * (1 + 5) + 8 * (2 + 5), 6 * (1 + 5), 4 * (1 + 5) + 4 * (2 + 5)]
+    assert (len(table2), len(table4), len(figure4)) == (4 + 8 + 16 * 5, 6 * (1 + 5), 1 + 2 + 8 * 5)
+    assert (len(table2 & table4), len(table2 & figure4)) == (1 + 5, 1 + 2 + 2 * 5)
+    assert (sum(map(len, stages.values())), len(table2 | table4 | figure4)) == (192, 152)
+
+
 def test_what_the_store_holds_is_done(make_sweep: MakeSweep) -> None:
     """After one of three dropouts: its seven stages are there, the others need finetuning and evaluation."""
     sweep = make_sweep(space=DROPOUTS, trials=3)

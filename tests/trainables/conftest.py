@@ -19,7 +19,7 @@ from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, Readable, with_values
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store, Workplace
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 VARIETY: dict[str, dict[str, Any]] = {
     "scratch": {"recipe": "scratch"},

@@ -17,7 +17,7 @@ from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, Readable, UndeclaredSetting, setting_names, with_values
 from trainables.stages import all_kinds, finetune
 from trainables.tasks.vspp import VSPP
-from trainables.video.layouts import VideoSet
+from trainables.video.videos import VideoSet
 
 Data = dict[str, VideoSet]
 FINETUNED = {"finetune", "evaluate"}

@@ -11,7 +11,7 @@ from trainables.data import open_data
 from trainables.pipeline import Experiment, Stage, resolve
 from trainables.runtime import Runtime
 from trainables.settings import GRAPH_RECIPES, TEACHER_TASKS, ExperimentSettings, with_values
-from trainables.video.layouts import VideoSet
+from trainables.video.videos import VideoSet
 
 Data = dict[str, VideoSet]
 PRETRAINING = {"auxskd", "pretext"}

@@ -15,7 +15,7 @@ import torch
 from trainables.data import describe, downstream_roles, open_data
 from trainables.runtime import Runtime
 from trainables.settings import DataSettings, ExperimentSettings, with_values
-from trainables.video.layouts import PARTS, DataError, DataSource, VideoSet
+from trainables.video.videos import PARTS, DataError, DataSource, VideoSet
 
 
 def test_a_runtime_travels_as_json() -> None:

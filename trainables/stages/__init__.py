@@ -17,7 +17,7 @@ from trainables.stages import (
     student,
     teacher_classifier,
     tracks,
-    views,
+    view_bank,
 )
 from trainables.stages.kind import Kind
 from trainables.tasks import find_task
@@ -27,7 +27,7 @@ def all_kinds() -> list[Kind]:
     """Every kind of stage of both papers, those of every task of the package."""
     pretext_tasks = tuple(map(find_task, PRETEXT_TASKS))
     teachers = tuple(map(find_task, TEACHER_TASKS))
-    of_task = (self_supervised.kind_of, teacher_classifier.kind_of, views.kind_of)
+    of_task = (self_supervised.kind_of, teacher_classifier.kind_of, view_bank.kind_of)
     single = (finetune, evaluate, features, linear_probe, retrieval, tracks, fusion, ensemble, compression)
     return [
         *(kind_of(task) for task in pretext_tasks for kind_of in (auxskd.kind_of, self_supervised.kind_of)),

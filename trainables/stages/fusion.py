@@ -6,7 +6,7 @@ import torch
 
 from trainables.stages.kind import NEGLIGIBLE, Kind
 from trainables.stages.metrics import measure_videos
-from trainables.stages.views import confidence
+from trainables.stages.view_bank import confidence
 from trainables.stages.work import Outcome, Work
 from trainables.video.videos import PARTS
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainables.video.layouts import UNLABELLED, Video
+from trainables.video.videos import UNLABELLED, Video
 
 
 def measure_videos(scores: Tensor, videos: Sequence[Video], classes: int, part: str) -> dict[str, float]:

@@ -18,7 +18,7 @@ from trainables.models.alexnet import AlexNet, load_imagenet
 from trainables.settings import ExperimentSettings
 from trainables.stages.kind import CLIPS, LABELLED, Kind, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
-from trainables.stages.views import BANK, kept_layer
+from trainables.stages.view_bank import BANK, kept_layer
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.video.dataset import Batch, network_clips

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from trainables.settings import AugmentationSettings, VideoSettings
 from trainables.video.augmentation import Change, draw_change, resized, to_network, unchanged
 from trainables.video.cache import FrameCache
-from trainables.video.layouts import DataError, Video
 from trainables.video.sampling import ClipSampler
+from trainables.video.videos import DataError, Video
 
 Batch = dict[str, Tensor]
 

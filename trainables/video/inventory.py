@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trainables.files import write_atomically
 from trainables.video.decoding import RULES, DecodingError, decoder_versions, probe
-from trainables.video.layouts import DataError, Skipped, Video, VideoSet
+from trainables.video.videos import DataError, Skipped, Video, VideoSet
 
 _SAVE_EVERY = 500  # files probed between two writes: an interrupted inventory of a large dataset goes on from there
 

@@ -14,7 +14,7 @@ from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.store import Store
 from trainables.video.cache import FrameCache
-from trainables.video.layouts import PARTS
+from trainables.video.videos import PARTS
 
 MEAN, DEVIATION = torch.tensor([0.43216, 0.394666, 0.37645]), torch.tensor([0.22803, 0.22145, 0.216989])
 

@@ -16,7 +16,7 @@ from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages.linear_probe import PENALTIES, fit, predict
 from trainables.stages.metrics import measure_videos
 from trainables.store import Store
-from trainables.video.layouts import VideoSet
+from trainables.video.videos import VideoSet
 
 Make = Callable[..., Runtime]
 

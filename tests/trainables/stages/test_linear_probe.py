@@ -16,7 +16,7 @@ from trainables.stages import linear_probe
 from trainables.stages.linear_probe import PENALTIES, fit, predict
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
-from trainables.video.layouts import UNLABELLED, VideoSet
+from trainables.video.videos import UNLABELLED, VideoSet
 
 Features = dict[str, Tensor]
 Probe = Callable[[Features], dict[str, float]]

@@ -17,7 +17,7 @@ from trainables.stages.metrics import (
     relevance,
     top_k,
 )
-from trainables.video.layouts import UNLABELLED, Video
+from trainables.video.videos import UNLABELLED, Video
 
 
 def video(label: int, *others: int) -> Video:

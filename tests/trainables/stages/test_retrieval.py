@@ -15,7 +15,7 @@ from trainables.stages import retrieval
 from trainables.stages.retrieval import NEIGHBOURS, recalls
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
-from trainables.video.layouts import UNLABELLED, VideoSet
+from trainables.video.videos import UNLABELLED, VideoSet
 
 
 def test_by_hand() -> None:

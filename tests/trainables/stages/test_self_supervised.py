@@ -16,7 +16,7 @@ from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store
 from trainables.tasks import find_task
-from trainables.video.layouts import DataError, VideoSet
+from trainables.video.videos import DataError, VideoSet
 
 Contents = Callable[[Path, Result], dict[str, bytes]]
 Make = Callable[..., Runtime]

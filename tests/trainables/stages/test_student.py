@@ -19,14 +19,15 @@ from trainables.models.alexnet import AlexNet
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
+from trainables.stages import student
 from trainables.stages.student import _banked, _live, check_classes
 from trainables.stages.supervised import training_clips
 from trainables.stages.training import NonFiniteLoss
-from trainables.stages.views import BANK
+from trainables.stages.view_bank import BANK
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
 from trainables.tasks import find_task
-from trainables.video.layouts import DataError
+from trainables.video.videos import DataError
 
 Contents = Callable[[Path, Result], dict[str, bytes]]
 Make = Callable[..., Runtime]
@@ -58,6 +59,9 @@ def test_cached_and_live_teachers_say_the_same_of_the_same_clips(
     for found, expected in zip(cached_maps, maps, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(logits[:, 0], logits[:, 1], atol=1e-5), "two views of a video"
+    trainings = [student.kind_of(tuple(TEACHERS), work is live).run(work) for work in (banked, live)]
+    losses = [training.step(training.clips(batch), batch)[0] for training in trainings if training.network.eval()]
+    torch.testing.assert_close(*losses, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from trainables.settings import AuxSKDSettings, ExperimentSettings, Optimisation
 from trainables.stages.training import NonFiniteLoss, learning_rate, train
 from trainables.stages.work import Means, Outcome, Training, Work
 from trainables.store import Store, Workplace
-from trainables.video.layouts import VideoSet
+from trainables.video.videos import VideoSet
 
 Step = Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 

@@ -16,7 +16,7 @@ from trainables.models.encoder import FrameEncoder
 from trainables.settings import ExperimentSettings, SettingsError, VideoSettings, with_values
 from trainables.settings.graph import EgoMotionSettings
 from trainables.tasks.ego_motion import EgoMotion, contrastive_loss, synthetic_camera
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 ROOMY = VideoSettings(height=60, width=80, crop=40)
 

@@ -11,7 +11,7 @@ import torch
 from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks import find_task
 from trainables.tasks.frames import FrameTask
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 
 def make(tiny: ExperimentSettings, name: str, values: dict[str, object]) -> FrameTask:

@@ -11,7 +11,7 @@ import torch
 from trainables.models.prednet import PredNet
 from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks.prediction import Prediction, weighted_errors
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 SMALL = {"prednet.targets": [3, 6], "prednet.representations": [6, 6], "prednet.side": None, "video.pixels": "rgb_unit"}
 

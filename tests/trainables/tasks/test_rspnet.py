@@ -17,7 +17,7 @@ from torch import Tensor
 from trainables.models import make_backbone
 from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks.rspnet import RSPNet, RSPNetwork, appearance_loss, speed_loss
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 MakeVideo = Callable[..., Video]
 

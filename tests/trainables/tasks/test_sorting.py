@@ -16,7 +16,7 @@ from trainables.models.encoder import FrameEncoder
 from trainables.settings import ExperimentSettings, VideoSettings, with_values
 from trainables.tasks.pooling import pooled
 from trainables.tasks.sorting import Sorting, jittered_windows, orders, split_channels
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 ORDERS_OF_3 = [(0, 1, 2), (0, 2, 1), (1, 0, 2)]
 

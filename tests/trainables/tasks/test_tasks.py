@@ -25,8 +25,8 @@ from trainables.settings import (
     with_values,
 )
 from trainables.tasks import SelfSupervisedTask, find_task
-from trainables.video.layouts import Video
 from trainables.video.sampling import SampledClips
+from trainables.video.videos import Video
 
 MakeVideo = Callable[..., Video]
 Values = dict[str, Any]

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables.models.encoder import FrameEncoder
 from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks.tracking import Tracking, chosen, masked_mean, of_other_videos, ranking_losses, similarities
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 VIDEOS = torch.tensor([3, 7, 3, 9])
 MARGIN = 0.5

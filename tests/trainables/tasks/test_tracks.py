@@ -13,7 +13,7 @@ from trainables.settings.graph import TrackingSettings
 from trainables.tasks.tracks import busiest_window, mine_video, own_motion, pack, unpack
 from trainables.video.cache import FrameCache
 from trainables.video.decoding import Frames
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 pytest.importorskip("cv2", reason="OpenCV is among the dependencies")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trainables.models import make_backbone
 from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks.vcop import VCOP, tuple_starts
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 MakeVideo = Callable[..., Video]
 

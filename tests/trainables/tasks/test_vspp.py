@@ -18,7 +18,7 @@ from trainables.models import make_backbone
 from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks.video_pace import VideoPace
 from trainables.tasks.vspp import VSPP, vspp_offsets
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 MakeVideo = Callable[..., Video]
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from trainables.settings import AugmentationSettings, VideoSettings
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, generator, network_clips
-from trainables.video.layouts import DataError, Video
 from trainables.video.sampling import SampledClips, consecutive_clip, uniform_clips
+from trainables.video.videos import DataError, Video
 
 VIDEO = VideoSettings(clip_frames=4, height=24, width=32, crop=16)
 FRAMES = (24, 30, 3, 40, 28)

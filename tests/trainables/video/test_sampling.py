@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.video.layouts import Video
 from trainables.video.sampling import SampledClips, Window, consecutive_clip, random_start, uniform_clips
+from trainables.video.videos import Video
 
 MakeVideo = Callable[..., Video]
 RNG = np.random.default_rng(0)

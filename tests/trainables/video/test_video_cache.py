@@ -16,7 +16,7 @@ import pytest
 from trainables.video import cache as cache_module
 from trainables.video.cache import FrameCache
 from trainables.video.decoding import decode, probe, read_frames
-from trainables.video.layouts import Video
+from trainables.video.videos import Video
 
 SIZE = (32, 40)
 ENTRY = 24 * 32 * 40 * 3

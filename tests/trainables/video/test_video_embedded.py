@@ -12,7 +12,7 @@ from trainables.video import embedded
 from trainables.video.decoding import read_all
 from trainables.video.embedded import CLASSES, draw_video, embedded_videos
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import DataError
+from trainables.video.videos import DataError
 
 SMALL = EmbeddedSettings(classes=6, train=2, validation=1, test=1, frames=12, height=32, width=40)
 

@@ -8,7 +8,8 @@ import pytest
 
 from trainables.video import inventory
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import DataError, DataSource, VideoSet, read_videos
+from trainables.video.layouts import read_videos
+from trainables.video.videos import DataError, DataSource, VideoSet
 
 
 @pytest.fixture

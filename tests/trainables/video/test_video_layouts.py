@@ -8,19 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.video.layouts import (
-    LAYOUTS,
-    UNLABELLED,
-    DataError,
-    DataSource,
-    Skipped,
-    Video,
-    VideoSet,
-    carve_validation,
-    join_videos,
-    read_videos,
-    recognise_layout,
-)
+from trainables.settings import LAYOUTS
+from trainables.video.layouts import carve_validation, read_videos, recognise_layout
+from trainables.video.videos import UNLABELLED, DataError, DataSource, Skipped, Video, VideoSet, join_videos
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 with_clips = pytest.mark.skipif(CLIPS is None, reason="AUXGRAPH_CLIPS is not set")

@@ -10,8 +10,9 @@ from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import UNLABELLED, DataError, DataSource, Video, VideoSet, read_videos
+from trainables.video.layouts import read_videos
 from trainables.video.layouts.ccv import CATEGORIES
+from trainables.video.videos import UNLABELLED, DataError, DataSource, Video, VideoSet
 
 TRAIN: dict[str, tuple[str, ...]] = {
     "-aaaaaaaaa1": ("Basketball",),

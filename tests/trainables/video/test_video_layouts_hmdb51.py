@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import DataError, DataSource, VideoSet, read_videos
+from trainables.video.layouts import read_videos
+from trainables.video.videos import DataError, DataSource, VideoSet
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 FILMS = ("April_09", "(HQ) Climb - Part_2!", "#20_Rhythm[a]", "Été_à_Zürich_run", "prelinger_LetsBeGo1953")

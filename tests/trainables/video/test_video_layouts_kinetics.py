@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trainables.video.inventory import take_inventory
-from trainables.video.layouts import DataError, DataSource, Video, VideoSet, read_videos
+from trainables.video.layouts import read_videos
+from trainables.video.videos import DataError, DataSource, Video, VideoSet
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split", "is_cc")

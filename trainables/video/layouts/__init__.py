@@ -9,38 +9,16 @@ from), so that near-identical videos never lie on both sides. A copy of a datase
 and the disk lacks is counted, and classes without any video are dropped.
 """
 
-from trainables.settings import LAYOUTS
 from trainables.video.layouts.groups import carve_validation
 from trainables.video.layouts.listing import Layout, Listing
 from trainables.video.layouts.reading import assemble, find_layout, read_videos, recognise_layout
-from trainables.video.videos import (
-    EXTENSIONS,
-    PARTS,
-    UNLABELLED,
-    DataError,
-    DataSource,
-    Skipped,
-    Video,
-    VideoSet,
-    join_videos,
-)
 
 __all__ = [
-    "EXTENSIONS",
-    "LAYOUTS",
-    "PARTS",
-    "UNLABELLED",
-    "DataError",
-    "DataSource",
-    "Skipped",
-    "Video",
     "Layout",
     "Listing",
-    "VideoSet",
     "find_layout",
     "assemble",
     "carve_validation",
-    "join_videos",
     "read_videos",
     "recognise_layout",
 ]

@@ -18,13 +18,13 @@ from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages import views
 from trainables.stages.supervised import training_clips
-from trainables.stages.views import BANK
+from trainables.stages.view_bank import BANK
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store
 from trainables.tasks import find_task
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import ClipDataset, network_clips
-from trainables.video.layouts import DataError
+from trainables.video.videos import DataError
 
 Make = Callable[..., Runtime]
 WorkOf = Callable[[str, ExperimentSettings, Runtime], Work]
