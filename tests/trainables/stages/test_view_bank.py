@@ -16,7 +16,7 @@ from trainables.models import make_encoder
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
-from trainables.stages import views
+from trainables.stages import view_bank
 from trainables.stages.supervised import training_clips
 from trainables.stages.view_bank import BANK
 from trainables.stages.work import Work
@@ -163,6 +163,6 @@ def test_maps_that_do_not_fit_into_half_the_space_are_refused(
 ) -> None:
     """Instead of infinities that the student would learn from."""
     work = work_of("sorting_views", with_values(tiny_graph, {"views.stored": "float16"}), after_teachers())
-    assert torch.equal(views.stored(work, torch.tensor([6e4, -0.1])), torch.tensor([6e4, -0.1]).half())
+    assert torch.equal(view_bank.stored(work, torch.tensor([6e4, -0.1])), torch.tensor([6e4, -0.1]).half())
     with pytest.raises(DataError, match=r"sorting_views: maps of up to 7e\+04 do not fit into float16; set views\.stored"):
-        views.stored(work, torch.tensor([0.1, -7e4]))
+        view_bank.stored(work, torch.tensor([0.1, -7e4]))
