@@ -170,7 +170,7 @@ class Request:
 
     def _name(self, space: Space, named: Sequence[str], runtime: Runtime) -> str:
         parts = [space.name.replace("/", "-"), self.preset]
-        parts += [name for name in sorted(named) if name != EMBEDDED] if not self.table else []
+        parts += [name.replace(":", "-") for name in sorted(named) if name != EMBEDDED] if not self.table else []
         parts += [self.search] if self.search != "tpe" else []
         changes = {**self.changes, **self.stand_ins, **{f"range of {name}": str(one) for name, one in self.ranges.items()}}
         parts += [digest(changes)[:6]] if changes else []

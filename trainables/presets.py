@@ -87,7 +87,7 @@ _NARROW = {
     "student.learning_rate": 0.002,
     "student.step_epochs": 8,
 }
-"""What demo and small share: rates and forms for networks so small that with the published ones they learn nothing in minutes."""
+"""What demo and small share: rates and forms for networks so small that they learn nothing in minutes with published ones."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
