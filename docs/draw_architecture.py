@@ -95,7 +95,7 @@ def draw(path: Path) -> None:
         axes.set_xlim(0, WIDTH)
         axes.set_ylim(0, HEIGHT * len(rows))
         axes.axis("off")
-        for name, targets in imports.items():
+        for name, targets in sorted(imports.items()):
             for target in sorted(targets):
                 (x, y), (to_x, to_y) = centre[name], centre[target]
                 bend = 0.0 if level[name] - level[target] == 1 else 0.12 if to_x >= x else -0.12
@@ -111,7 +111,7 @@ def draw(path: Path) -> None:
                         alpha=0.15 if implied(imports, name, target) else 0.9,
                     )
                 )
-        for name, (x, y) in centre.items():
+        for name, (x, y) in sorted(centre.items()):
             corner = (x - ROOM / 2, y - TALL / 2)
             box = FancyBboxPatch(
                 corner,

@@ -170,6 +170,7 @@ class Bookkeeper:
                 return
             except Exhausted:
                 self.exhausted = True
+                self.progress.total_changed(len(self.seeds) * self.sweep.seeds)
                 return
             self._queue_seeds(configuration)
             self._close_settled()

@@ -183,7 +183,7 @@ def run_trials(
             tuner.fit()
             if stop.is_set():
                 raise KeyboardInterrupt
-    except (KeyboardInterrupt, ClusterLost):
+    except BaseException:  # whatever ends the sweep, what was running has a record
         books.interrupt()
         raise
     finally:

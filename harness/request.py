@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from trainables.runtime import Runtime
 
 EMBEDDED = "embedded"
+BRING_GROUPS = ("pretext.task", "teachers.tasks")
+"""Settings that name tasks; one from outside the package has settings of its own, which are set for all trials with it."""
 WEIGHTS = ("alexnet",)
 """Networks for which a user may give weights to start from."""
 STANDING_IN = ("demo", "small")
@@ -104,7 +106,7 @@ class Request:
         if space is None:
             return dict(self.changes)
         varies = varied(space) if self.changes else {}
-        fixed = {name: value for name, value in self.changes.items() if name not in varies}
+        fixed = {name: value for name, value in self.changes.items() if name not in varies or name in BRING_GROUPS}
         return {**self._roles(given, space), **space.base, **fixed}
 
     def _whole_space(self) -> Space:

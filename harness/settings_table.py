@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from search_spaces.narrowing import varied
+from search_spaces.narrowing import named_or_drawn, varied
 from search_spaces.space import Space
 from trainables.presets import configure, departures
 from trainables.settings import flat
@@ -29,7 +29,7 @@ VALUE_WIDTH = 15
 
 @dataclass(frozen=True)
 class Shown:
-    """A setting as a sweep has it. varies: over what the space varies it, or None. departs: whether it is not the preset's."""
+    """A setting as a sweep has it. varies: over what it varies, or None. departs: whether it is not the preset's."""
 
     setting: Described
     value: Any
@@ -40,16 +40,24 @@ class Shown:
 def settings_of(
     preset: str, values: Mapping[str, Any], space: Space | None, pinned: Mapping[str, Any], prefix: str = ""
 ) -> list[Shown]:
-    """The settings whose names begin with `prefix`, with `values` over the preset. Raises SettingsError.
+    """The settings whose names begin with `prefix`, as the configurations of a sweep have them. Raises SettingsError.
 
-    space: what is varied. pinned: parameters of it that are at one value.
+    values: what is set over the preset for all of them. space: what is varied. pinned: parameters of it that are at one value.
     """
-    settings = configure(preset, values)
-    now, departing = flat(settings), departures(settings, preset)
+    usual = flat(configure(preset, values))
+    examples = [configure(preset, {**values, **parameters}) for parameters in (named_or_drawn(space) if space else [{}])]
+    now = [flat(settings) for settings in examples]
+    departing = set.intersection(*(set(departures(settings, preset)) for settings in examples))
     over = {name: words for name, words in (varied(space) if space else {}).items() if name not in pinned}
-    departing |= {name: value for name, value in pinned.items() if value != now[name]}
-    now |= pinned
-    return [Shown(one, now[one.name], over.get(one.name), one.name in departing) for one in described(prefix, settings)]
+
+    def shown(one: Described) -> Shown:
+        values = list({repr(settings.get(one.name)): settings.get(one.name) for settings in now}.values())
+        differs = f"with the others, {' or '.join(map(_printed, values))}" if len(values) > 1 else None
+        value = usual[one.name] if one.name in over else values[0]
+        departs = one.name in departing and one.name not in over
+        return Shown(one, value, over.get(one.name, differs), departs)
+
+    return [shown(one) for one in described(prefix, examples[0])]
 
 
 def as_json(shown: list[Shown]) -> str:

@@ -75,8 +75,8 @@ sweep.py --space temperatures --search grid --config mine.yaml --set finetune.ep
 
 [bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted
 """
-console = Console()
-errors = Console(stderr=True)
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 
 class SearchName(StrEnum):
@@ -316,9 +316,9 @@ def main(
         if plan:
             _plan(request, runtime, at_once, as_json)
             return
-        runtime.open_store().check_writable()
         with console.status("reading the data ..."):
             sweep = request.sweep(runtime)
+        runtime.open_store().check_writable()
         code = _run(sweep, at_once, gpus, wandb, address, retry_failed)
     except (StoreError, SweepError) as error:
         raise RequestError(str(error)) from None

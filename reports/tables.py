@@ -62,6 +62,9 @@ def main(
         for table in chosen(ids or [], DECLARED, "table") or _tables(DECLARED):
             print("\n".join(_settings_of(table)))
         return
+    for name in ids or []:
+        if name in DECLARED and name not in NUMBERED:
+            fail(WRONG_USAGE, f"{name} has no numbers to print: python reports/figures.py {name} draws it")
     wanted = chosen(ids or [], NUMBERED, "table") or _tables(NUMBERED)
     trials = trials_of(runs_dir, sweep)
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search_spaces.space import Space, SpaceError, Suggest
-from trainables.settings import SettingsError, parse_value
+from trainables.settings import SettingsError, is_import_path, is_in_file, parse_value
 from trainables.suggestions import did_you_mean
 
 MOST_PROBES = 500
@@ -58,20 +58,20 @@ class NothingLeft(SpaceError):
 def parse_range(text: str) -> tuple[str, Range]:
     """`NAME=LOW:HIGH` or `NAME=a,b` as (name, range). Raises SpaceError."""
     name, _, given = text.partition("=")
-    low, colon, high = given.partition(":")
     try:
         if not given or not name.strip():
             raise SettingsError("nothing is given")
-        if not colon:
+        if ":" not in given or "," in given or is_import_path(given) or is_in_file(given):
             return name.strip(), Values(tuple(parse_value(f"[{given}]")))
-        ends = parse_value(low), parse_value(high)
-        if not all(map(_is_number, ends)):
-            raise SettingsError("the ends of a range are numbers")
-    except SettingsError as error:
-        raise SpaceError(f"--range {text!r}: {error}; expected NAME=LOW:HIGH or NAME=VALUE,VALUE") from None
-    if ends[0] > ends[1]:
-        raise SpaceError(f"--range {text!r}: {ends[0]} is above {ends[1]}, so nothing is left")
-    return name.strip(), Interval(*ends)
+        low, high = map(float, given.split(":"))
+        if not math.isfinite(low) or not math.isfinite(high):
+            raise ValueError
+    except ValueError as error:
+        problem = str(error) if isinstance(error, SettingsError) else "the ends of a range are numbers"
+        raise SpaceError(f"--range {text!r}: {problem}; expected NAME=LOW:HIGH or NAME=VALUE,VALUE") from None
+    if low > high:
+        raise SpaceError(f"--range {text!r}: {low:g} is above {high:g}, so nothing is left")
+    return name.strip(), Interval(low, high)
 
 
 def varied(space: Space) -> dict[str, str]:
@@ -98,6 +98,11 @@ def varied(space: Space) -> dict[str, str]:
         for name, value in row.parameters.items():
             words.setdefault(name, {str(value): None})
     return {name: " or ".join(asked) for name, asked in words.items()}
+
+
+def named_or_drawn(space: Space) -> list[Mapping[str, Any]]:
+    """The parameters of the space's rows; of one draw, where it has none."""
+    return [row.parameters for row in space.rows] or [space.draw(_Probe({}))]
 
 
 def narrowed(space: Space, pinned: Mapping[str, Any], ranges: Mapping[str, Range]) -> Space:

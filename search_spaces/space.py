@@ -73,6 +73,8 @@ class Space:
     lookahead: int = 4
 
     def __post_init__(self) -> None:
+        if not isinstance(self.rows, tuple) or not all(isinstance(row, Row) for row in self.rows):
+            raise SpaceError(f"{self.name}: rows = {self.rows!r}; expected a tuple of Row(label, parameters)")
         if self.objective.startswith("test/"):
             raise SpaceError(f"{self.name}: the objective '{self.objective}' is a test metric; a search sees validation only")
         if self.direction not in get_args(Direction):
@@ -93,7 +95,10 @@ class Space:
         if self.grid is None:
             raise SpaceError(f"{self.name} has no grid: search it by tpe or random, or give its Space a grid")
         with _told_by(f"{self.name}: grid() fails"):
-            return self.grid()
+            points = self.grid()
+        if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+            raise SpaceError(f"{self.name}: grid() gives {points!r}, not a list of parameters by name")
+        return points
 
     def named(self) -> list[Parameters]:
         """Every configuration that the space names: its rows, and the points of its grid where there is one."""

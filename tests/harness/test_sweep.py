@@ -74,7 +74,7 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.6:0.7"], ["0.6:0.7", "nothing is left"]),
         (["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.2:0.1"], ["--range", "0.2 is above 0.1"]),
         (["--space", "temperatures", "--range", "auxskd.teacher_temperature"], ["--range", "NAME=LOW:HIGH"]),
-        (["--space", "temperatures", "--range", "auxskd.teacher_temperature=a:b"], ["--range", "are numbers"]),
+        (["--space", "temperatures", "--range", "auxskd.teacher_temperature=1:b"], ["--range", "are numbers"]),
         (
             ["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.1,0.2"],
             ["draws it from", "LOW:HIGH"],
@@ -431,6 +431,21 @@ def test_settings_of_a_sweep_as_json(run: Run, tmp_path: Path) -> None:
     assert {name for name, one in found.items() if one["departs"]} == {"auxskd.epochs"}, "finetune.epochs is the preset's"
     assert (found["auxskd.epochs"]["type"], found["auxskd.epochs"]["valid"]) == ("whole number", "at least 1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_those_that_trials_have(run: Run) -> None:
+    """What comes with a recipe, a protocol or a task that the rows, or a pinned parameter, choose is in the values."""
+
+    def shown(*options: str) -> dict[str, Any]:
+        code, output, message = run("--settings", "--json", *options)
+        assert code == 0, message
+        return {one["name"]: one["value"] for one in json.loads(output)}
+
+    of_graphs = shown("--table", "graph/table1")
+    assert (of_graphs["video.clip_frames"], of_graphs["evaluation.measures"]) == (8, ["finetune"])
+    rspnet = ["--preset", "paper", "--set", "protocol=published", "--set", "pretext.task=rspnet"]
+    for options in (rspnet, [*rspnet, "--space", "pretext"]):
+        assert shown(*options)["pretext.learning_rate"] == 0.025
 
 
 def test_settings_for_people(run: Run) -> None:

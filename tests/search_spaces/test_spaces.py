@@ -288,3 +288,17 @@ def test_rows_of_the_paper_are_preset_paper_s_values() -> None:
     released = next(row for row in find_space("skd").rows if row.label == "released code").parameters
     changed = {setting: value for setting, value in released.items() if paper[setting] != value}
     assert changed == {"auxskd.memory_bank": 15360, "auxskd.predictor_layers": 2, "auxskd.views": "distinct"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rows": ({"finetune.epochs": 1},)}, "expected a tuple of Row"),
+        ({"rows": None}, "expected a tuple of Row"),
+        ({"grid": lambda: 5}, r"grid\(\) gives 5, not a list of parameters by name"),
+        ({"grid": lambda: [1, 2]}, r"grid\(\) gives \[1, 2\], not a list of parameters by name"),
+    ],
+)
+def test_rows_and_points_of_another_kind_are_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpaceError, match=says):
+        replace(find_space("recipes"), **change).points()

@@ -68,6 +68,7 @@ from trainables.settings.registry import (
     Registry,
     folders_in_use,
     is_import_path,
+    is_in_file,
     use_folders,
 )
 
@@ -121,6 +122,7 @@ __all__ = [
     "flat",
     "folders_in_use",
     "is_import_path",
+    "is_in_file",
     "names_below",
     "parse_assignment",
     "parse_value",

@@ -237,8 +237,8 @@ def parse_value(text: str) -> Any:
     """A value as YAML has it, numbers such as 1e-3 too. Raises SettingsError."""
     try:
         return _with_numbers(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise SettingsError(f"the value is not readable: {error}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SettingsError(f"the value is not readable: {' '.join(str(error).split())}") from None
 
 
 def read_values(path: Path, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -251,7 +251,7 @@ def read_values(path: Path, given: Mapping[str, Any] | None = None) -> dict[str,
         content = _with_numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise SettingsError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict | None):
         raise SettingsError(f"{path}: expected settings as NAME: VALUE, not a {type(content).__name__}")
@@ -293,6 +293,8 @@ def _by_dotted_name(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]
 
 def unknown_setting(name: str, valid: Sequence[str]) -> SettingsError:
     """The error that says which of the valid settings is likely to be meant, and where all of them are shown."""
+    if any(other.startswith(f"{name}.") for other in valid):
+        return SettingsError(f"'{name}' is a group of settings (sweep.py --settings {name} shows what is in it)")
     group = name.rpartition(".")[0]
     all_of = f" {group}" if any(other.startswith(f"{group}.") for other in valid) else ""
     return SettingsError(

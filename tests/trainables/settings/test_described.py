@@ -122,7 +122,7 @@ def test_a_file_of_settings_nested_or_dotted(tmp_path: Path) -> None:
     [
         ("auxskd: {epoch: 3}", r"mine\.yaml: unknown setting 'auxskd\.epoch'; did you mean 'auxskd\.epochs'\?"),
         ("axskd: {epochs: 3}", r"mine\.yaml: unknown setting 'axskd\.epochs'; did you mean 'auxskd\.epochs'\?"),
-        ("auxskd: 3", r"mine\.yaml: unknown setting 'auxskd'"),
+        ("auxskd: 3", r"mine\.yaml: 'auxskd' is a group of settings"),
         ("auxskd.epochs: 0", r"mine\.yaml: auxskd\.epochs = 0: input should be greater than or equal to 1"),
         ("auxskd: {epochs: many}", r"mine\.yaml: auxskd\.epochs = 'many'"),
         ("auxskd: {epochs: 3}\nauxskd.epochs: 4", r"mine\.yaml: auxskd\.epochs is given twice"),
