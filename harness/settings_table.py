@@ -85,7 +85,8 @@ def show(shown: list[Shown], title: str, console: Console) -> None:
         console.print(table)
     marks = ["~ the space varies it"] if any(one.varies for one in shown) else []
     marks += ["* departs from the preset"] if any(one.departs and not one.varies for one in shown) else []
-    example = f"to change one: --set {shown[-1].setting.name}={_printed(shown[-1].value)}"
+    plain = [one for one in shown if ":" not in _printed(one.value)] or shown
+    example = f"to change one: --set {plain[-1].setting.name}={_printed(plain[-1].value)}"
     console.print(Text("\n" + "; ".join([*marks, example]), style="dim"))
 
 

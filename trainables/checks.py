@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,14 @@ def _batch(task: SelfSupervisedTask) -> tuple[Tensor, dict[str, Tensor]]:
     )
 
 
+def _place(error: BaseException) -> str:
+    """File, line and function in which somebody's own code was when the error was raised."""
+    package = Path(__file__).parent
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if package not in Path(frame.filename).parents]
+    own = [frame for frame in frames if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
+    return f"{own[-1].filename}, line {own[-1].lineno}, in {own[-1].name}: " if own else ""
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code: 0 kept, 1 not kept, 2 wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m trainables.checks", description="Whether something keeps its contract.")
@@ -292,6 +301,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(str(error))
     except (ContractError, UndeclaredSetting, DataError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except Exception as error:  # of the code that is checked
+        print(f"{options.name} fails: {_place(error)}{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     print(f"{options.name} keeps the contract of a {options.what}")
     return 0

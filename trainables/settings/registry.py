@@ -142,7 +142,7 @@ def import_path_of(name: str) -> str:
     place, _, attribute = name.rpartition(":")
     path = Path(place).expanduser().resolve()
     if not path.is_file():
-        raise ValueError(f"{name}: there is no file {place}")
+        raise ValueError(f"{name}: there is no file {path}")
     if not path.stem.isidentifier():
         raise ValueError(f"{name}: a file that is imported has a name of letters, digits and _, not {path.name}")
     use_folders([str(path.parent)])

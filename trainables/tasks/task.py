@@ -60,7 +60,9 @@ class SelfSupervisedTask(ABC):
 
     @classmethod
     def own_settings(cls, settings: ExperimentSettings) -> tuple[str, ...]:
-        """The settings of the task's own group; a teacher's task has its schedule there as well, which is left out."""
+        """The settings of the task's own group, if it has one; a teacher's task has its schedule there, which is left out."""
+        if not hasattr(settings, cls.name):
+            return ()
         scheduled = SelfSupervisedSettings.model_fields if cls.schedule() == cls.name else {}
         fields = type(getattr(settings, cls.name)).model_fields
         return tuple(f"{cls.name}.{name}" for name in fields if name not in scheduled)
