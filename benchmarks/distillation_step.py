@@ -32,6 +32,7 @@ from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import begin, given, stages_of, workplace_of
 from trainables.data import open_data
 from trainables.models import make_encoder
+from trainables.models.device import wait_for
 from trainables.pipeline import run_stage
 from trainables.presets import configure
 from trainables.runtime import Runtime
@@ -111,8 +112,7 @@ def _step(training: Training, work: Work, batch: Batch) -> Callable[[], None]:
 
     def step() -> None:
         train_step(work, training, optimiser, batch)
-        if work.device.type == "cuda":
-            torch.cuda.synchronize()
+        wait_for(work.device)
 
     return step
 

@@ -34,6 +34,7 @@ from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from trainables.distillation.bilinear import CompactBilinear
 from trainables.distillation.mmd import squared_mmd
 from trainables.distillation.transport import earth_mover, sinkhorn
+from trainables.models.device import wait_for
 from trainables.settings import GraphSettings
 
 TEACHERS = 4
@@ -145,8 +146,7 @@ def compare(
         values = loss(student)
         if values.requires_grad:
             values.sum().backward()
-        if values.is_cuda:
-            torch.cuda.synchronize()
+        wait_for(values.device)
         return values.detach()
 
     reference, *_ = values = [run(loss) for loss in sides.values()]

@@ -34,6 +34,7 @@ import typer
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import begin
 from trainables.data import open_data
+from trainables.models.device import wait_for
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import TASKS, TEACHER_TASKS, ExperimentSettings, parse_assignment, with_values
@@ -169,8 +170,7 @@ def sides_of(training: Training, work: Work) -> tuple[int, dict[str, Callable[[]
     def finished(side: Callable[[], None]) -> Callable[[], float]:
         def run() -> None:
             side()
-            if work.device.type == "cuda":
-                torch.cuda.synchronize()
+            wait_for(work.device)
 
         return timed(run)
 

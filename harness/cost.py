@@ -8,7 +8,7 @@ import time
 import torch
 
 from trainables.models import make_network
-from trainables.models.device import on_device
+from trainables.models.device import on_device, wait_for
 from trainables.pipeline import Stage
 from trainables.settings import ComputeSettings, ExperimentSettings
 from trainables.stages.kind import Counts
@@ -47,14 +47,9 @@ def _measured(network: str, settings: ExperimentSettings, device: torch.device) 
     for _ in range(2):
         started = time.perf_counter()
         loss = module(clips).sum()
-        _wait(device)
+        wait_for(device)
         forward = min(forward, time.perf_counter() - started)
         loss.backward()
-        _wait(device)
+        wait_for(device)
         both = min(both, time.perf_counter() - started)
     return forward / PROBE_CLIPS, both / PROBE_CLIPS
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()

@@ -14,8 +14,33 @@ import pytest
 from trainables.data import open_data
 from trainables.pipeline import Experiment, Result, Stage, resolve, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, Readable, UndeclaredSetting, setting_names, with_values
-from trainables.stages import all_kinds, finetune
+from trainables.settings import (
+    PRETEXT_TASKS,
+    TEACHER_TASKS,
+    ExperimentSettings,
+    Readable,
+    UndeclaredSetting,
+    setting_names,
+    with_values,
+)
+from trainables.stages import (
+    auxskd,
+    compression,
+    ensemble,
+    evaluate,
+    features,
+    finetune,
+    fusion,
+    linear_probe,
+    retrieval,
+    self_supervised,
+    student,
+    teacher_classifier,
+    tracks,
+    view_bank,
+)
+from trainables.stages.kind import Kind
+from trainables.tasks import find_task
 from trainables.tasks.vspp import VSPP
 from trainables.video.videos import VideoSet
 
@@ -31,6 +56,22 @@ class Ran(Protocol):
 
     results: dict[str, Result]
     stages: list[tuple[Stage, Readable]]
+
+
+def all_kinds() -> list[Kind]:
+    """Every kind of stage of both papers, those of every task of the package."""
+    pretext_tasks = tuple(map(find_task, PRETEXT_TASKS))
+    teachers = tuple(map(find_task, TEACHER_TASKS))
+    of_task = (self_supervised.kind_of, teacher_classifier.kind_of, view_bank.kind_of)
+    single = (finetune, evaluate, features, linear_probe, retrieval, tracks, fusion, ensemble, compression)
+    return [
+        *(kind_of(task) for task in pretext_tasks for kind_of in (auxskd.kind_of, self_supervised.kind_of)),
+        *(kind_of(task) for task in teachers for kind_of in of_task),
+        *(module.KIND for module in single),
+        evaluate.KIND_OF_STUDENT,
+        student.kind_of(),
+        *(student.kind_of(teachers, live) for live in (False, True)),
+    ]
 
 
 def unread(stage: Stage, name: str) -> str | None:

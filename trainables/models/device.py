@@ -1,4 +1,4 @@
-"""A network on the device that computes: memory layout and compilation."""
+"""A network on the device that computes: memory layout, compilation, and waiting for it."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def on_device(network: nn.Module, device: torch.device, compute: ComputeSettings
         layout = torch.channels_last if of_images else torch.channels_last_3d
         return network.to(device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
     return network.to(device)
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has computed what it was given: before a clock is read. A CPU has done so already."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.models import make_encoder
+from trainables.models.device import wait_for
 from trainables.models.encoder import Encoder
 from trainables.models.weights import parameter_count
 from trainables.settings import TEACHER_TASKS, ExperimentSettings
@@ -63,8 +64,7 @@ def measure(network: Encoder, clip: Tensor) -> dict[str, float]:
 def _seconds(network: nn.Module, clip: Tensor) -> float:
     started = time.perf_counter()
     network(clip)
-    if clip.is_cuda:
-        torch.cuda.synchronize()
+    wait_for(clip.device)
     return time.perf_counter() - started
 
 
