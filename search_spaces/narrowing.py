@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from search_spaces.space import Space, SpaceError, Suggest
+from search_spaces.space import Probe, Space, SpaceError, Suggest
 from trainables.settings import SettingsError, is_import_path, is_in_file, parse_value
 from trainables.suggestions import did_you_mean
 
@@ -80,7 +80,7 @@ def varied(space: Space) -> dict[str, str]:
     words: dict[str, dict[str, None]] = {}
     tried: set[tuple[str, str]] = set()
     for answers in probes:  # grows while it is walked
-        probe = _Probe(answers)
+        probe = Probe(answers)
         try:
             space.draw(probe)
         except NothingLeft:
@@ -102,7 +102,7 @@ def varied(space: Space) -> dict[str, str]:
 
 def named_or_drawn(space: Space) -> list[Mapping[str, Any]]:
     """The parameters of the space's rows; of one draw, where it has none."""
-    return [row.parameters for row in space.rows] or [space.draw(_Probe({}))]
+    return [row.parameters for row in space.rows] or [space.draw(Probe({}))]
 
 
 def narrowed(space: Space, pinned: Mapping[str, Any], ranges: Mapping[str, Range]) -> Space:
@@ -139,30 +139,6 @@ def narrowed(space: Space, pinned: Mapping[str, Any], ranges: Mapping[str, Range
     if trials < 1:
         raise SpaceError(f"{space.name} has no configuration with {asked}")
     return smaller
-
-
-@dataclass
-class _Probe:
-    """Answers with the value given, or else with the lower end or the first choice; notes what was asked, in words."""
-
-    answers: Mapping[str, Any]
-    asked: dict[str, str] = field(default_factory=dict)
-    choices: dict[str, Sequence[Any]] = field(default_factory=dict)
-
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> Any:
-        return self._number(name, low, high, "log" if log else f"in steps of {step:g}" if step else "")
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> Any:
-        return self._number(name, low, high, "log" if log else f"in steps of {step}" if step > 1 else "")
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self.asked[name] = ", ".join(map(str, choices))
-        self.choices[name] = choices
-        return self.answers.get(name, choices[0])
-
-    def _number(self, name: str, low: float, high: float, how: str) -> Any:
-        self.asked[name] = f"{low:g}" if low == high else f"{low:g} to {high:g}" + (f", {how}" if how else "")
-        return self.answers.get(name, low)
 
 
 @dataclass

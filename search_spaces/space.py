@@ -172,25 +172,28 @@ def _is_machinery(filename: str) -> bool:
     return own or filename == importlib.__file__ or filename.startswith("<frozen importlib")
 
 
-class _Answers:
-    """Answers a suggestion with a row's value, or else with the lower end of the range; notes what was asked."""
+@dataclass
+class Probe:
+    """Answers suggestions by the value given, or else the lower end or the first choice; notes what was asked, in words."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-        self.asked: set[str] = set()
+    answers: Mapping[str, Any]
+    asked: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, Sequence[Any]] = field(default_factory=dict)
 
-    def _answer(self, name: str, otherwise: Any) -> Any:
-        self.asked.add(name)
-        return self.values.get(name, otherwise)
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> Any:
+        return self._number(name, low, high, "log" if log else f"in steps of {step:g}" if step else "")
 
-    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> Any:
-        return self._answer(name, low)
-
-    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> Any:
-        return self._answer(name, low)
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> Any:
+        return self._number(name, low, high, "log" if log else f"in steps of {step}" if step > 1 else "")
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return self._answer(name, choices[0])
+        self.asked[name] = ", ".join(map(str, choices))
+        self.choices[name] = choices
+        return self.answers.get(name, choices[0])
+
+    def _number(self, name: str, low: float, high: float, how: str) -> Any:
+        self.asked[name] = f"{low:g}" if low == high else f"{low:g} to {high:g}" + (f", {how}" if how else "")
+        return self.answers.get(name, low)
 
 
 def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | None = None) -> None:
@@ -206,16 +209,16 @@ def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | Non
     for parameters in [{}, *space.named()]:
         configured(parameters)
     try:
-        configured(space.draw(_Answers({})))
+        configured(space.draw(Probe({})))
     except SettingsError as error:
         raise SpaceError(f"{space.name}: suggest() gives an invalid configuration: {error}") from None
     for beginning, measure in MEASURES.items():
         if space.objective.startswith(beginning) and measure not in configured({}).evaluation.measures:
             raise SpaceError(f"{space.name}: the objective '{space.objective}' needs '{measure}' among evaluation.measures")
     for row in space.rows:
-        trial = _Answers(row.parameters)
+        trial = Probe(row.parameters)
         suggested = space.draw(trial)
-        if suggested != dict(row.parameters) or trial.asked != set(row.parameters):
+        if suggested != dict(row.parameters) or trial.asked.keys() != row.parameters.keys():
             raise SpaceError(
                 f"{space.name}: row '{row.label}' has {dict(row.parameters)}, but suggest() makes {suggested} of it"
             )
