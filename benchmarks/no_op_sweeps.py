@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from harness.tracking import Tracker
 from harness.trials import Sweep
 from search_spaces.space import find_space
 from trainables.data import open_data
-from trainables.pipeline import Experiment, resolve
+from trainables.pipeline import Experiment, Made, resolve
 from trainables.runtime import Runtime
 from trainables.settings import validated
 from trainables.store import Workplace
@@ -51,13 +52,16 @@ def no_op_trial(config: dict[str, Any]) -> None:
     """What `run_trial` does around an experiment, without the experiment: its last stage is claimed and left empty."""
     experiment = Experiment(validated(config["settings"]), config["seed"])
     runtime = Runtime.from_config(config["runtime"])
-    target = resolve(experiment, open_data(experiment.settings.data, runtime))[-1]
+    *before, target = resolve(experiment, open_data(experiment.settings.data, runtime))
+    for stage in before:
+        tune.report({"stage": stage.name, "made": asdict(Made(stage.key, {}, {}, 0.0, 0.0))})
     with runtime.open_store().claim(target.kind, target.key) as workplace:
         assert isinstance(workplace, Workplace), "every trial of the sweep is another experiment"
         for epoch in range(1, EPOCHS + 1):
             tune.report({"stage": "auxskd", "epoch": epoch, "epochs": EPOCHS, **METRICS})
         workplace.publish(settings={}, metrics={"validation/top1": 0.5})
-    tune.report({"outcome": "complete", f"seconds/{target.kind}": [0.0, 0.0]})
+    tune.report({"stage": target.name, "made": asdict(Made(target.key, {"validation/top1": 0.5}, {}, 0.0, 0.0))})
+    tune.report({"outcome": "complete"})
 
 
 class NotingProgress(Progress):

@@ -1,33 +1,46 @@
 """The state of a sweep while it runs: which trials wait, which run, how they ended. Imports no Ray.
 
-A worker asks for its `next` trial; what becomes of the trial is told to `started`, `epoch`, `stopped` and `ended`, and turned
-into a ledger record, a W&B run and lines on the console. A worker goes by any name that no other running trial's worker has.
+A worker asks for its `next` trial; what becomes of the trial is told to `started`, `reported`, `stopped` and `ended`, and
+turned into a ledger record, a W&B run and lines on the console. A worker goes by any name that no other running trial's worker
+has.
+
+A record holds what the worker told: the stages that it made or found, with keys, metrics and histories. The store is not asked,
+as what it shows here may lag behind what a worker on another node has written.
 """
 
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Literal
 
+from harness.hindrances import NO_ROOM, Hindrances
 from harness.ledger import Ledger, Outcome, Record, Seconds
 from harness.progress import Progress
 from harness.proposals import Configuration, Exhausted, Waiting
 from harness.tracking import Tracker
 from harness.trials import Job, Sweep
 from trainables.data import describe
-from trainables.pipeline import PROTOCOL, named_metrics, with_means
+from trainables.files import write_atomically
+from trainables.pipeline import PROTOCOL, Made, all_metrics
 from trainables.presets import departures
 from trainables.settings import flat
 from trainables.video.decoding import decoder_versions
 
-PACKAGES = ("torch", "numpy", "ray", "optuna", "wandb")
+COMPUTING = ("torch", "numpy")
+PACKAGES = ("ray", "optuna", "wandb")
 WORKER_LIVES = 5
 """How often a trial is begun before the death of its worker counts as its own failure."""
-SECONDS = "seconds/"
-"""Prefix of a trial's last report under which the times of its stages are."""
+COMPUTED_BY = "computed_by/"
+"""Prefix of a trial's last report under which it says what computed it."""
+ERRORS = "errors"
+"""Directory of a sweep in which there is a file with the traceback of each trial that failed."""
+RETRY_SECONDS = 5.0
+"""Between two attempts to write a record to a full disk."""
 
 Ending = Literal["returned", "stopped", "died", "interrupted"]
 """What ended a trial: itself, a scheduler, the death of its workers, or the end of the sweep."""
@@ -54,6 +67,8 @@ class _Assigned:
     job: Job
     started: bool = False
     stopped: bool = False
+    made: dict[str, Made] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,6 +90,7 @@ class Bookkeeper:
         self.seeds: dict[int, list[Job]] = {}
         self.unsettled: set[int] = set()
         self.versions = _versions()
+        self.hindrances = Hindrances(self.sweep.runtime.store, self.progress.note)
 
     def is_complete(self) -> bool:
         """Whether nothing runs and nothing is left to run."""
@@ -84,6 +100,8 @@ class Bookkeeper:
     def next(self, worker: str) -> dict[str, Any] | None:
         """What the worker's next trial consists of, as plain data, or None when it has to wait. Raises Exhausted."""
         self._fill_queue()
+        if self.hindrances.waiting():
+            return None
         job = self.choose(self.queue, [assigned.job for assigned in self.assigned.values()])
         if job is None:
             if self.exhausted and not self.queue:
@@ -120,33 +138,55 @@ class Bookkeeper:
         config = flat(job.experiment.settings) | {"seed": seed, "preset": self.sweep.preset, "trial": job.trial}
         self.tracker.start(job.trial, job.name, config, [self.sweep.space.name, self.sweep.preset])
 
-    def epoch(self, worker: str, metrics: dict[str, Any]) -> None:
-        """The worker's trial has ended an epoch: `stage`, `epoch`, `epochs`, and metrics prefixed by their stage."""
-        job = self.assigned[worker].job
-        self.progress.epoch(job.trial, metrics)
-        stage = next(stage for stage in job.stages if stage.name == metrics["stage"])
+    def reported(self, worker: str, line: Mapping[str, Any]) -> None:
+        """What a running trial says of its `stage`: what it `made`; that it is waiting (`note`); an `epoch`, with `epochs` and
+        metrics prefixed by their stage; or how far it is within one (`batch` of `batches`)."""
+        assigned = self.assigned[worker]
+        if "made" in line:
+            self.hindrances.over()
+            assigned.made.setdefault(line["stage"], Made(**line["made"]))
+        elif "note" in line:
+            self.progress.note(f"{assigned.job.name}: {line['note']}")
+        else:
+            self.progress.epoch(assigned.job.trial, line)
+            if "epoch" in line:
+                assigned.last = line
+                self._log_epoch(assigned.job, line)
+
+    def _log_epoch(self, job: Job, line: Mapping[str, Any]) -> None:
+        stage = next(stage for stage in job.stages if stage.name == line["stage"])
         if stage.declared.schedule is None:  # its rounds are no epochs, which are counted through
             return
-        numbers = {name: value for name, value in metrics.items() if "/" in name}
-        self.tracker.log(job.trial, _global_epoch(job, metrics["stage"], metrics["epoch"]), numbers)
+        numbers = {name: value for name, value in line.items() if "/" in name}
+        self.tracker.log(job.trial, _global_epoch(job, line["stage"], line["epoch"]), numbers)
 
     def stopped(self, worker: str) -> None:
         """A scheduler lets the worker's trial end after what it reported last."""
         self.assigned[worker].stopped = True
 
     def ended(self, worker: str, last: Mapping[str, Any] | None) -> None:
-        """The worker's trial has ended: with what it reported last, or None when its workers died too often."""
+        """The worker's trial has ended: with what it reported last, or None when its workers died too often.
+
+        A trial that was hindered waits in the queue again. Raises GivenUp when that happens too often in a row.
+        """
         assigned = self.assigned.pop(worker)
         ending: Ending = "died" if last is None else "stopped" if assigned.stopped else "returned"
-        self._record(assigned.job, ending, last or {})
-        self._close_settled()
+        assigned.last = last or assigned.last
+        hindrance = _hindrance(assigned, last or {})
+        if hindrance is None:
+            self._record(assigned, ending)
+            self._close_settled()
+            return
+        self.queue.append(assigned.job)
+        self.progress.trial_left(assigned.job.trial)
+        self.hindrances.met(assigned.job.trial, *hindrance)
 
     def interrupt(self) -> None:
         """The sweep ends now: record what was running."""
-        running = sorted((one.job for one in self.assigned.values() if one.started), key=lambda job: job.trial)
+        running = sorted((one for one in self.assigned.values() if one.started), key=lambda one: one.job.trial)
         self.assigned.clear()
-        for job in running:
-            self._record(job, "interrupted", {})
+        for assigned in running:
+            self._record(assigned, "interrupted")
 
     def settled(self, index: int) -> tuple[bool, float | None]:
         """Whether all seeds of a configuration have ended, and the mean objective over those that completed."""
@@ -181,14 +221,17 @@ class Bookkeeper:
         self.unsettled.add(configuration.index)
         for job in self.seeds[configuration.index]:
             record = self.sweep.record(self.ledger, job.trial)
-            if record is not None and self._stands(record):
+            if record is not None and self._stands(job, record):
                 self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
             elif job.trial not in self.open:  # else another configuration that is the same experiment runs it already
                 self.open.add(job.trial)
                 self.queue.append(job)
 
-    def _stands(self, record: Record) -> bool:
-        return record.outcome in ("complete", "pruned") or (record.outcome == "failed" and not self.retry_failed)
+    def _stands(self, job: Job, record: Record) -> bool:
+        """Whether the trial need not run again. Early versions recorded trials as complete of which they had not all stages."""
+        if record.outcome == "complete":
+            return all(stage.name in record.stages for stage in job.stages)
+        return record.outcome == "pruned" or (record.outcome == "failed" and not self.retry_failed)
 
     def _close_settled(self) -> None:
         for index in sorted(self.unsettled):
@@ -197,24 +240,10 @@ class Bookkeeper:
                 self.unsettled.remove(index)
                 self.proposals.close(index, value)
 
-    def _record(self, job: Job, ending: Ending, last: Mapping[str, Any]) -> None:
+    def _record(self, assigned: _Assigned, ending: Ending) -> None:
+        job, last = assigned.job, {} if ending == "interrupted" else assigned.last
         outcome, reason = verdict(ending, last)
-        seconds = {name.removeprefix(SECONDS): spent for name, spent in last.items() if name.startswith(SECONDS)}
-        device = {"device": str(last["device"])} if "device" in last else {}
-        stages: dict[str, str] = {}
-        metrics: dict[str, float] = {}
-        history: dict[str, list[float]] = {}
-        store = self.sweep.runtime.open_store()
-        for stage in job.stages:
-            artifact = store.find(stage.kind, stage.key)
-            if artifact is not None:
-                stages[stage.name] = stage.key
-                metrics |= named_metrics(stage, artifact.done["metrics"])
-                for line in artifact.history():
-                    numbers = {name: value for name, value in line.items() if "/" in name}
-                    for name, value in named_metrics(stage, numbers).items():
-                        history.setdefault(name, []).append(value)
-        metrics = with_means(metrics)
+        made = {stage.name: assigned.made[stage.name] for stage in job.stages if stage.name in assigned.made}
         record = Record(
             trial=job.trial,
             index=job.configuration.index,
@@ -226,19 +255,62 @@ class Bookkeeper:
             departures=departures(job.experiment.settings, self.sweep.preset),
             data={role: describe(videos) for role, videos in job.data.items()},
             seed=job.experiment.seed,
-            stages=stages,
-            metrics=metrics,
-            history=history,
-            seconds={kind: Seconds(used=used, saved=saved) for kind, (used, saved) in seconds.items()},
+            stages={name: one.key for name, one in made.items()},
+            metrics=all_metrics(made),
+            history={name: values for one in made.values() for name, values in one.history.items()},
+            seconds={name: Seconds(used=one.used, saved=one.saved) for name, one in made.items()},
             outcome=outcome,
             reason=reason,
-            versions=self.versions | device,
+            ended=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=self.versions | _computed_by(last),
             command=self.sweep.command,
         )
-        self.ledger.append(record)
+        if "traceback" in last:
+            self._keep_traceback(record, last["traceback"])
+        self._append(record, patient=ending != "interrupted")
         self.open.discard(job.trial)
-        self.tracker.finish(job.trial, outcome, metrics)
-        self.progress.trial_ended(record, metrics.get(self.sweep.space.objective))
+        self.tracker.finish(job.trial, outcome, record.metrics)
+        self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
+
+    def _append(self, record: Record, patient: bool) -> None:
+        """Write the record; patient: while the disk is full, wait for room, as what the trial gave would be lost."""
+        while True:
+            try:
+                self.ledger.append(record)
+                return
+            except OSError as error:
+                if not patient or error.errno not in NO_ROOM:
+                    raise
+                self.progress.note(f"paused: {self.ledger.path}: {error.strerror}; the record is written once there is room")
+                time.sleep(RETRY_SECONDS)
+
+    def _keep_traceback(self, record: Record, traceback: str) -> None:
+        path = self.sweep.directory / ERRORS / f"{record.trial}.txt"
+        head = f"{record.reason}\n\ntrial {record.trial}, seed {record.seed}, {record.ended}\n{record.parameters}\n"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, f"{head}{record.versions}\n\n{traceback}")
+        except OSError as error:
+            self.progress.note(f"{path} cannot be written: {error.strerror}")
+
+
+def _computed_by(last: Mapping[str, Any]) -> dict[str, str]:
+    return {name.removeprefix(COMPUTED_BY): value for name, value in last.items() if name.startswith(COMPUTED_BY)}
+
+
+def _hindrance(assigned: _Assigned, last: Mapping[str, Any]) -> tuple[str, int | None] | None:
+    """What kept a trial from running, with its errno where it has one; None for a trial that came to an end of its own."""
+    if last.get("outcome") == "hindered":
+        return last["reason"], last.get("errno")
+    if last.get("outcome") != "complete":
+        return None
+    for stage in assigned.job.stages:
+        made = assigned.made.get(stage.name)
+        if made is None or (made.key != stage.key and not stage.declared.of_device):
+            node = _computed_by(last).get("node", "its node")
+            differs = "did not tell of" if made is None else "made another"
+            return f"{node} {differs} stage {stage.name}: its code or its data are not those of this sweep", None
+    return None
 
 
 def _global_epoch(job: Job, name: str, epoch: int) -> int:
@@ -252,7 +324,12 @@ def _global_epoch(job: Job, name: str, epoch: int) -> int:
     return before + epoch
 
 
+def worker_versions() -> dict[str, str]:
+    """What computes a trial's numbers."""
+    packages = {package: metadata.version(package) for package in COMPUTING}
+    return {"python": platform.python_version(), **packages, **decoder_versions()}
+
+
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "protocol": PROTOCOL}
-    versions |= {package: metadata.version(package) for package in PACKAGES}
-    return versions | decoder_versions()
+    """What schedules and records, and, unless a worker says otherwise, computes."""
+    return {"protocol": PROTOCOL, **worker_versions(), **{package: metadata.version(package) for package in PACKAGES}}

@@ -1,23 +1,25 @@
 """Runs the trials of a sweep with Ray Tune: resources, reused actors, failures, a cluster's address. Ray is known here only.
 
 Ray's own state is thrown away: what a sweep knows is its ledger and its store, and starting it again continues it. A worker
-that dies is replaced and its trial goes on from the store's last checkpoint. An error that a trial explains (unreadable data,
-a loss that became NaN, a full disk) ends that trial as `failed` with the reason and is not tried again by itself.
+that dies is replaced and its trial goes on from the store's last checkpoint. An error that a trial explains (a loss that became
+NaN, a class without videos) ends that trial as `failed` with the reason and is not tried again by itself. One that its
+surroundings explain (a full disk, data that are not there on a node) is told as `hindered`, and is no outcome.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import platform
 import shutil
 import signal
 import socket
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,14 +28,14 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from harness.bookkeeper import SECONDS, WORKER_LIVES, Bookkeeper
+from harness.bookkeeper import COMPUTED_BY, WORKER_LIVES, Bookkeeper, worker_versions
 from harness.proposals import Exhausted
 from harness.trials import SweepError
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
 from trainables.stages.training import NonFiniteLoss
-from trainables.store import StoreError
+from trainables.tracebacks import own_frames
 from trainables.video.videos import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -53,51 +55,94 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_worker_niceness": "0",
 }
 
 
 def run_trial(config: dict[str, Any]) -> None:
-    """One trial, in a Ray worker. Reports each epoch, then how it ended; test metrics stay in the store."""
+    """One trial, in a Ray worker. Reports what it makes, each epoch, and last how it ended and what computed it."""
     runtime = Runtime.from_config(config["runtime"])  # first: settings may name things in folders that it brings
     experiment = Experiment(validated(config["settings"]), config["seed"])
+    versions = worker_versions() | {"device": runtime.device_name(), "node": platform.node()}
+    begun: list[str] = []
+
+    def report(line: dict[str, Any]) -> None:
+        begun.append(line["stage"])
+        tune.report(line)
+
     try:
-        result = run_experiment(experiment, runtime, tune.report)
-    except (DataError, StoreError, NonFiniteLoss) as error:
-        tune.report({"outcome": "failed", "reason": str(error)})
+        run_experiment(experiment, runtime, report)
+        last: dict[str, Any] = {"outcome": "complete"}
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(where.filename).name}:{where.lineno}"
-        tune.report({"outcome": "failed", "reason": f"{type(error).__name__}: {error} ({place})"})
-    else:
-        tune.report(
-            {
-                "outcome": "complete",
-                "device": runtime.device_name(),
-                **{f"{SECONDS}{kind}": [spent.used, spent.saved] for kind, spent in result.seconds.items()},
-                **{name: value for name, value in result.metrics.items() if not name.startswith("test/")},
-            }
-        )
+        last = how_it_failed(error, bool(begun))
+    tune.report(last | {f"{COMPUTED_BY}{name}": value for name, value in versions.items()})
+
+
+def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
+    """A trial's last report after an error. begun: whether any stage was begun or found: before that its data, which were found
+    when the sweep was planned, are not at hand."""
+    if isinstance(error, OSError) or (isinstance(error, DataError) and not begun):
+        return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
+    if isinstance(error, (DataError, NonFiniteLoss)):
+        return {"outcome": "failed", "reason": one_line(error)}
+    said = "".join(traceback.format_exception(error))
+    own = own_frames(error) or traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(own[-1].filename).name}:{own[-1].lineno}, in {own[-1].name})" if own else ""
+    return {"outcome": "failed", "reason": f"{type(error).__name__}: {one_line(error)}{place}", "traceback": said}
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 class ClusterLost(RuntimeError):
     """No node of the Ray cluster is alive any more: Ray itself would wait for ever."""
 
 
+@dataclass
+class Stop:
+    """Why the sweep is to end: a signal, or an error of the bookkeeper, either of which Ray would swallow."""
+
+    asked: bool = False
+    error: Exception | None = None
+
+    @contextmanager
+    def told_of_errors(self) -> Iterator[None]:
+        """Keeps what is raised inside, for `check` to raise it where Ray lets it through."""
+        try:
+            yield
+        except Exhausted:
+            raise
+        except Exception as error:
+            self.error = self.error or error
+
+    def check(self) -> None:
+        """Raises what the sweep is to end with, if anything."""
+        if self.error is not None:
+            raise self.error
+        if self.asked:
+            raise KeyboardInterrupt
+
+
 class StudySearcher(Searcher):
     """Ray Tune's way of asking the bookkeeper what runs next, and of telling it how that ended."""
 
-    def __init__(self, books: Bookkeeper) -> None:
+    def __init__(self, books: Bookkeeper, stop: Stop) -> None:
         super().__init__()
         self.books = books
+        self.stop = stop
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        try:
-            return self.books.next(trial_id)
-        except Exhausted:
-            return Searcher.FINISHED
+        with self.stop.told_of_errors():
+            try:
+                return self.books.next(trial_id)
+            except Exhausted:
+                return Searcher.FINISHED
+        return None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.books.ended(trial_id, None if error else result or {})
+        with self.stop.told_of_errors():
+            self.books.ended(trial_id, None if error else result or {})
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its searcher to be able to restore a run, which is done from the ledger here."""
@@ -114,14 +159,13 @@ class StudySearcher(Searcher):
 class Listener(tune.Callback):
     """Passes Ray Tune's events on to the bookkeeper, and sees when there is no cluster left."""
 
-    def __init__(self, books: Bookkeeper, stop: threading.Event) -> None:
+    def __init__(self, books: Bookkeeper, stop: Stop) -> None:
         self.books = books
         self.stop = stop
         self.checked = time.monotonic()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self.stop.is_set():
-            raise KeyboardInterrupt
+        self.stop.check()
         if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
             self.checked = time.monotonic()
             if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
@@ -132,15 +176,15 @@ class Listener(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.books.started(trial.trial_id)
+        with self.stop.told_of_errors():
+            self.books.started(trial.trial_id)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        if "stage" in result and "outcome" not in result:
-            self.books.epoch(trial.trial_id, result)
-        if result.get(
-            "done"
-        ):  # Tune says so of a report after which it stops the trial, not of the last one of a trial that ends
-            self.books.stopped(trial.trial_id)
+        with self.stop.told_of_errors():
+            if "outcome" not in result:
+                self.books.reported(trial.trial_id, result)
+            if result.get("done"):  # of a report after which Tune stops the trial, not of the last one of a trial that ends
+                self.books.stopped(trial.trial_id)
 
 
 def run_trials(
@@ -153,7 +197,8 @@ def run_trials(
 ) -> None:
     """Run what the ledger does not hold yet, each trial by `trainable`.
 
-    Raises KeyboardInterrupt after the workers have ended, ClusterLost when Ray died, and SweepError for an address without Ray.
+    Raises KeyboardInterrupt after the workers have ended, ClusterLost when Ray died, GivenUp when trials cannot run, and
+    SweepError for an address without Ray.
     """
     if books.is_complete():
         return
@@ -161,34 +206,46 @@ def run_trials(
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     scratch = Path(tempfile.mkdtemp(prefix="auxgraph-"))
+    stop = Stop()
     try:
-        with _interruptible() as stop:
-            connect(address, concurrency, gpus_per_trial)
-            tuner = tune.Tuner(
-                tune.with_resources(trainable, {"cpu": 1, "gpu": gpus_per_trial}),
-                tune_config=tune.TuneConfig(
-                    search_alg=StudySearcher(books),
-                    num_samples=-1,
-                    max_concurrent_trials=concurrency,
-                    reuse_actors=True,
-                ),
-                run_config=tune.RunConfig(
-                    name="sweep",
-                    storage_path=str(scratch),
-                    callbacks=[Listener(books, stop)],
-                    failure_config=tune.FailureConfig(max_failures=WORKER_LIVES - 1),
-                    verbose=0,
-                ),
-            )
-            tuner.fit()
-            if stop.is_set():
-                raise KeyboardInterrupt
-    except BaseException:  # whatever ends the sweep, what was running has a record
-        books.interrupt()
-        raise
+        connect(address, concurrency, gpus_per_trial)
+        with _interruptible(stop):
+            try:
+                _tuner(books, stop, trainable, concurrency, gpus_per_trial, scratch).fit()
+                stop.check()
+            except BaseException:  # whatever ends the sweep, what was running has a record
+                books.interrupt()
+                stop.check()
+                raise
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tuner(
+    books: Bookkeeper,
+    stop: Stop,
+    trainable: Callable[[dict[str, Any]], None],
+    concurrency: int,
+    gpus_per_trial: float,
+    scratch: Path,
+) -> tune.Tuner:
+    return tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1, "gpu": gpus_per_trial}),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(books, stop),
+            num_samples=-1,
+            max_concurrent_trials=concurrency,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str(scratch),
+            callbacks=[Listener(books, stop)],
+            failure_config=tune.FailureConfig(max_failures=WORKER_LIVES - 1),
+            verbose=0,
+        ),
+    )
 
 
 def connect(address: str | None, concurrency: int, gpus_per_trial: float) -> None:
@@ -202,6 +259,7 @@ def connect(address: str | None, concurrency: int, gpus_per_trial: float) -> Non
             raise SweepError(f"--address {address}: no Ray cluster there: {' '.join(str(error).split())}") from None
         return
     ray.init(
+        address="local",
         num_cpus=concurrency,
         num_gpus=None if gpus_per_trial else 0,
         object_store_memory=OBJECT_STORE_BYTES,
@@ -220,17 +278,19 @@ def _require_listener(address: str) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt and set the event: what Ray swallows is raised again at its next step."""
-    stop = threading.Event()
+def _interruptible(stop: Stop) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt; what Ray swallows of that is raised again at its next step.
+
+    To be entered after Ray has started, which sets its own handlers.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        stop.asked = True
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -72,7 +72,10 @@ class Record(BaseModel):
     seconds: dict[str, Seconds] = Field(description="stage -> times")
     outcome: Outcome
     reason: str | None = Field(description="why it failed or was pruned")
-    versions: dict[str, str] = Field(description="Python, packages, decoder, protocol")
+    ended: str | None = Field(default=None, description="when it ended, UTC, ISO 8601; null in older records")
+    versions: dict[str, str] = Field(
+        description="protocol, Python, packages, decoder, and of what computed it: device, and node, the machine's name"
+    )
     command: str = Field(description="the command that ran it, without secrets")
 
 

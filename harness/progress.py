@@ -123,6 +123,11 @@ class Progress:
             if trial in self._running:
                 self._running[trial].metrics = dict(metrics)
 
+    def trial_left(self, trial: str) -> None:
+        """A trial does not run any more and has no outcome: it will be begun again."""
+        with self._lock:
+            self._running.pop(trial, None)
+
     def trial_ended(self, record: Record, objective: float | None) -> None:
         """A trial has its record; a second one of the same trial (a retry) replaces the first."""
         with self._lock:

@@ -397,6 +397,7 @@ def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
 def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool) -> int:
     from harness.bookkeeper import Bookkeeper
     from harness.executor import ClusterLost, run_trials
+    from harness.hindrances import GivenUp
 
     sweep.settle_identity()
     ledger = Ledger(sweep.directory)
@@ -411,7 +412,7 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
             run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
         except KeyboardInterrupt:
             interrupted = True
-        except ClusterLost as error:
+        except (ClusterLost, GivenUp) as error:
             lost = True
             progress.note(str(error))
         finally:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from trainables.settings import (
 )
 from trainables.stages import auxskd, self_supervised
 from trainables.tasks import SelfSupervisedTask, find_task
+from trainables.tracebacks import own_frames
 from trainables.video.layouts import assemble, find_layout
 from trainables.video.sampling import SampledClips
 from trainables.video.videos import PARTS, DataError, Video
@@ -277,8 +277,7 @@ def _batch(task: SelfSupervisedTask) -> tuple[Tensor, dict[str, Tensor]]:
 def _place(error: BaseException) -> str:
     """File, line and function in which somebody's own code was when the error was raised."""
     package = Path(__file__).parent
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if package not in Path(frame.filename).parents]
-    own = [frame for frame in frames if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
+    own = [frame for frame in own_frames(error) if package not in Path(frame.filename).parents]
     return f"{own[-1].filename}, line {own[-1].lineno}, in {own[-1].name}: " if own else ""
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from trainables.data import open_data
@@ -98,20 +98,39 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class StageTime:
-    """Seconds of a stage: `used` by this run, `saved` by what it found: the artifact, or epochs of an interrupted run."""
+class Made:
+    """What a stage left, told by who ran it. metrics: last values. history: metric -> its value after each epoch.
 
+    used: seconds of this run; saved: of what it found, the artifact or epochs of an interrupted run.
+    """
+
+    key: str
+    metrics: dict[str, float]
+    history: dict[str, list[float]]
     used: float
     saved: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an experiment gave: keys of its stages, their last metrics, and their times, by the stages' names."""
+    """What an experiment gave, by the stages' names."""
 
-    stages: dict[str, str]
-    metrics: dict[str, float]
-    seconds: dict[str, StageTime]
+    made: dict[str, Made]
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """The key of every stage."""
+        return {name: one.key for name, one in self.made.items()}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of every metric."""
+        return all_metrics(self.made)
+
+
+def all_metrics(made: Mapping[str, Made]) -> dict[str, float]:
+    """The last metrics of stages, and the means of those that exist per downstream set."""
+    return with_means({name: value for one in made.values() for name, value in one.metrics.items()})
 
 
 def resolve(
@@ -163,20 +182,24 @@ def _is_choice_of_next(name: str, settings: ExperimentSettings) -> bool:
 
 
 def experiment_id(experiment: Experiment, stages: Iterable[Stage]) -> str:
-    """Identity of a trial: its settings, its seed and its stages' keys, which cover the data."""
-    return digest([flat(experiment.settings), experiment.seed, [stage.key for stage in stages]])[:10]
+    """Identity of a trial: its settings, its seed and its stages' keys, which cover the data.
+
+    Of stages that measure the device only the data: on which machine a trial will run is not known before.
+    """
+    keys = [stage.fingerprint if stage.declared.of_device else stage.key for stage in stages]
+    return digest([flat(experiment.settings), experiment.seed, keys])[:10]
 
 
 def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> Result:
     """Run the stages that the store does not hold, in order, and collect what all of them gave.
 
-    Raises DataError, StoreError or NonFiniteLoss; what was finished before stays in the store.
+    After each stage, found or run, it reports `stage` and `made`, the fields of Made. Raises DataError, StoreError or
+    NonFiniteLoss; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
     artifacts: dict[str, Artifact] = {}
-    seconds: dict[str, StageTime] = {}
-    metrics: dict[str, float] = {}
+    made: dict[str, Made] = {}
     stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name())
     for stage in stages:
         with store.claim(stage.kind, stage.key) as claimed:
@@ -189,11 +212,20 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
                 artifact = run_stage(stage, work)
                 elapsed = time.monotonic() - started
         artifacts[stage.key] = artifact
-        done = artifact.done
-        used = min(elapsed, done["seconds"])
-        seconds[stage.name] = StageTime(used, done["seconds"] - used)
-        metrics |= named_metrics(stage, done["metrics"])
-    return Result({stage.name: stage.key for stage in stages}, with_means(metrics), seconds)
+        made[stage.name] = _made(stage, artifact, elapsed)
+        report({"stage": stage.name, "made": asdict(made[stage.name])})
+    return Result(made)
+
+
+def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:
+    done = artifact.done
+    history: dict[str, list[float]] = {}
+    for line in artifact.history():
+        numbers = {name: value for name, value in line.items() if "/" in name}
+        for name, value in named_metrics(stage, numbers).items():
+            history.setdefault(name, []).append(value)
+    used = min(elapsed, done["seconds"])
+    return Made(stage.key, named_metrics(stage, done["metrics"]), history, used, done["seconds"] - used)
 
 
 def work_of(

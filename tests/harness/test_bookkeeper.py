@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.bookkeeper import Bookkeeper, Ending, verdict
-from harness.ledger import Ledger, Record
+from harness.executor import how_it_failed
+from harness.hindrances import LOOK_SECONDS, MOST_IN_A_ROW, GivenUp, Hindrances
+from harness.ledger import FILE_NAME, Ledger, Record
 from harness.planner import make_plan
 from harness.proposals import Configuration, Exhausted
 from harness.trials import Sweep
 from search_spaces.space import Row, find_space
-from trainables.pipeline import run_experiment
+from trainables.pipeline import Made, run_experiment
 from trainables.runtime import Runtime
 from trainables.store import Workplace
 
@@ -75,22 +77,37 @@ def trial_of(sweep: Sweep, index: int = 0, seed: int = 0) -> str:
     return sweep.jobs(configuration(sweep, index))[seed].trial
 
 
-def fill_store(sweep: Sweep, index: int = 0, *, top1: float | None = None, **metrics: float) -> None:
-    """Artifacts of all stages of a configuration's seeds, as if they had been trained."""
+def fill_store(sweep: Sweep, index: int = 0) -> None:
+    """Artifacts of all stages of a configuration's seeds."""
+    store = sweep.runtime.open_store()
     for job in sweep.jobs(configuration(sweep, index)):
         for stage in job.stages:
-            values, history = {}, []
-            if stage.kind in ("auxskd", "pretext", "finetune"):
-                values = {f"{stage.kind}/loss": 1.0}
-                history = [{"epoch": epoch, f"{stage.kind}/loss": loss} for epoch, loss in ((1, 3.0), (2, 1.0))]
-            elif stage.kind == "evaluate":
-                values = {"validation/top1": 0.5 if top1 is None else top1, "test/top1": 0.4, **metrics}
-            store = sweep.runtime.open_store()
             if store.find(stage.kind, stage.key) is None:
-                Workplace(store, stage.kind, stage.key).publish(settings={}, metrics=values, history=history)
+                Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={})
 
 
-COMPLETE = {"outcome": "complete", "seconds/auxskd": [1.5, 0.0], "seconds/pretext": [0.0, 2.5]}
+COMPLETE = {"outcome": "complete"}
+
+
+def tell(books: Bookkeeper, worker: str, times: dict[str, tuple[float, float]] | None = None, **metrics: float) -> None:
+    """What a worker says of the stages of its trial as it makes them; `metrics` are those of the last measures."""
+    for stage in books.assigned[worker].job.stages:
+        suffix = stage.name.removeprefix(stage.kind)
+        values, history = {}, {}
+        if stage.kind in ("auxskd", "pretext", "finetune"):
+            values, history = {f"{stage.kind}/loss{suffix}": 1.0}, {f"{stage.kind}/loss{suffix}": [3.0, 1.0]}
+        elif stage.kind == "evaluate":
+            values = {
+                f"{name}{suffix}": value for name, value in ({"validation/top1": 0.5, "test/top1": 0.4} | metrics).items()
+            }
+        used, saved = (times or {}).get(stage.name, (0.0, 0.0))
+        line = {"stage": stage.name, "made": asdict(Made(stage.key, values, history, used, saved))}
+        books.reported(worker, json.loads(json.dumps(line)))
+
+
+def complete(books: Bookkeeper, worker: str, **metrics: float) -> None:
+    tell(books, worker, **metrics)
+    books.ended(worker, COMPLETE)
 
 
 def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> None:
@@ -98,13 +115,13 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
     books, tracker, progress = bookkeeper(sweep)
     given = hand_out(books)
     assert list(given) == [(index, seed) for index in range(4) for seed in (0, 1)]
-    fill_store(sweep, 3)
     trial, worker = trial_of(sweep, 3, 1), given[3, 1]
     books.started(worker)
-    books.epoch(worker, {"stage": "auxskd", "epoch": 2, "epochs": 2, "auxskd/loss": 3.0, "time_total_s": 9})
-    books.epoch(worker, {"stage": "finetune", "epoch": 1, "epochs": 2, "finetune/loss": 2.0})
+    books.reported(worker, {"stage": "auxskd", "epoch": 2, "epochs": 2, "auxskd/loss": 3.0, "time_total_s": 9})
+    books.reported(worker, {"stage": "finetune", "epoch": 1, "epochs": 2, "finetune/loss": 2.0})
     assert books.settled(3) == (False, None)
-    books.ended(worker, COMPLETE)
+    tell(books, worker, {"auxskd": (1.5, 0.0), "pretext": (0.0, 2.5)})
+    books.ended(worker, COMPLETE | {"computed_by/node": "far-away", "computed_by/torch": "9.0"})
     (record,) = Ledger(sweep.directory).records()
     assert (record.index, record.row, record.seed, record.outcome, record.reason) == (3, "0.07 / 0.07", 1, "complete", None)
     assert record.parameters == {"auxskd.teacher_temperature": 0.07, "auxskd.student_temperature": 0.07}
@@ -122,7 +139,8 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
         "test/top1": 0.4,
     }
     assert (record.seconds["auxskd"].used, record.seconds["pretext"].saved) == (1.5, 2.5)
-    assert {"python", "torch", "ray", "optuna", "protocol"} <= record.versions.keys()
+    assert {"python", "numpy", "ray", "optuna", "protocol"} <= record.versions.keys()
+    assert (record.versions["node"], record.versions["torch"]) == ("far-away", "9.0"), "as it was where it ran"
     assert record.data["downstream"]["train"] == 12
     assert tracker.of("log") == [
         (trial, 2, {"auxskd/loss": 3.0}),
@@ -132,7 +150,7 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
     ((shown, objective),) = progress.of("trial_ended")
     assert (json.loads(shown.model_dump_json()), objective) == (json.loads(record.model_dump_json()), 0.5)
     assert books.settled(3) == (False, None), "the other seed has not ended"
-    books.ended(given[3, 0], COMPLETE)
+    complete(books, given[3, 0])
     assert books.settled(3) == (True, 0.5)
 
 
@@ -142,15 +160,13 @@ def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep
     sweep = make_sweep({"data.downstream": "ucf101+hmdb51"}, runtime=place)
     books, tracker, progress = bookkeeper(sweep)
     worker = hand_out(books)[0, 0]
-    fill_store(sweep)
     books.started(worker)
     for dataset in ("ucf101", "hmdb51"):
-        books.epoch(worker, {"stage": f"finetune/{dataset}", "epoch": 1, "epochs": 2, f"finetune/loss/{dataset}": 2.0})
-    (stage,) = (s for s in sweep.jobs(configuration(sweep))[0].stages if s.name == "evaluate/hmdb51")
-    shutil.rmtree(place.store / "evaluate" / stage.key)
-    Workplace(place.open_store(), "evaluate", stage.key).publish(
-        settings={}, metrics={"validation/top1": 0.9, "test/top1": 0.2}, history=[]
-    )
+        books.reported(worker, {"stage": f"finetune/{dataset}", "epoch": 1, "epochs": 2, f"finetune/loss/{dataset}": 2.0})
+    tell(books, worker)
+    stage = next(stage for stage in books.assigned[worker].job.stages if stage.name == "evaluate/hmdb51")
+    metrics = {"validation/top1/hmdb51": 0.9, "test/top1/hmdb51": 0.2}
+    books.assigned[worker].made[stage.name] = Made(stage.key, metrics, {}, 0.0, 0.0)
     books.ended(worker, COMPLETE)
     (record,) = Ledger(sweep.directory).records()
     assert record.metrics["test/top1/ucf101"] == 0.4
@@ -175,11 +191,11 @@ def test_a_trial_of_graph_distillation_counts_the_epochs_of_what_trains(
     books, tracker, progress = bookkeeper(sweep)
     worker = hand_out(books)[0, 0]
     books.started(worker)
-    run_experiment(sweep.jobs(configuration(sweep))[0].experiment, sweep.runtime, lambda line: books.epoch(worker, line))
+    run_experiment(sweep.jobs(configuration(sweep))[0].experiment, sweep.runtime, lambda line: books.reported(worker, line))
     assert {line["stage"] for _, line in progress.of("epoch")} >= {"tracks", "tracking_views", "student"}
     assert [step for _, step, _ in tracker.of("log")] == list(range(1, 2 * (1 + 1) + 3 + 1))
     assert "student/distance_tracking" in tracker.of("log")[-1][2]
-    books.ended(worker, {"outcome": "complete", "device": "cpu"})
+    books.ended(worker, COMPLETE | {"computed_by/device": "cpu"})
     (record,) = Ledger(sweep.directory).records()
     of_teachers = [f"{task}{stage}" for task in ("sorting", "tracking") for stage in ("", "_classifier", "_views")]
     assert set(record.stages) == {*of_teachers, "tracks", "student", "evaluate_student"}
@@ -200,8 +216,7 @@ def test_a_table_does_not_run_what_another_sweep_has_completed(make_sweep: MakeS
     and rows are run."""
     other = make_sweep(name="other", directory=tmp_path / "other")
     books, _, _ = bookkeeper(other)
-    fill_store(other)
-    books.ended(hand_out(books)[0, 0], COMPLETE)
+    complete(books, hand_out(books)[0, 0])
     elsewhere = {record.trial: record for record in Ledger(other.directory).records()}
 
     sweep = make_sweep(seeds=2, elsewhere=elsewhere)
@@ -210,8 +225,7 @@ def test_a_table_does_not_run_what_another_sweep_has_completed(make_sweep: MakeS
     assert list(missing) == [(0, 1), (1, 0), (1, 1)]
     assert [arguments[0] for arguments in progress.of("trial_ended")] == list(elsewhere.values())
     assert books.settled(0) == (False, None)
-    fill_store(sweep)
-    books.ended(missing[0, 1], COMPLETE)
+    complete(books, missing[0, 1])
     assert books.settled(0) == (True, 0.5), "the mean over both seeds"
     assert {record.seed for record in Ledger(sweep.directory).records()} == {1}
     assert tracker.of("start") == []
@@ -223,12 +237,7 @@ def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSw
     books, _, _ = bookkeeper(sweep)
     given = hand_out(books)
     for seed, top1 in enumerate((0.2, 0.6)):
-        stages = sweep.jobs(configuration(sweep))[seed].stages
-        stage = next(stage for stage in stages if stage.kind == "evaluate")
-        Workplace(sweep.runtime.open_store(), "evaluate", stage.key).publish(
-            settings={}, metrics={"validation/top1": top1, "test/top1": 0.9}, history=[]
-        )
-        books.ended(given[0, seed], COMPLETE)
+        complete(books, given[0, seed], **{"validation/top1": top1})
     books.ended(given[0, 2], {"outcome": "failed", "reason": "pretext: the loss became nan in epoch 1"})
     assert books.settled(0) == (True, pytest.approx(0.4))
 
@@ -284,9 +293,8 @@ def test_what_is_recorded_stands(make_sweep: MakeSweep) -> None:
     """Complete trials are not run again, failed ones only when asked, interrupted ones always; new seeds are added."""
     sweep = make_sweep(seeds=3, trials=1)
     books, _, _ = bookkeeper(sweep)
-    fill_store(sweep)
     given = hand_out(books)
-    books.ended(given[0, 0], COMPLETE)
+    complete(books, given[0, 0])
     books.ended(given[0, 1], {"outcome": "failed", "reason": "a full disk"})
     books.started(given[0, 2])
     books.interrupt()
@@ -318,10 +326,8 @@ def test_only_trials_that_have_begun_are_recorded_as_interrupted(make_sweep: Mak
 def test_a_complete_sweep_writes_nothing_again(make_sweep: MakeSweep) -> None:
     sweep = make_sweep()
     books, _, _ = bookkeeper(sweep)
-    for index in (0, 1):
-        fill_store(sweep, index)
     for worker in hand_out(books).values():
-        books.ended(worker, COMPLETE)
+        complete(books, worker)
     before = (sweep.directory / "ledger.jsonl").read_bytes()
     again, tracker, progress = bookkeeper(sweep)
     assert again.is_complete()
@@ -338,7 +344,7 @@ def run_out(sweep: Sweep) -> tuple[Bookkeeper, int]:
         fill_store(sweep, index)
     workers = hand_out(books).values()
     for worker in workers:
-        books.ended(worker, COMPLETE)
+        complete(books, worker)
     return books, len(workers)
 
 
@@ -403,7 +409,7 @@ def test_a_stage_found_half_way_is_recorded_with_a_failure(make_sweep: MakeSweep
     worker = hand_out(books)[0, 0]
     job = sweep.jobs(configuration(sweep))[0]
     with pytest.raises(ArithmeticError) as error:
-        run_experiment(job.experiment, sweep.runtime, lambda line: None)
+        run_experiment(job.experiment, sweep.runtime, lambda line: books.reported(worker, line))
     books.ended(worker, {"outcome": "failed", "reason": str(error.value)})
     (record,) = Ledger(sweep.directory).records()
     assert set(record.stages) == {"auxskd", "pretext"}
@@ -416,8 +422,7 @@ def test_the_objective_may_be_minimised(make_sweep: MakeSweep) -> None:
     space = replace(find_space("temperatures"), objective="finetune/loss", direction="minimize")
     sweep = make_sweep(space=space)
     books, _, _ = bookkeeper(sweep)
-    fill_store(sweep)
-    books.ended(hand_out(books)[0, 0], COMPLETE)
+    complete(books, hand_out(books)[0, 0])
     assert books.settled(0) == (True, 1.0)
 
 
@@ -430,3 +435,132 @@ def test_jobs_are_named_by_their_row_only_when_they_are_rows(make_sweep: MakeSwe
         proposals.close(labels[-1].index, 0.1)
     assert [found.row for found in labels] == ["only", None]
     assert [job.name for found in labels for job in sweep.jobs(found)] == ["only seed 0", "#1 seed 0"]
+
+
+def impatient(books: Bookkeeper) -> Bookkeeper:
+    """Hindered trials are tried again at once."""
+    books.hindrances.until = 0.0
+    books.hindrances.looked = -LOOK_SECONDS
+    return books
+
+
+def test_what_the_store_shows_here_does_not_decide_what_a_trial_gave(make_sweep: MakeSweep) -> None:
+    """A worker on a node without a shared disk tells all: the driver's empty store is not asked."""
+    sweep = make_sweep()
+    books, _, _ = bookkeeper(sweep)
+    complete(books, hand_out(books)[0, 0], **{"validation/top1": 0.75})
+    (record,) = Ledger(sweep.directory).records()
+    assert len(record.stages) == 7
+    assert record.metrics["validation/top1"] == 0.75
+    assert not sweep.runtime.store.exists()
+
+
+@pytest.mark.parametrize("fault", ["a stage is missing", "another key"])
+def test_a_complete_trial_without_all_its_stages_is_none(make_sweep: MakeSweep, fault: str) -> None:
+    """It has seen other data or run other code than the sweep was planned with: nothing is recorded, it is run again."""
+    sweep = make_sweep(trials=1)
+    books, _, progress = bookkeeper(sweep)
+    worker = hand_out(books)[0, 0]
+    tell(books, worker)
+    made = books.assigned[worker].made
+    if fault == "another key":
+        made["finetune"] = replace(made["finetune"], key="0123")
+    else:
+        del made["finetune"]
+    books.ended(worker, COMPLETE | {"computed_by/node": "far-away"})
+    assert Ledger(sweep.directory).records() == []
+    assert "far-away" in progress.of("note")[0][0] and "stage finetune" in progress.of("note")[0][0]
+    assert list(hand_out(impatient(books))) == [(0, 0)]
+
+
+def test_a_trial_recorded_as_complete_without_all_its_stages_runs_again(make_sweep: MakeSweep) -> None:
+    """Early versions wrote such records where the driver's view of the store lagged behind."""
+    sweep = make_sweep()
+    books, _, _ = bookkeeper(sweep)
+    for worker in hand_out(books).values():
+        complete(books, worker)
+    path = sweep.directory / FILE_NAME
+    first, second = map(json.loads, path.read_text().splitlines())
+    first["stages"].pop("evaluate")
+    path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    assert list(hand_out(bookkeeper(sweep)[0])) == [(first["index"], 0)]
+
+
+HINDERED = {"outcome": "hindered", "reason": "cannot write to the store at /data: Input/output error", "errno": errno.EIO}
+
+
+def test_a_hindered_trial_has_no_outcome_and_is_tried_again(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(trials=1)
+    books, _, progress = bookkeeper(sweep)
+    books.ended(hand_out(books)[0, 0], HINDERED)
+    assert Ledger(sweep.directory).records() == []
+    assert progress.of("trial_left") == [(trial_of(sweep),)]
+    assert "Input/output error" in progress.of("note")[0][0]
+    assert hand_out(books) == {}, "not at once"
+    complete(books, hand_out(impatient(books))[0, 0])
+    assert [record.outcome for record in Ledger(sweep.directory).records()] == ["complete"]
+
+
+def test_a_sweep_gives_up_when_trials_are_hindered_again_and_again(make_sweep: MakeSweep) -> None:
+    """A stage that was made in between starts the count anew."""
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep)
+    for _ in range(MOST_IN_A_ROW - 1):
+        books.ended(hand_out(impatient(books))[0, 0], HINDERED)
+    worker = hand_out(impatient(books))[0, 0]
+    tell(books, worker)
+    for _ in range(MOST_IN_A_ROW - 1):
+        books.ended(worker, HINDERED)
+        worker = hand_out(impatient(books))[0, 0]
+    with pytest.raises(GivenUp, match=r"5 times in a row .*Input/output error"):
+        books.ended(worker, HINDERED)
+    assert Ledger(sweep.directory).records() == []
+
+
+def test_a_full_disk_pauses_the_sweep_until_there_is_room(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often: a full disk is no reason to give up."""
+    sweep = make_sweep(trials=1)
+    books, _, progress = bookkeeper(sweep)
+    free = 0
+    monkeypatch.setattr(Hindrances, "_free", lambda self: free)
+    for _ in range(2 * MOST_IN_A_ROW):
+        books.ended(hand_out(impatient(books))[0, 0], HINDERED | {"errno": errno.ENOSPC})
+        assert hand_out(impatient(books)) == {}
+        free += 100
+    assert "paused" in progress.of("note")[0][0]
+    complete(books, hand_out(impatient(books))[0, 0])
+    assert [record.outcome for record in Ledger(sweep.directory).records()] == ["complete"]
+
+
+def test_a_record_waits_for_room_on_a_full_disk(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = make_sweep(trials=1)
+    books, _, progress = bookkeeper(sweep)
+    worker = hand_out(books)[0, 0]
+    full, append = iter([True, True, False]), books.ledger.append
+
+    def append_if_room(record: Record) -> None:
+        if next(full):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(record)
+
+    monkeypatch.setattr("harness.bookkeeper.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(books.ledger, "append", append_if_room)
+    complete(books, worker)
+    assert [record.outcome for record in Ledger(sweep.directory).records()] == ["complete"]
+    assert len(progress.of("note")) == 2
+
+
+def test_a_failure_leaves_its_traceback(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep)
+    try:
+        raise KeyError("logits")
+    except KeyError as error:
+        books.ended(hand_out(books)[0, 0], how_it_failed(error, begun=True))
+    (record,) = Ledger(sweep.directory).records()
+    assert record.outcome == "failed"
+    assert record.reason is not None
+    assert "KeyError: 'logits' (test_bookkeeper.py:" in record.reason
+    said = (sweep.directory / "errors" / f"{record.trial}.txt").read_text()
+    assert said.startswith(record.reason)
+    assert 'raise KeyError("logits")' in said

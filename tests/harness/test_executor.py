@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import socket
-import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from ray.tune.search import Searcher
 
-from harness.executor import Listener, StudySearcher, connect
+from harness.executor import Listener, Stop, StudySearcher, connect, how_it_failed
 from harness.proposals import Exhausted
 from harness.trials import SweepError
+from trainables.stages.training import NonFiniteLoss
+from trainables.store import StoreError
+from trainables.video.videos import DataError
 
 
 class Books:
@@ -32,24 +36,24 @@ class Books:
 
 
 def test_tune_gets_trials_is_asked_to_wait_and_gets_the_end() -> None:
-    search = StudySearcher(Books({"trial": "a"}, None, {"trial": "b"}))  # type: ignore[arg-type]
+    search = StudySearcher(Books({"trial": "a"}, None, {"trial": "b"}), Stop())  # type: ignore[arg-type]
     assert [search.suggest(str(number)) for number in range(4)] == [{"trial": "a"}, None, {"trial": "b"}, Searcher.FINISHED]
 
 
 def test_tune_tells_how_trials_ended() -> None:
     """With the last report, with nothing reported, and without a result when its worker died too often."""
     books = Books()
-    search = StudySearcher(books)  # type: ignore[arg-type]
+    search = StudySearcher(books, Stop())  # type: ignore[arg-type]
     search.on_trial_complete("1", {"validation/top1": 0.4})
     search.on_trial_complete("2", None)
     search.on_trial_complete("3", {"validation/top1": 0.4}, error=True)
     assert books.told == [("ended", "1", {"validation/top1": 0.4}), ("ended", "2", {}), ("ended", "3", None)]
 
 
-def test_epochs_are_passed_on_outcomes_are_not_and_a_scheduler_s_stop_is_told() -> None:
+def test_what_trials_say_is_passed_on_outcomes_are_not_and_a_scheduler_s_stop_is_told() -> None:
     """Tune marks a report as `done` when it stops the trial after it, and never shows callbacks the end of one that returns."""
     books = Books()
-    listener = Listener(books, threading.Event())  # type: ignore[arg-type]
+    listener = Listener(books, Stop())  # type: ignore[arg-type]
     trial = SimpleNamespace(trial_id="7")
     epoch = {"stage": "auxskd", "epoch": 1, "done": False}
     listener.on_trial_start(0, [], trial)
@@ -57,7 +61,7 @@ def test_epochs_are_passed_on_outcomes_are_not_and_a_scheduler_s_stop_is_told() 
     listener.on_trial_result(0, [], trial, {"outcome": "complete", "done": False})
     listener.on_trial_result(0, [], trial, epoch | {"done": True})
     stopped = epoch | {"done": True}
-    assert books.told == [("started", "7"), ("epoch", "7", epoch), ("epoch", "7", stopped), ("stopped", "7")]
+    assert books.told == [("started", "7"), ("reported", "7", epoch), ("reported", "7", stopped), ("stopped", "7")]
 
 
 @pytest.mark.parametrize("address", ["nonsense", "", "ray://127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379", "closed"])
@@ -70,3 +74,50 @@ def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
     with pytest.raises(SweepError, match=f"--address {address}: no Ray cluster there: .") as error:
         connect(address, concurrency=1, gpus_per_trial=0)
     assert "\n" not in str(error.value)
+
+
+def error_of(raised: Exception) -> Exception:
+    try:
+        raise raised
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "begun", "outcome"),
+    [
+        (StoreError("cannot write to the store at /data: No space left on device"), True, "hindered"),
+        (OSError(errno.EIO, "Input/output error"), True, "hindered"),
+        (DataError("/data/UCF-101: no such directory"), False, "hindered"),
+        (DataError("sorting: none of 3 videos has three frames"), True, "failed"),
+        (NonFiniteLoss("pretext: the loss became nan in epoch 1"), True, "failed"),
+        (ZeroDivisionError("division by zero"), True, "failed"),
+    ],
+)
+def test_what_surroundings_explain_is_no_outcome_of_a_trial(error: Exception, begun: bool, outcome: str) -> None:
+    last = how_it_failed(error_of(error), begun)
+    assert last["outcome"] == outcome
+    assert "\n" not in last["reason"]
+
+
+def test_a_reason_names_the_innermost_line_of_the_project_s_or_the_user_s_code() -> None:
+    """Not the line of torch in which it ended."""
+    try:
+        torch.zeros(2, 3) @ torch.zeros(2, 3)
+    except RuntimeError as error:
+        last = how_it_failed(error, begun=True)
+    assert "test_executor.py:" in last["reason"]
+    assert "torch.zeros(2, 3) @" in last["traceback"]
+
+
+def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error() -> None:
+    """Ray would swallow it, and end much later with another."""
+    stop = Stop()
+
+    class Broken(Books):
+        def ended(self, *arguments: Any) -> None:
+            raise ValueError("of the bookkeeper")
+
+    StudySearcher(Broken(), stop).on_trial_complete("1", {})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="of the bookkeeper"):
+        Listener(Books(), stop).on_step_begin(0, [])  # type: ignore[arg-type]

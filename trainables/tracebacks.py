@@ -1,0 +1,19 @@
+"""Where the project's code, or somebody's own, was when an error was raised; below it are Python and installed packages."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_PROJECT = tuple(str(Path(__file__).parents[1] / package) for package in ("harness", "search_spaces", "trainables", "reports"))
+
+
+def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of an error that are neither of Python nor of an installed package, the innermost last."""
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
+
+
+def _is_own(filename: str) -> bool:
+    return filename.startswith(_PROJECT) or not filename.startswith(("<", *_INSTALLED))
