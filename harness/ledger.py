@@ -1,19 +1,31 @@
 """The outcome of every trial: the source of truth of a sweep, one JSON record per line.
 
 `Record` is the written schema (docs/ledger.md). The last record of a trial counts, so a retry or a resumed trial supersedes
-what was written before it. Reading tolerates a last line torn by a crash. Imports no Ray, no Optuna, no W&B.
+what was written before it. Reading tolerates a last line torn by a crash. Any number of processes may append. What a trial's
+metrics were after each epoch lies beside the ledger, a file per trial. Imports no Ray, no Optuna, no W&B.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainables.files import write_atomically
+
 FILE_NAME = "ledger.jsonl"
+HISTORIES = "histories"
+"""Directory beside a ledger, with a file per trial: metric -> its value after each epoch."""
+SET_ASIDE = "ledger.damaged.jsonl"
+"""File beside a ledger to which `repair` moves lines that are no records."""
+SCHEMA = 2
+"""Version of the record; raised when a field comes that older versions of the program refuse."""
 
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 
@@ -46,6 +58,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    schema_version: int = Field(default=1, le=SCHEMA, description="version of this schema; 1 where a record has none")
     trial: str = Field(description="identity: hash of recipe, settings, data and seed")
     index: int = Field(ge=0, description="position of the configuration in its sweep; its seeds share it")
     row: str | None = Field(description="label of the paper's row this configuration is, or null")
@@ -67,7 +80,8 @@ class Record(BaseModel):
         description="last value of every metric, prefixed by stage; test/ is never shown to a search"
     )
     history: dict[str, list[float]] = Field(
-        default_factory=dict, description="metric -> its value after each epoch of its stage"
+        default_factory=dict,
+        description="metric -> its value after each epoch of its stage; kept in a file of its own beside the ledger",
     )
     seconds: dict[str, Seconds] = Field(description="stage -> times")
     outcome: Outcome
@@ -97,36 +111,150 @@ class Ledger:
         return self._last.get(trial)
 
     def append(self, record: Record) -> None:
-        """Write a record durably: one line, flushed to the disk before this returns."""
-        line = json.dumps(record.model_dump(), allow_nan=False, ensure_ascii=False, sort_keys=True) + "\n"
-        with self.path.open("ab+") as file:
-            _drop_torn_line(file)
+        """Write a record durably: its history, then one line, flushed to the disk before this returns. Raises OSError."""
+        if record.history:
+            path = _history_file(self.path, record.trial)
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, json.dumps(record.history, allow_nan=False))
+        content = {"schema_version": SCHEMA, **record.model_dump(exclude={"history", "schema_version"})}
+        line = json.dumps(content, allow_nan=False, ensure_ascii=False, sort_keys=True) + "\n"
+        with _locked(self.path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(_whole(file, size))
+            file.truncate()
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
-        self._last[record.trial] = record
+        self._last[record.trial] = record.model_copy(update={"history": {}})
 
 
-def _drop_torn_line(file: IO[bytes]) -> None:
-    """Cut what a crash left of the last line; only a line that is whole ends in a line break."""
-    size = file.seek(0, os.SEEK_END)
-    while size > 0:
-        file.seek(size - 1)
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """A ledger's file, to read and write, while no other process has it so."""
+    while True:
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else it was repaired meanwhile: another file
+                yield file
+                return
+
+
+def _whole(file: IO[bytes], size: int) -> int:
+    """Where the last whole line of a file ends: only such a line ends in a line break, and a crash leaves less.
+
+    A last line that is a record and lacks its line break alone, as editors leave it, is completed.
+    """
+    end = size
+    while end > 0:
+        file.seek(end - 1)
         if file.read(1) == b"\n":
             break
-        size -= 1
-    file.truncate(size)
+        end -= 1
+    file.seek(end)
+    if end < size and _is_record(file.read(size - end)):
+        file.seek(size)
+        file.write(b"\n")
+        return size + 1
+    return end
 
 
-def read_records(path: Path) -> list[Record]:
-    """All records of a ledger file in order of writing; a torn last line is left out.
+def _is_record(line: bytes) -> bool:
+    try:
+        Record.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True
 
-    Raises LedgerError naming the line that is not a record.
+
+def read_records(path: Path, *, histories: bool = False) -> list[Record]:
+    """All records of a ledger file in order of writing; a torn last line is left out. histories: with those of their epochs.
+
+    Records share the values that they have in common. Raises LedgerError naming the line that is not a record.
     """
-    records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+    records: list[Record] = []
+    for number, line in _lines(path):
         try:
-            records.append(Record.model_validate_json(line))
+            record = Record.model_validate_json(line)
         except ValidationError as error:
-            raise LedgerError(f"{path}, line {number} is not a trial record: {error.errors()[0]['msg']}") from None
+            if not line.endswith(b"\n"):
+                break
+            raise LedgerError(_problem(path, number, line, error)) from None
+        if records:
+            _share(records[-1], record)
+        records.append(record)
+    if histories:
+        for record in records:
+            record.history = record.history or read_history(path, record.trial)
     return records
+
+
+def read_history(path: Path, trial: str) -> dict[str, list[float]]:
+    """Metric -> its value after each epoch, of a trial of the ledger at `path`; nothing where that was not kept."""
+    try:
+        history: dict[str, list[float]] = json.loads(_history_file(path, trial).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return history
+
+
+def repair(path: Path) -> list[str]:
+    """Move the lines of a ledger that are no records to SET_ASIDE beside it, and say what each was.
+
+    Lines of a newer version of the program stay, and so does all else, as it is.
+    """
+    said: list[str] = []
+    with _locked(path):
+        kept, removed = [], []
+        for number, line in _lines(path):
+            try:
+                Record.model_validate_json(line)
+            except ValidationError as error:
+                if not _is_newer(line):
+                    removed.append(line)
+                    said.append(_problem(path, number, line, error, advice=""))
+                    continue
+            kept.append(line if line.endswith(b"\n") else line + b"\n")
+        if removed:
+            aside = path.with_name(SET_ASIDE)
+            before = aside.read_bytes() if aside.exists() else b""
+            write_atomically(aside, before + b"".join(line.rstrip(b"\n") + b"\n" for line in removed))
+            write_atomically(path, b"".join(kept))
+    return said
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as file:
+        yield from enumerate(file, start=1)
+
+
+def _history_file(ledger: Path, trial: str) -> Path:
+    return ledger.parent / HISTORIES / f"{trial}.json"
+
+
+def _share(before: Record, record: Record) -> None:
+    """Thousands of records of one sweep hold the same settings over and over; what is equal is kept once."""
+    for name in ("settings", "departures", "data", "versions", "stages"):
+        own, other = getattr(record, name), getattr(before, name)
+        if own == other:
+            setattr(record, name, other)
+        elif name == "settings":
+            own |= {
+                key: other[key] for key, value in own.items() if value == other.get(key) and type(value) is type(other[key])
+            }
+
+
+def _is_newer(line: bytes) -> bool:
+    try:
+        content = json.loads(line)
+        return int(content["schema_version"]) > SCHEMA
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _problem(path: Path, number: int, line: bytes, error: ValidationError, advice: str = "; --repair sets it aside") -> str:
+    where = f"{path}, line {number}"
+    if _is_newer(line):
+        return f"{where} was written by a newer version of auxgraph, which is needed to read it"
+    said = error.errors()[0]
+    field = ".".join(map(str, said["loc"]))
+    return f"{where} is not a trial record ({field + ': ' if field else ''}{said['msg']}){advice}"

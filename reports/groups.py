@@ -113,7 +113,7 @@ def read_trials(runs_directory: Path, sweep: str | None = None) -> list[Record]:
     trials = []
     for name in sweep_names(runs_directory):
         if sweep in (None, name):
-            last = {record.trial: record for record in read_records(runs_directory / name / FILE_NAME)}
+            last = {record.trial: record for record in read_records(runs_directory / name / FILE_NAME, histories=True)}
             trials += sorted(last.values(), key=lambda record: (record.index, record.seed, record.trial))
     return trials
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from harness.ledger import FILE_NAME, Ledger, LedgerError, Record, read_records
+from harness.ledger import FILE_NAME, SCHEMA, SET_ASIDE, Ledger, LedgerError, Record, read_records, repair
 
 
 def record(trial: str = "a", **changes: Any) -> Record:
     values: dict[str, Any] = {
+        "schema_version": SCHEMA,
         "trial": trial,
         "index": 0,
         "row": None,
@@ -62,13 +65,18 @@ def test_records_are_in_order_of_configuration_and_seed(tmp_path: Path) -> None:
 
 
 def test_a_last_line_torn_at_any_byte_is_left_out_and_written_over(tmp_path: Path) -> None:
-    """The names in a record need not be ASCII, so the tear may go through a character."""
+    """The names in a record need not be ASCII, so the tear may go through a character. Only a lost line break is no tear."""
     Ledger(tmp_path).append(record("a"))
     path = tmp_path / FILE_NAME
     first = path.read_bytes()
     Ledger(tmp_path).append(record("b", reason="größer"))
     whole = path.read_bytes()
-    places = {len(first) + 1, len(whole) - 1, len(whole) // 2, *(i for i in range(len(first), len(whole)) if whole[i] > 127)}
+    places = {
+        len(first) + 1,
+        len(whole) - 2,
+        len(whole) // 2,
+        *(i for i in range(len(first), len(whole)) if whole[i] > 127),
+    }
     for end in sorted(places):
         path.write_bytes(whole[:end])
         assert [one.trial for one in read_records(path)] == ["a"], f"torn after {whole[:end][-8:]!r}"
@@ -117,3 +125,98 @@ def test_keys_of_the_contract() -> None:
     """DESIGN's list, written down again: other tools rely on these names."""
     names = "trial space preset parameters settings data seed stages metrics seconds outcome reason versions command"
     assert set(names.split()) <= set(Record.model_fields)
+
+
+def test_a_last_record_without_its_line_break_counts_and_is_completed(tmp_path: Path) -> None:
+    """Editors leave it so."""
+    Ledger(tmp_path).append(record("a"))
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    assert [one.trial for one in read_records(path)] == ["a"]
+    Ledger(tmp_path).append(record("b"))
+    assert [one.trial for one in read_records(path)] == ["a", "b"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from harness.ledger import Ledger, Record
+record = Record.model_validate_json(sys.stdin.read())
+ledger = Ledger(Path(sys.argv[1]))
+for number in range(int(sys.argv[3])):
+    ledger.append(record.model_copy(update={"trial": f"{sys.argv[2]}-{number}"}))
+"""
+
+
+def test_no_record_is_lost_to_other_writers(tmp_path: Path) -> None:
+    writers, each = 6, 60
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    root = Path(__file__).resolve().parents[2]
+    started = [
+        subprocess.Popen([*command, str(writer), str(each)], stdin=subprocess.PIPE, cwd=root) for writer in range(writers)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(record().model_dump_json().encode())
+        process.stdin.close()
+    assert [process.wait() for process in started] == [0] * writers
+    trials = [one.trial for one in read_records(tmp_path / FILE_NAME)]
+    assert sorted(trials) == sorted(f"{writer}-{number}" for writer in range(writers) for number in range(each))
+
+
+def test_repair_sets_lines_aside_that_are_no_records(tmp_path: Path) -> None:
+    """And nothing else: neither other records nor those of a newer version, which alone can read them."""
+    good = record("a").model_dump_json()
+    newer = json.dumps(record("n").model_dump() | {"schema_version": SCHEMA + 1, "unheard_of": 1})
+    path = tmp_path / FILE_NAME
+    path.write_text(f"{good}\n{good[:40]}\n{newer}\n{{}}\n{good}\n", encoding="utf-8")
+    said = repair(path)
+    assert [line.split(" is not")[0] for line in said] == [f"{path}, line 2", f"{path}, line 4"]
+    assert path.read_text(encoding="utf-8") == f"{good}\n{newer}\n{good}\n"
+    assert (tmp_path / SET_ASIDE).read_text() == f"{good[:40]}\n{{}}\n"
+    assert repair(path) == []
+
+
+def test_a_record_of_a_newer_version_says_so(tmp_path: Path) -> None:
+    newer = record().model_dump() | {"schema_version": SCHEMA + 1, "unheard_of": 1}
+    (tmp_path / FILE_NAME).write_text(json.dumps(newer) + "\n")
+    with pytest.raises(LedgerError, match="line 1 was written by a newer version of auxgraph"):
+        Ledger(tmp_path)
+
+
+def test_histories_lie_beside_the_ledger(tmp_path: Path) -> None:
+    """Lines stay short; records of before, which hold their own, are read as they are."""
+    history = {"pretext/loss": [3.0, 2.0, 1.0]}
+    Ledger(tmp_path).append(record("a", history=history))
+    path = tmp_path / FILE_NAME
+    assert "history" not in json.loads(path.read_text())
+    old = record("b", history={"pretext/loss": [5.0]})
+    with path.open("a") as file:
+        file.write(old.model_dump_json() + "\n")
+    assert [one.history for one in read_records(path, histories=True)] == [history, old.history]
+    (tmp_path / "histories" / "a.json").write_text("{")
+    assert [one.history for one in read_records(path, histories=True)] == [{}, old.history]
+
+
+READER = """
+import sys, time
+from pathlib import Path
+import resource
+from harness.ledger import read_records
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+records = read_records(Path(sys.argv[1]))
+print(len(records), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+def test_thousands_of_records_take_little_memory(tmp_path: Path) -> None:
+    """Less than twice their size on disk: what they have in common is kept once."""
+    settings = {f"group.setting_{number}": [number, 0.5 * number] for number in range(250)}
+    lines = [record(f"{n}", settings=settings | {"group.setting_1": n / 7}).model_dump_json() for n in range(2000)]
+    path = tmp_path / FILE_NAME
+    path.write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-c", READER, str(path)]
+    read = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2])
+    number, memory = map(int, read.stdout.split())
+    assert number == 2000
+    assert memory < 2 * path.stat().st_size
