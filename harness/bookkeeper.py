@@ -23,12 +23,14 @@ from harness.ledger import Ledger, Outcome, Record, Seconds
 from harness.progress import Progress
 from harness.proposals import Configuration, Exhausted, Waiting
 from harness.tracking import Tracker
-from harness.trials import Job, Sweep
+from harness.trials import Job, Sweep, SweepError
+from search_spaces.space import Space
 from trainables.data import describe
 from trainables.files import write_atomically
 from trainables.pipeline import PROTOCOL, Made, all_metrics
 from trainables.presets import departures
 from trainables.settings import flat
+from trainables.suggestions import did_you_mean
 from trainables.video.decoding import decoder_versions
 
 COMPUTING = ("torch", "numpy")
@@ -58,6 +60,15 @@ def verdict(ending: Ending, last: Mapping[str, Any]) -> tuple[Outcome, str | Non
     if ending == "stopped":
         return "pruned", f"the scheduler stopped it {when}"
     return "failed", f"it ended without an outcome {when}"
+
+
+class ObjectiveMissing(SweepError):
+    """A space is judged by a metric that its trials do not have: a search would learn nothing."""
+
+    def __init__(self, space: Space, metrics: Collection[str]) -> None:
+        valid = sorted(name for name in metrics if not name.startswith("test/"))
+        near = did_you_mean(space.objective, valid)
+        super().__init__(f"{space.name}: its trials have no metric '{space.objective}'{near}; they have: {', '.join(valid)}")
 
 
 @dataclass
@@ -269,6 +280,8 @@ class Bookkeeper:
             self._keep_traceback(record, last["traceback"])
         self._append(record, patient=ending != "interrupted")
         self.open.discard(job.trial)
+        if outcome == "complete" and self.sweep.space.objective not in record.metrics:
+            raise ObjectiveMissing(self.sweep.space, record.metrics)
         self.tracker.finish(job.trial, outcome, record.metrics)
         self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainables.files import write_atomically
+from trainables.files import flush_directory, write_atomically
 
 FILE_NAME = "ledger.jsonl"
 HISTORIES = "histories"
@@ -118,6 +118,7 @@ class Ledger:
             write_atomically(path, json.dumps(record.history, allow_nan=False))
         content = {"schema_version": SCHEMA, **record.model_dump(exclude={"history", "schema_version"})}
         line = json.dumps(content, allow_nan=False, ensure_ascii=False, sort_keys=True) + "\n"
+        new = not self.path.exists()
         with _locked(self.path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(_whole(file, size))
@@ -125,6 +126,8 @@ class Ledger:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
+        if new:
+            flush_directory(self.path.parent)
         self._last[record.trial] = record.model_copy(update={"history": {}})
 
 

@@ -19,6 +19,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from harness.positions import Named
 from search_spaces.narrowing import NothingLeft
 from search_spaces.space import Parameters, Space
 from trainables.files import digest
@@ -52,8 +53,9 @@ class Exhausted(Exception):
 class Proposals:
     """Configurations of a sweep in order of their position.
 
-    known: parameters by position of what an earlier run of the sweep has recorded. limit: how many configurations in all.
-    configured: gives the settings of parameters; a proposal for which it raises SettingsError is told FAIL and drawn again.
+    named: what the space names, by position. known: parameters by position of what an earlier run of the sweep has recorded.
+    limit: how many configurations in all, beside those that came to the space after the sweep was started. configured: gives
+    the settings of parameters; a proposal for which it raises SettingsError is told FAIL and drawn again.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Proposals:
         search: Search,
         seed: int,
         limit: int,
+        named: Mapping[int, Named],
         known: Mapping[int, Parameters],
         configured: Callable[[Parameters], ExperimentSettings],
     ) -> None:
@@ -71,44 +74,43 @@ class Proposals:
         self.space = space
         self.search = search
         self.seed = seed
-        self.limit = limit
+        self.limit = limit + sum(one.added for one in named.values())
+        self.named = dict(named)
         self.known = dict(known)
         self.configured = configured
-        self.fixed = self._fixed()
         self.study = optuna.create_study(direction=space.direction)
-        self.asked: list[optuna.Trial] = []
-        self.configurations: list[Configuration] = []
+        self.asked: dict[int, optuna.Trial] = {}
+        self.position = 0
         self.proposed: set[str] = set()
         self.values: dict[int, float | None] = {}
         self.told = 0
 
-    def _fixed(self) -> list[tuple[str | None, Parameters]]:
-        fixed: list[tuple[str | None, Parameters]] = [(row.label, dict(row.parameters)) for row in self.space.rows]
-        if self.search == "grid":
-            seen = {digest(parameters) for _, parameters in fixed}
-            fixed += [(None, point) for point in self.space.points() if digest(point) not in seen]
-        return fixed
-
     @property
     def size(self) -> int:
         """How many configurations there are, unless the space is exhausted earlier."""
-        return min(self.limit, len(self.fixed)) if self.search == "grid" else self.limit
+        return min(self.limit, len(self.named)) if self.search == "grid" else self.limit
 
     def next(self) -> Configuration:
         """The configuration at the next position. Raises Waiting or Exhausted."""
-        index = len(self.configurations)
-        if index >= self.size:
+        if len(self.asked) >= self.size:
             raise Exhausted
-        row = self.fixed[index][0] if index < len(self.fixed) else None
-        if index in self.known or index < len(self.fixed):
-            parameters = self.known[index] if index in self.known else self.fixed[index][1]
+        index = self._next_position()
+        named = self.named.get(index)
+        if named is not None or index in self.known:
+            parameters = named.parameters if named is not None else self.known[index]
             trial = self._ask(index, 0, parameters)
         else:
             trial, parameters = self._propose(index)
-        self.asked.append(trial)
-        self.configurations.append(Configuration(index, parameters, row))
+        self.position = index + 1
+        self.asked[index] = trial
         self.proposed.add(digest(parameters))
-        return self.configurations[-1]
+        return Configuration(index, parameters, named.label if named is not None else None)
+
+    def _next_position(self) -> int:
+        """A grid leaves out the positions of points that it no longer has."""
+        if self.search == "grid":
+            return next(index for index in sorted(self.named) if index >= self.position)
+        return self.position
 
     def close(self, index: int, value: float | None) -> None:
         """All seeds at this position have ended: their mean objective, or None when none completed."""

@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 if not __package__:  # run as a script
@@ -32,10 +32,11 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from harness import settings_table
-from harness.ledger import Ledger, LedgerError
+from harness.ledger import FILE_NAME, Ledger, LedgerError, repair
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.summary import show_circumstances, show_plan, show_results
+from harness.terminal import LastingOutput
 from harness.tracking import Tracker
 from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
@@ -75,7 +76,7 @@ sweep.py --space temperatures --search grid --config mine.yaml --set finetune.ep
 
 [bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted
 """
-console = Console(emoji=False)
+console = Console(file=cast(IO[str], LastingOutput()), emoji=False)
 errors = Console(stderr=True, emoji=False)
 
 
@@ -242,6 +243,14 @@ def main(
         ),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again", rich_help_panel=RUN)] = False,
+    repair_ledgers: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="set aside damaged lines of ledgers below --runs-dir; what no other line tells of runs again",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     wandb: Annotated[
         WandbMode, typer.Option(help="auto: online when a key is configured, else offline", rich_help_panel=WATCH)
     ] = WandbMode.auto,
@@ -273,6 +282,8 @@ def main(
         return
     if as_json and not plan and settings is None:
         raise RequestError("--json goes with --plan or --settings")
+    if repair_ledgers and plan:
+        raise RequestError("--plan writes nothing, so it does not go with --repair")
     if list_spaces:
         _show_list(preset_name)
         return
@@ -298,6 +309,7 @@ def main(
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
 
+    from harness.driver import SweepIsRun
     from harness.trials import SweepError
     from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
     from trainables.store import StoreError
@@ -310,6 +322,8 @@ def main(
         cache_bytes=DEFAULT_CACHE_BYTES if cache_gb is None else int(cache_gb * 2**30),
         workers=workers,
     )
+    if repair_ledgers:
+        _repair(runs_dir)
     gpus = _gpus_per_trial(gpus_per_trial, address)
     at_once = concurrency or _default_concurrency(gpus)
     try:
@@ -320,9 +334,15 @@ def main(
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
         code = _run(sweep, at_once, gpus, wandb, address, retry_failed)
-    except (StoreError, SweepError) as error:
+    except (StoreError, SweepError, SweepIsRun) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(code)
+
+
+def _repair(runs_dir: Path) -> None:
+    for path in sorted(runs_dir.glob(f"*/{FILE_NAME}")):
+        for said in repair(path):
+            console.print(f"set aside: {said}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_version() -> None:
@@ -396,32 +416,39 @@ def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
 
 def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool) -> int:
     from harness.bookkeeper import Bookkeeper
+    from harness.driver import only_driver
     from harness.executor import ClusterLost, run_trials
     from harness.hindrances import GivenUp
 
-    sweep.settle_identity()
-    ledger = Ledger(sweep.directory)
-    show_circumstances(sweep, console)
-    interrupted = lost = False
-    total = sweep.proposals(ledger).size * sweep.seeds
-    space = sweep.space
-    with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
-        tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
-        books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed)
-        try:
-            run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
-        except KeyboardInterrupt:
-            interrupted = True
-        except (ClusterLost, GivenUp) as error:
-            lost = True
-            progress.note(str(error))
-        finally:
-            tracker.close(timeout=TRACKER_SECONDS)
+    try:
+        sweep.directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{sweep.directory} cannot be made: {error.strerror}") from None
+    with only_driver(sweep.directory):
+        for change in sweep.settle_identity():
+            console.print(change, style="yellow", highlight=False, markup=False)
+        ledger = Ledger(sweep.directory)
+        show_circumstances(sweep, console)
+        stopped: KeyboardInterrupt | RuntimeError | None = None
+        total = sweep.proposals(ledger).size * sweep.seeds
+        space = sweep.space
+        with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
+            tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
+            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed)
+            try:
+                run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
+            except KeyboardInterrupt as error:
+                stopped = error
+            except (ClusterLost, GivenUp) as error:
+                stopped = error
+                progress.note(str(error))
+            finally:
+                tracker.close(timeout=TRACKER_SECONDS)
     records = ledger.records()
     show_results(sweep, records, tracker.description, console)
-    if interrupted or lost:
+    if stopped is not None:
         console.print("interrupted: the same command continues this sweep")
-        return 130 if interrupted else 1
+        return 130 if isinstance(stopped, KeyboardInterrupt) else 1
     return 1 if any(record.outcome != "complete" for record in records) else 0
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.ledger import FILE_NAME, Ledger, Record, read_records
+from harness.positions import Named, named_configurations, placed
 from harness.proposals import Configuration, Proposals, Search
-from search_spaces.space import Space
+from search_spaces.narrowing import drawn
+from search_spaces.space import Parameters, Space
 from trainables.data import downstream_roles, open_data
 from trainables.files import digest, write_atomically
 from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, resolve
@@ -23,6 +25,8 @@ from trainables.settings import ExperimentSettings, flat
 from trainables.video.videos import VideoSet
 
 IDENTITY_FILE = "sweep.json"
+ROWS = "configurations"
+"""Key in IDENTITY_FILE under which the configurations are that the space names, with their positions."""
 
 
 class SweepError(ValueError):
@@ -85,10 +89,14 @@ class Sweep:
         return sets
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same when a sweep is continued; trials and seeds may grow."""
+        """What must stay the same when a sweep is continued; trials, seeds, rows and points of the grid may grow."""
         narrowing = {"narrowing": dict(self.narrowing)} if self.narrowing else {}
         return {
             "space": self.space.name,
+            "objective": self.space.objective,
+            "direction": self.space.direction,
+            "lookahead": self.space.lookahead,
+            "ranges": drawn(self.space),
             "preset": self.preset,
             "search": self.search,
             "settings": flat(self.configured({})),
@@ -98,9 +106,14 @@ class Sweep:
         }
 
     def proposals(self, ledger: Ledger, search: Search | None = None) -> Proposals:
-        known = {record.index: record.parameters for record in ledger.records()}
+        known = _known(ledger)
         seed = int(digest([self.space.name, self.preset])[:8], 16)
-        return Proposals(self.space, search or self.search, seed, self.trials, known, self.configured)
+        return Proposals(self.space, search or self.search, seed, self.trials, self.named(ledger), known, self.configured)
+
+    def named(self, ledger: Ledger) -> dict[int, Named]:
+        """What the space names, by position in this sweep."""
+        before = _named_before(_written(self.directory))
+        return placed(named_configurations(self.space, self.search == "grid"), before, _known(ledger))
 
     def record(self, ledger: Ledger, trial: str) -> Record | None:
         """What is known of a trial; that another sweep completed it counts more than that this one did not."""
@@ -118,18 +131,71 @@ class Sweep:
             jobs.append(Job(experiment_id(experiment, stages), configuration, experiment, data, stages))
         return jobs
 
-    def settle_identity(self) -> None:
-        """Write what the sweep is, or raise SweepError when its name is taken by a sweep with other settings."""
-        path = self.directory / IDENTITY_FILE
-        mine = json.loads(json.dumps(self.identity()))
-        if path.exists():
-            other = json.loads(path.read_text(encoding="utf-8"))
-            if other != mine:
-                changes = "; ".join(_differences(other, mine))
-                raise SweepError(f"sweep '{self.name}' was started with other settings ({changes}); use another --name")
-            return
+    def settle_identity(self) -> list[str]:
+        """Write what the sweep is, and say in words which configurations the space has gained or lost since it was started.
+
+        Raises SweepError when its name is taken by a sweep with other settings.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(mine, indent=1, sort_keys=True) + "\n")
+        before, ledger = _written(self.directory), Ledger(self.directory)
+        mine = json.loads(json.dumps(self.identity()))
+        _check_same(self.name, before or _told_by_records(ledger), mine)
+        named = self.named(ledger)
+        rows = [{"position": position, **asdict(one)} for position, one in named.items()]
+        data = {"data": {**before.get("data", {}), **mine["data"]}}
+        write_atomically(
+            self.directory / IDENTITY_FILE, json.dumps({**mine, **data, ROWS: rows}, indent=1, sort_keys=True) + "\n"
+        )
+        return list(_changes(_named_before(before), named))
+
+
+def _known(ledger: Ledger) -> dict[int, Parameters]:
+    return {record.index: record.parameters for record in ledger.records()}
+
+
+def _written(directory: Path) -> dict[str, Any]:
+    """What was written when the sweep was last started; nothing where that is missing, or not whole."""
+    try:
+        content = json.loads((directory / IDENTITY_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _told_by_records(ledger: Ledger) -> dict[str, Any]:
+    """What the records of a sweep tell of it, should the file that says so be lost."""
+    return next(({"space": record.space, "preset": record.preset} for record in ledger.records()), {})
+
+
+def _named_before(written: Mapping[str, Any]) -> dict[int, Named] | None:
+    if ROWS not in written:
+        return None
+    return {row["position"]: Named(row["label"], row["parameters"], row["added"]) for row in written[ROWS]}
+
+
+def _check_same(name: str, before: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Data sets that only one of the two reads are no difference: a row may have come or gone."""
+    names = before.keys() & mine.keys() | ({"narrowing"} if "settings" in before else set())
+    then: dict[str, Any] = {key: before.get(key) for key in names}
+    now: dict[str, Any] = {key: mine.get(key) for key in names}
+    if "data" in names:
+        both = before["data"].keys() & mine["data"].keys()
+        then["data"], now["data"] = ({key: content["data"][key] for key in both} for content in (before, mine))
+    if then != now:
+        changes = "; ".join(_differences(then, now))
+        raise SweepError(
+            f"sweep '{name}' was started with other settings ({changes}); use another --name: what is the same is found in the "
+            "store and costs nothing"
+        )
+
+
+def _changes(before: Mapping[int, Named] | None, now: Mapping[int, Named]) -> Iterator[str]:
+    for position, one in now.items():
+        if before is not None and position not in before:
+            yield f"new in the space: {one.label or one.parameters}, at position {position}"
+    for position, one in (before or {}).items():
+        if position not in now:
+            yield f"no longer in the space: {one.label or one.parameters}; its records stay, as those of a proposal"
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:

@@ -75,7 +75,16 @@ def parse_range(text: str) -> tuple[str, Range]:
 
 
 def varied(space: Space) -> dict[str, str]:
-    """What a space varies, with the range or the choices in words, as found by trying every choice of its parameters."""
+    """What a space varies, with the range or the choices in words; what only its rows vary, with their values."""
+    words = drawn(space)
+    for row in space.rows:
+        for name, value in row.parameters.items():
+            words.setdefault(name, str(value))
+    return words
+
+
+def drawn(space: Space) -> dict[str, str]:
+    """What a space draws, with the range or the choices in words, as found by trying every choice of its parameters."""
     probes: list[Mapping[str, Any]] = [{}]
     words: dict[str, dict[str, None]] = {}
     tried: set[tuple[str, str]] = set()
@@ -94,9 +103,6 @@ def varied(space: Space) -> dict[str, str]:
                 if (name, repr(choice)) not in tried and len(probes) < MOST_PROBES:
                     tried.add((name, repr(choice)))
                     probes.append({**answers, name: choice})
-    for row in space.rows:
-        for name, value in row.parameters.items():
-            words.setdefault(name, {str(value): None})
     return {name: " or ".join(asked) for name, asked in words.items()}
 
 

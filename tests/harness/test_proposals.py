@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from harness.positions import named_configurations, placed
 from harness.proposals import Configuration, Exhausted, Proposals, Search, Waiting
 from search_spaces.space import Parameters, Row, Space, find_space
 from trainables.presets import configure
@@ -43,7 +44,9 @@ def configured(parameters: Parameters) -> ExperimentSettings:
 def proposals(
     space: Space | None = None, search: Search = "tpe", limit: int = 14, known: Mapping[int, Parameters] | None = None
 ) -> Proposals:
-    return Proposals(space or find_space("temperatures"), search, 7, limit, known or {}, configured)
+    space = space or find_space("temperatures")
+    named = placed(named_configurations(space, search == "grid"), None, known or {})
+    return Proposals(space, search, 7, limit, named, known or {}, configured)
 
 
 def objective(parameters: Parameters) -> float:
@@ -187,13 +190,13 @@ def test_a_proposal_waits_for_the_results_lookahead_before_it() -> None:
 
 def test_optuna_is_told_complete_and_fail_and_nothing_stays_running() -> None:
     source = proposals(limit=14)
-    run_out(source, lambda c: None if c.index in (2, 8) else objective(c.parameters))
+    found = run_out(source, lambda c: None if c.index in (2, 8) else objective(c.parameters))
     states = [trial.state for trial in source.study.trials]
     told = states[: 14 - 4]
     assert told[2] == told[8] == TrialState.FAIL
     assert told.count(TrialState.COMPLETE) == 8
-    assert source.study.trials[3].params == source.configurations[3].parameters
-    assert source.study.trials[3].value == objective(source.configurations[3].parameters)
+    assert source.study.trials[3].params == found[3].parameters
+    assert source.study.trials[3].value == objective(found[3].parameters)
 
 
 def test_a_study_of_failures_goes_on() -> None:

@@ -373,7 +373,8 @@ def test_setting_what_a_space_varies_narrows_it_and_changes_nothing_else(tmp_pat
     assert len(trials(sweep)) == 2
     assert whole.name != sweep.name
     assert "narrowing" not in whole.identity(), "as sweeps were written down before there was any"
-    assert sweep.identity() == whole.identity() | {"narrowing": {T: 0.02}}
+    ranges = whole.identity()["ranges"] | {T: "0.02"}
+    assert sweep.identity() == whole.identity() | {"narrowing": {T: 0.02}, "ranges": ranges}
 
 
 def test_ranges_are_part_of_name_and_identity(tmp_path: Path) -> None:

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.ledger import Ledger
+from harness.ledger import Ledger, Record
+from harness.proposals import Exhausted
 from harness.trials import Sweep, SweepError
-from search_spaces.space import find_space
+from search_spaces.space import Row, Space, find_space
 
 MakeSweep = Callable[..., Sweep]
+
+
+def recorded(trial: str, **changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "trial": trial,
+        "row": None,
+        "space": "temperatures",
+        "preset": "demo",
+        "settings": {},
+        "data": {},
+        "seed": 0,
+        "stages": {},
+        "metrics": {},
+        "seconds": {},
+        "outcome": "complete",
+        "reason": None,
+        "versions": {},
+        "command": "",
+    }
+    return Record.model_validate(values | changes)
 
 
 def test_a_sweep_may_grow(make_sweep: MakeSweep) -> None:
@@ -50,3 +73,104 @@ def test_trials_have_the_same_identity_in_every_sweep(make_sweep: MakeSweep, tmp
     assert len(set(first)) == 2
     assert trials(make_sweep(seeds=2, name="other", directory=tmp_path / "other", search="grid")) == first
     assert trials(make_sweep({"finetune.epochs": 1}, seeds=2)) != first
+
+
+T, S = "auxskd.teacher_temperature", "auxskd.student_temperature"
+
+
+def edited(rows: tuple[Row, ...]) -> dict[str, Space]:
+    return {"space": replace(find_space("temperatures"), rows=rows)}
+
+
+def placed_rows(sweep: Sweep) -> dict[int, str | None]:
+    return {position: one.label for position, one in sweep.named(Ledger(sweep.directory)).items()}
+
+
+ROWS = find_space("temperatures").rows
+NEW = Row("new", {T: 0.3, S: 0.3})
+
+
+def test_a_row_added_in_front_moves_no_other_and_runs(make_sweep: MakeSweep) -> None:
+    """By position it would take over the results of the row that stood there."""
+    first = make_sweep(**edited(ROWS[:3]), trials=4)
+    assert first.settle_identity() == []
+    sweep = make_sweep(**edited((NEW, *ROWS[:3])), trials=4)
+    assert sweep.settle_identity() == ["new in the space: new, at position 3"]
+    assert placed_rows(sweep) == {0: ROWS[0].label, 1: ROWS[1].label, 2: ROWS[2].label, 3: "new"}
+    proposals = sweep.proposals(Ledger(sweep.directory))
+    assert proposals.size == 5, "one more than asked for before it came"
+    assert sweep.settle_identity() == [], "said once"
+    assert placed_rows(make_sweep(**edited((*ROWS[:3], NEW)), trials=4)) == placed_rows(sweep), "wherever it stands in the file"
+
+
+def test_a_removed_row_is_said_and_its_records_stay_where_they_are(make_sweep: MakeSweep) -> None:
+    make_sweep(**edited(ROWS[:3])).settle_identity()
+    sweep = make_sweep(**edited(ROWS[1:3]))
+    assert sweep.settle_identity() == [f"no longer in the space: {ROWS[0].label}; its records stay, as those of a proposal"]
+    assert placed_rows(sweep) == {1: ROWS[1].label, 2: ROWS[2].label}
+
+
+def test_without_the_file_rows_are_known_by_the_records_parameters(make_sweep: MakeSweep) -> None:
+    """Deleted, or empty after a power cut: the positions come from the ledger."""
+    sweep = make_sweep(**edited(ROWS[:2]))
+    sweep.settle_identity()
+    ledger = Ledger(sweep.directory)
+    for index, row in enumerate(ROWS[:2]):
+        ledger.append(recorded(f"t{index}", index=index, parameters=dict(row.parameters)))
+    for content in (None, "", "[]"):
+        path = sweep.directory / "sweep.json"
+        path.unlink() if content is None else path.write_text(content)
+        again = make_sweep(**edited((NEW, *ROWS[:2])))
+        again.settle_identity()
+        assert placed_rows(again) == {0: ROWS[0].label, 1: ROWS[1].label, 2: "new"}
+        with pytest.raises(SweepError, match="space: temperatures then, finetune now"):
+            path.unlink()
+            make_sweep(space=find_space("finetune")).settle_identity()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"objective": "validation/top5"}, "objective: validation/top1 then, validation/top5 now"),
+        ({"direction": "minimize"}, "direction: maximize then, minimize now"),
+        ({"suggest": lambda trial: {T: trial.suggest_float(T, 0.1, 0.2), S: 0.1}}, rf"ranges\.{T}: .* then, 0.1 to 0.2 now"),
+    ],
+)
+def test_what_a_space_draws_and_how_it_judges_is_the_sweep_s_identity(
+    make_sweep: MakeSweep, changes: dict[str, Any], says: str
+) -> None:
+    make_sweep().settle_identity()
+    with pytest.raises(SweepError, match=says):
+        make_sweep(space=replace(find_space("temperatures"), **changes)).settle_identity()
+
+
+def test_a_sweep_of_before_rows_had_positions_goes_on(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep()
+    sweep.settle_identity()
+    path = sweep.directory / "sweep.json"
+    known = json.loads(path.read_text())
+    for name in ("configurations", "objective", "direction", "ranges", "lookahead"):
+        del known[name]
+    path.write_text(json.dumps(known))
+    assert sweep.settle_identity() == []
+    assert list(placed_rows(sweep)) == list(range(len(ROWS)))
+
+
+def test_a_point_added_to_a_grid_moves_no_other(make_sweep: MakeSweep) -> None:
+    def grid(*values: float) -> dict[str, Any]:
+        points = [{T: value, S: value} for value in values]
+        return (
+            edited(ROWS[:1])
+            | {"search": "grid", "trials": 1 + len(points)}
+            | {"space": replace(find_space("temperatures"), rows=ROWS[:1], grid=lambda: points)}
+        )
+
+    make_sweep(**grid(0.3, 0.4)).settle_identity()
+    sweep = make_sweep(**grid(0.2, 0.4))
+    assert len(sweep.settle_identity()) == 2
+    proposals = sweep.proposals(Ledger(sweep.directory))
+    found = []
+    with pytest.raises(Exhausted):
+        while True:
+            found.append(proposals.next())
+    assert [(one.index, one.parameters[T]) for one in found] == [(0, ROWS[0].parameters[T]), (2, 0.4), (3, 0.2)]

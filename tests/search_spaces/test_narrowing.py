@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.positions import named_configurations, placed
 from harness.proposals import Exhausted, Proposals, Search
 from search_spaces.narrowing import Interval, Range, Values, narrowed, parse_range, varied
 from search_spaces.paper_tables import table_space
@@ -19,7 +20,8 @@ T, S = "auxskd.teacher_temperature", "auxskd.student_temperature"
 
 def proposed(space: Space, search: Search = "tpe", limit: int = 12) -> list[Parameters]:
     """What is proposed in turn, each trial worth its first parameter."""
-    source = Proposals(space, search, 7, limit, {}, lambda parameters: configure("demo", {**space.base, **parameters}))
+    named = placed(named_configurations(space, search == "grid"), None, {})
+    source = Proposals(space, search, 7, limit, named, {}, lambda parameters: configure("demo", {**space.base, **parameters}))
     found = []
     while True:
         try:
