@@ -233,6 +233,15 @@ def main(
         int,
         typer.Option(min=0, metavar="N", help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN),
     ] = 0,
+    save_every: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="how often training saves its state, beside after every epoch: what a killed trial loses at most",
+            rich_help_panel=RUN,
+        ),
+    ] = 300,
     address: Annotated[
         str | None,
         typer.Option(
@@ -294,7 +303,7 @@ def main(
     if settings is not None:
         _show_settings(request, [known for known, _ in sources], settings, as_json)
         return
-    for option, number in (("--cache-gb", cache_gb), ("--gpus-per-trial", gpus_per_trial)):
+    for option, number in (("--cache-gb", cache_gb), ("--gpus-per-trial", gpus_per_trial), ("--save-every", save_every)):
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
 
@@ -309,6 +318,7 @@ def main(
         weights=weights_files(weights or []),
         cache_bytes=DEFAULT_CACHE_BYTES if cache_gb is None else int(cache_gb * 2**30),
         workers=workers,
+        save_every=save_every,
     )
     gpus = _gpus_per_trial(gpus_per_trial, address)
     at_once = concurrency or _default_concurrency(gpus)
