@@ -91,6 +91,8 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "temperatures", "--config", "absent.yaml"], ["absent.yaml", "No such file"]),
         (["--space", "temperatures", "--data", "ucf11=."], ["unknown data set 'ucf11'", "did you mean 'ucf101'?"]),
         (["--space", "temperatures", "--cache-gb", "inf"], ["--cache-gb inf", "finite"]),
+        (["--space", "temperatures", "--save-every", "0"], ["--save-every", "greater than or equal to 1"]),
+        (["--space", "temperatures", "--save-every", "inf"], ["--save-every inf", "finite"]),
         (["--space", "temperatures", "--cache-gb", "nan"], ["--cache-gb", "0"]),
         (["--space", "temperatures", "--gpus-per-trial", "nan"], ["--gpus-per-trial", "0"]),
         (["--space", "temperatures", "--gpus-per-trial", "inf"], ["--gpus-per-trial inf", "finite"]),

@@ -68,8 +68,7 @@ def test_confusion_matrix_and_top1_agree(tiny: ExperimentSettings, runtime: Call
 
 def test_workers_change_nothing(tiny: ExperimentSettings, runtime: Callable[..., Runtime], contents: Contents) -> None:
     alone, together = runtime("alone"), runtime("together", workers=2)
-    settings = with_values(tiny, {"finetune.epochs": 1})
-    first, second = (run_experiment(Experiment(settings, 0), place, ignore) for place in (alone, together))
+    first, second = (run_experiment(Experiment(tiny, 0), place, ignore) for place in (alone, together))
     assert contents(alone.store, first) == contents(together.store, second)
 
 

@@ -96,7 +96,7 @@ class Work:
 
     settings: those that its key holds, and its inputs' keys; reading others raises UndeclaredSetting. inputs: artifacts, by
     role. checkpoints: by role the checkpoint that is handed on, where it is not the last. workplace: where unfinished work is
-    kept; None: nowhere.
+    kept; None: nowhere. pace: of reports on the way.
     """
 
     kind: str
@@ -108,6 +108,7 @@ class Work:
     checkpoints: Mapping[str, int] = field(default_factory=dict)
     workplace: Workplace | None = None
     report: Report = _tell_nobody
+    pace: Pace = field(default_factory=lambda: Pace(REPORT_SECONDS), init=False, repr=False)
 
     @functools.cached_property
     def cache(self) -> FrameCache:
@@ -116,10 +117,6 @@ class Work:
     @functools.cached_property
     def device(self) -> torch.device:
         return self.runtime.torch_device()
-
-    @functools.cached_property
-    def _reports(self) -> Pace:
-        return Pace(REPORT_SECONDS)
 
     @property
     def weights_files(self) -> Mapping[str, Path]:
@@ -132,7 +129,7 @@ class Work:
 
     def reached(self, batch: int, batches: int) -> None:
         """Report how far the stage is in what it does, if that was not done for a while; units are the stage's own."""
-        if self._reports.is_due():
+        if self.pace.is_due():
             self.report({"stage": self.kind, "batch": batch, "batches": batches})
 
     def batches(self, loader: ClipLoader, epoch: int = 0, start: int = 0) -> Iterator[Batch]:

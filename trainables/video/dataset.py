@@ -25,8 +25,10 @@ from trainables.video.sampling import ClipSampler
 from trainables.video.videos import DataError, Video
 
 Batch = dict[str, Tensor]
-DEATHS = ("DataLoader worker (pid", "Pin memory thread exited unexpectedly")
-"""How torch's messages begin where a loader process was killed, or a thread could not read what it left."""
+DEATHS = ("DataLoader worker (pid", "Pin memory thread exited unexpectedly", "received 0 items of ancillary data")
+"""How messages begin where a loader process was killed, or nobody is left to hand over what it read."""
+RAISED_INSIDE = "in DataLoader worker process"
+"""What torch puts into the message of an error that a loader process raised itself."""
 
 
 class LoaderDied(RuntimeError):
@@ -164,11 +166,17 @@ class ClipLoader:
             with _signal_handler_kept():
                 batches = iter(self.loader)
             yield from batches
-        except RuntimeError as error:
-            if not str(error).startswith(DEATHS):
+        except (RuntimeError, OSError, EOFError) as error:
+            if not self._died_of(error):
                 raise
             self.loader = self._new_loader()
-            raise LoaderDied(f"{self.order.dataset.stream}: {str(error).strip()}") from None
+            raise LoaderDied(f"{self.order.dataset.stream}: {str(error).strip() or type(error).__name__}") from None
+
+    def _died_of(self, error: Exception) -> bool:
+        """Whether an error says that a process is gone: its connection may break before it is known to be dead."""
+        if self.workers == 0 or RAISED_INSIDE in str(error):
+            return False
+        return not isinstance(error, RuntimeError) or str(error).startswith(DEATHS)
 
     def _new_loader(self) -> DataLoader[dict[str, Any]]:
         return DataLoader(
