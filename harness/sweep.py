@@ -234,14 +234,14 @@ def main(
         typer.Option(min=0, metavar="N", help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN),
     ] = 0,
     save_every: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=1,
             metavar="SECONDS",
-            help="how often training saves its state, beside after every epoch: what a killed trial loses at most",
+            help="how often training saves its state inside an epoch, so what a killed trial loses; default: 300",
             rich_help_panel=RUN,
         ),
-    ] = 300,
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -308,7 +308,7 @@ def main(
             raise RequestError(f"{option} {number}: a finite number")
 
     from harness.trials import SweepError
-    from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
+    from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime
     from trainables.store import StoreError
 
     runtime = Runtime(
@@ -318,7 +318,7 @@ def main(
         weights=weights_files(weights or []),
         cache_bytes=DEFAULT_CACHE_BYTES if cache_gb is None else int(cache_gb * 2**30),
         workers=workers,
-        save_every=save_every,
+        save_every=DEFAULT_SAVE_EVERY if save_every is None else save_every,
     )
     gpus = _gpus_per_trial(gpus_per_trial, address)
     at_once = concurrency or _default_concurrency(gpus)

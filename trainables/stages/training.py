@@ -114,7 +114,8 @@ class _Loop:
         epoch = self.progress.epoch
         if epoch is None:
             epoch = self.progress.epoch = Epoch()
-            torch.empty((), dtype=torch.int64).random_()  # a loader took a number here; what follows is as with it
+            # A number is taken as a loader without a generator of its own takes it, so that what is drawn next stays the same.
+            torch.empty((), dtype=torch.int64).random_()
         else:
             _set_random_state(epoch.random, self.work.device)
         for batch in self.work.batches(self.training.loader, number, epoch.batches):
