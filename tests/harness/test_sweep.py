@@ -159,6 +159,14 @@ def test_wrong_usage_says_what_is_valid(run: Run, tmp_path: Path, arguments: lis
     assert not list(tmp_path.rglob("ledger.jsonl"))
 
 
+def test_how_often_states_are_saved_reaches_the_trials(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(sweep, "_plan", lambda request, runtime, *others: seen.append(runtime.save_every))
+    for arguments in ([], ["--save-every", "45"]):
+        assert run("--space", "temperatures", "--plan", *arguments)[0] == 0
+    assert seen == [300, 45]
+
+
 def test_store_that_cannot_be_written_to(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, _, message = run("--space", "temperatures", "--store", str(tmp_path / "file" / "store"))
