@@ -147,7 +147,7 @@ def sides_of(training: Training, work: Work) -> tuple[int, dict[str, Callable[[]
     """The clips of an epoch, and what is compared: each side takes as many through, or reads them, and gives its seconds."""
     batch = {name: value.to(work.device) for name, value in next(training.loader.epoch(0)).items()}
     clips = training.clips(batch)
-    batches = len(training.loader.loader)
+    batches = len(training.loader)
     without_validation = replace(training, validate=None, keep_best=None)
 
     def bare() -> None:

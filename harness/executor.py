@@ -34,8 +34,10 @@ from harness.trials import SweepError
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
+from trainables.stages.memory import OutOfMemory
 from trainables.stages.training import NonFiniteLoss
 from trainables.tracebacks import own_frames
+from trainables.video.dataset import LoaderDied
 from trainables.video.videos import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -81,9 +83,9 @@ def run_trial(config: dict[str, Any]) -> None:
 def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
     """A trial's last report after an error. begun: whether any stage was begun or found: before that its data, which were found
     when the sweep was planned, are not at hand."""
-    if isinstance(error, OSError) or (isinstance(error, DataError) and not begun):
+    if isinstance(error, (OSError, LoaderDied)) or (isinstance(error, DataError) and not begun):
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
-    if isinstance(error, (DataError, NonFiniteLoss)):
+    if isinstance(error, (DataError, NonFiniteLoss, OutOfMemory)):
         return {"outcome": "failed", "reason": one_line(error)}
     said = "".join(traceback.format_exception(error))
     own = own_frames(error) or traceback.extract_tb(error.__traceback__)

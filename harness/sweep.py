@@ -234,6 +234,15 @@ def main(
         int,
         typer.Option(min=0, metavar="N", help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN),
     ] = 0,
+    save_every: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="how often training saves its state inside an epoch, so what a killed trial loses; default: 300",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -305,13 +314,13 @@ def main(
     if settings is not None:
         _show_settings(request, [known for known, _ in sources], settings, as_json)
         return
-    for option, number in (("--cache-gb", cache_gb), ("--gpus-per-trial", gpus_per_trial)):
+    for option, number in (("--cache-gb", cache_gb), ("--gpus-per-trial", gpus_per_trial), ("--save-every", save_every)):
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
 
     from harness.driver import SweepIsRun
     from harness.trials import SweepError
-    from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
+    from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime
     from trainables.store import StoreError
 
     runtime = Runtime(
@@ -321,6 +330,7 @@ def main(
         weights=weights_files(weights or []),
         cache_bytes=DEFAULT_CACHE_BYTES if cache_gb is None else int(cache_gb * 2**30),
         workers=workers,
+        save_every=DEFAULT_SAVE_EVERY if save_every is None else save_every,
     )
     if repair_ledgers:
         _repair(runs_dir)

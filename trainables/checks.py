@@ -10,6 +10,7 @@ In a test of yours: `check_task("rotation:Rotation")`. A search space has `check
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +79,8 @@ def check_task(name: str, values: dict[str, Any] | None = None) -> None:
 
     Checked: settings in `reads` exist, and nothing else is read in sampling, network and loss; draws lie within videos of many
     lengths and depend on the generator only; two views; a loss with a gradient for the encoder, metrics with a value per
-    sample, chance levels of accuracies there are; evaluation changes nothing.
+    sample, chance levels of accuracies there are; evaluation changes nothing; the loss of a batch is the mean over its parts,
+    or the task says that it `compares_samples`.
     """
     kind = find_task(name)
     settings = _with_task(name, kind, {**SMALL, **(values or {})})
@@ -260,6 +262,23 @@ def _check_network(name: str, task: SelfSupervisedTask, settings: ExperimentSett
     _expect(bool(first == second), f"{name}: evaluation of one batch gives {float(first):g}, then {float(second):g}")
     changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
     _expect(not changed, f"{name}: evaluation changes {', '.join(changed[:3])}")
+    if not task.compares_samples:
+        _check_parts(name, task, network, clips, labels, float(first))
+
+
+@torch.no_grad()
+def _check_parts(
+    name: str, task: SelfSupervisedTask, network: nn.Module, clips: Tensor, labels: dict[str, Tensor], whole: float
+) -> None:
+    """A batch may pass the network in parts (compute.accumulation) if its loss is the mean of theirs."""
+    halves = [slice(0, SAMPLES // 2), slice(SAMPLES // 2, SAMPLES)]
+    losses = [task.loss(network, clips[half], {key: value[half] for key, value in labels.items()})[0] for half in halves]
+    mean = float(sum(losses) / len(losses))
+    _expect(
+        math.isclose(whole, mean, rel_tol=1e-3, abs_tol=1e-5),
+        f"{name}: the loss of a batch is {whole:.6g} and the mean over its halves {mean:.6g}; a loss that compares the samples "
+        f"of a batch says so: compares_samples = True",
+    )
 
 
 def _batch(task: SelfSupervisedTask) -> tuple[Tensor, dict[str, Tensor]]:

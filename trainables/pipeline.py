@@ -24,8 +24,9 @@ from trainables.recipes import last_stages
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, Pretraining, Readable, SettingsError, flat, names_below
 from trainables.stages.kind import Kind, identity
+from trainables.stages.memory import memory_of, within_memory
 from trainables.stages.training import train
-from trainables.stages.work import Report, Training, Work
+from trainables.stages.work import Outcome, Report, Training, Work
 from trainables.store import Artifact, Workplace
 from trainables.video.videos import PARTS, VideoSet
 
@@ -193,8 +194,8 @@ def experiment_id(experiment: Experiment, stages: Iterable[Stage]) -> str:
 def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> Result:
     """Run the stages that the store does not hold, in order, and collect what all of them gave.
 
-    After each stage, found or run, it reports `stage` and `made`, the fields of Made. Raises DataError, StoreError or
-    NonFiniteLoss; what was finished before stays in the store.
+    After each stage, found or run, it reports `stage` and `made`, the fields of Made. Raises DataError, StoreError,
+    NonFiniteLoss, OutOfMemory or LoaderDied; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
@@ -247,11 +248,13 @@ def work_of(
 
 
 def run_stage(stage: Stage, work: Work) -> Artifact:
-    """Do what the stage says and publish what came out at the work's workplace, which it must have."""
+    """Do what the stage says and publish what came out at the work's workplace, which it must have.
+
+    Raises OutOfMemory.
+    """
     if work.workplace is None:
         raise ValueError(f"{stage.name}: work without a workplace has nowhere to leave its artifact")
-    said = stage.declared.run(work)
-    outcome = train(said, work) if isinstance(said, Training) else said
+    outcome = within_memory(functools.partial(_outcome, stage, work), functools.partial(_remedies, stage, work))
     return work.workplace.publish(
         settings=stage.settings,
         metrics=outcome.metrics,
@@ -259,6 +262,28 @@ def run_stage(stage: Stage, work: Work) -> Artifact:
         tensors=outcome.tensors,
         files=outcome.files,
     )
+
+
+def _outcome(stage: Stage, work: Work) -> Outcome:
+    said = stage.declared.run(work)
+    return train(said, work) if isinstance(said, Training) else said
+
+
+def _remedies(stage: Stage, work: Work) -> str:
+    """Of a stage that ran out of memory: what it computed on what, and what needs less."""
+    settings, schedule = stage.settings, stage.declared.schedule
+    frames, crop = (settings.get(f"video.{name}") for name in ("clip_frames", "crop"))
+    clips = f"clips of {f'{frames} frames of ' if frames else ''}{crop}x{crop} pixels" if crop else "what it reads"
+    batch = f"batches of {settings[f'{schedule}.batch_size']} samples, " if schedule else ""
+    less = []
+    if "compute.accumulation" in settings:
+        less.append(f"--set compute.accumulation={2 * settings['compute.accumulation']} (the same batch in smaller parts)")
+    if schedule:
+        less.append(f"a smaller {schedule}.batch_size")
+    if settings.get("compute.precision") == "float32":
+        less.append("--set compute.precision=bfloat16")
+    advice = f"; less is needed with {', or '.join(less)}" if less else "; it needs a device with more, or fewer trials at once"
+    return f"{stage.name}: out of memory on {memory_of(work.device)}, with {batch}{clips}{advice}"
 
 
 def named_metrics(stage: Stage, metrics: Mapping[str, float]) -> dict[str, float]:

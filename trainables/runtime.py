@@ -17,6 +17,7 @@ from trainables.video.cache import FrameCache
 from trainables.video.videos import DataSource
 
 DEFAULT_CACHE_BYTES = 8 * 2**30
+DEFAULT_SAVE_EVERY = 300.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Runtime:
 
     sources: where each named data set lies. stand_ins: (name, other): other sets joined by +, or the embedded clips, are read
     in its place. weights: (network, file) with weights to start from. device: a torch device or "auto". workers: processes
-    that load clips.
+    that load clips. save_every: seconds after which a stage saves its state, also in the middle of an epoch.
     """
 
     store: Path
@@ -36,6 +37,7 @@ class Runtime:
     cache_bytes: int = DEFAULT_CACHE_BYTES
     device: str = "auto"
     workers: int = 0
+    save_every: float = DEFAULT_SAVE_EVERY
 
     def open_store(self) -> Store:
         return Store(self.store)
@@ -73,6 +75,7 @@ class Runtime:
             "cache_bytes": self.cache_bytes,
             "device": self.device,
             "workers": self.workers,
+            "save_every": self.save_every,
             "folders": folders_in_use(),
         }
 

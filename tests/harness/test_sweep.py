@@ -91,6 +91,8 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "temperatures", "--config", "absent.yaml"], ["absent.yaml", "No such file"]),
         (["--space", "temperatures", "--data", "ucf11=."], ["unknown data set 'ucf11'", "did you mean 'ucf101'?"]),
         (["--space", "temperatures", "--cache-gb", "inf"], ["--cache-gb inf", "finite"]),
+        (["--space", "temperatures", "--save-every", "0"], ["--save-every", "greater than or equal to 1"]),
+        (["--space", "temperatures", "--save-every", "inf"], ["--save-every inf", "finite"]),
         (["--space", "temperatures", "--cache-gb", "nan"], ["--cache-gb", "0"]),
         (["--space", "temperatures", "--gpus-per-trial", "nan"], ["--gpus-per-trial", "0"]),
         (["--space", "temperatures", "--gpus-per-trial", "inf"], ["--gpus-per-trial inf", "finite"]),
@@ -155,6 +157,14 @@ def test_wrong_usage_says_what_is_valid(run: Run, tmp_path: Path, arguments: lis
         assert [text for text in says if text not in message] == [], message
         assert "Traceback" not in message
     assert not list(tmp_path.rglob("ledger.jsonl"))
+
+
+def test_how_often_states_are_saved_reaches_the_trials(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(sweep, "_plan", lambda request, runtime, *others: seen.append(runtime.save_every))
+    for arguments in ([], ["--save-every", "45"]):
+        assert run("--space", "temperatures", "--plan", *arguments)[0] == 0
+    assert seen == [300, 45]
 
 
 def test_store_that_cannot_be_written_to(run: Run, tmp_path: Path) -> None:

@@ -83,11 +83,15 @@ VARIETY: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Ran:
-    """Experiments that ran in one store. stages: every stage that was made, with the settings that it could read and did."""
+    """Experiments that ran in one store. stages: every stage that was made, with the settings that it could read and did.
+
+    settings: of the experiments, by name.
+    """
 
     store: Path
     results: dict[str, Result]
     stages: list[tuple[Stage, Readable]]
+    settings: dict[str, ExperimentSettings]
 
     def run(self, name: str, settings: ExperimentSettings, cache: Path) -> None:
         def noting(stage: Stage, *arguments: Any) -> Work:
@@ -96,6 +100,7 @@ class Ran:
             return work
 
         made = pipeline.work_of
+        self.settings[name] = settings
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(pipeline, "work_of", noting)
             place = Runtime(store=self.store, cache=cache, device="cpu")
@@ -104,7 +109,7 @@ class Ran:
 
 @pytest.fixture(scope="session")
 def first_distillation(tiny_graph: ExperimentSettings, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    ran = Ran(tmp_path_factory.mktemp("taught") / "store", {}, [])
+    ran = Ran(tmp_path_factory.mktemp("taught") / "store", {}, [], {})
     ran.run("distillation", tiny_graph, clips)
     return ran
 
@@ -126,7 +131,7 @@ def variety(
     """All experiments of VARIETY, of seed 0, which between them have every kind of stage."""
     store = tmp_path_factory.mktemp("variety") / "store"
     shutil.copytree(first_distillation.store, store)
-    ran = Ran(store, dict(first_distillation.results), list(first_distillation.stages))
+    ran = Ran(store, dict(first_distillation.results), list(first_distillation.stages), dict(first_distillation.settings))
     names = list(VARIETY)
     for name in names:
         if name not in ran.results:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trainables.checks import check_backbone, check_layout, check_task, main
+from trainables.checks import ContractError, check_backbone, check_layout, check_task, main
 from trainables.settings import BACKBONES, TASKS, SettingsError
 
 CLIPS = Path(os.environ.get("AUXGRAPH_CLIPS", "not given"))
@@ -55,3 +55,18 @@ def test_the_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFi
     assert "did you mean 'vspp'?" in capsys.readouterr().err
     with pytest.raises(SettingsError, match=r"not a subclass of trainables\.tasks\.SelfSupervisedTask"):
         check_task("trainables.tasks.vspp:vspp_offsets")
+
+
+def test_a_loss_that_compares_the_samples_of_a_batch_has_to_say_so(tmp_path: Path) -> None:
+    """VSPP with the loss of the hardest sample, which is not the mean of that of two halves: such a batch is not divided."""
+    hardest = tmp_path / "hardest.py"
+    hardest.write_text(
+        "from trainables.tasks.classifier import cross_entropies\nfrom trainables.tasks.vspp import VSPP\n\n\n"
+        "class Hardest(VSPP):\n    def loss(self, network, clips, labels):\n"
+        "        losses, metrics = cross_entropies(network(clips), labels)\n        return losses['speed'].max(), metrics\n\n\n"
+        "class Honest(Hardest):\n    compares_samples = True\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ContractError, match=r"the mean over its halves .* compares_samples = True"):
+        check_task(f"{hardest}:Hardest")
+    check_task(f"{hardest}:Honest")

@@ -185,6 +185,7 @@ def differing(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ("finetune.dropout", 0.5, FINETUNED),
         ("frozen.clips", 3, FROZEN),
         ("evaluation.clips", 3, {"evaluate"}),
+        ("compute.accumulation", 2, KINDS),
         ("evaluation.measures", ["retrieval", "linear_probe", "finetune"], set()),
         ("rspnet.margin", 1.0, set()),
         ("graph.sketch", 9, set()),
@@ -434,3 +435,14 @@ def test_costs_are_measured_once_for_all_seeds_and_on_every_device(tiny_graph: E
     assert keys(with_values(costs, {"alexnet.hidden": 9}), data) != keys(costs, data)
     assert keys(costs, data, device="another") != keys(costs, data), "latency is the device's"
     assert keys(tiny_graph, data, device="another") == keys(tiny_graph, data)
+
+
+def test_parts_of_batches_are_in_the_keys_of_stages_that_divide_them(tiny_graph: ExperimentSettings, data: Data) -> None:
+    """Not of those that train nothing, and not of those whose loss compares the samples of a batch: whatever the setting,
+    they share one artifact."""
+    divided = {}
+    for name, values in {"em": {}, "kl": {"graph.distance": "kl", "graph.edges": "learned"}}.items():
+        stages = resolve(Experiment(with_values(tiny_graph, values), 0), data)
+        divided[name] = {stage.kind for stage in stages if "compute.accumulation" in stage.settings}
+    teachers = {"sorting", "ego_motion", "prediction"} | {f"{task}_classifier" for task in TEACHER_TASKS}
+    assert divided == {"em": teachers, "kl": teachers | {"student"}}

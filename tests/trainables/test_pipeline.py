@@ -68,8 +68,7 @@ def test_confusion_matrix_and_top1_agree(tiny: ExperimentSettings, runtime: Call
 
 def test_workers_change_nothing(tiny: ExperimentSettings, runtime: Callable[..., Runtime], contents: Contents) -> None:
     alone, together = runtime("alone"), runtime("together", workers=2)
-    settings = with_values(tiny, {"finetune.epochs": 1})
-    first, second = (run_experiment(Experiment(settings, 0), place, ignore) for place in (alone, together))
+    first, second = (run_experiment(Experiment(tiny, 0), place, ignore) for place in (alone, together))
     assert contents(alone.store, first) == contents(together.store, second)
 
 
@@ -109,13 +108,12 @@ def test_a_loss_that_becomes_nan_names_its_stage(
 
 KILLED_IN_A_STEP = """
 import json, os, signal, sys
-from pathlib import Path
 import trainables.stages.training as training
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
 
-settings, store, cache, last_steps = json.loads(sys.argv[1])
+settings, place, last_steps = json.loads(sys.argv[1])
 train_step, steps = training.train_step, 0
 
 def run(last):
@@ -127,7 +125,7 @@ def run(last):
         return train_step(*arguments)
 
     training.train_step = counted
-    run_experiment(Experiment(validated(settings), 0), Runtime(Path(store), Path(cache), device="cpu"), lambda line: None)
+    run_experiment(Experiment(validated(settings), 0), Runtime.from_config(place), lambda line: None)
 
 for last in last_steps:
     child = os.fork()
@@ -139,15 +137,23 @@ for last in last_steps:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("save_every", "last_steps", "left"), [(300.0, [4, 5, 6], 2), (0.0, [4, 5, 5], 1)])
 def test_killed_in_every_stage_and_resumed_it_equals_an_uninterrupted_run_to_the_bit(
-    tiny: ExperimentSettings, runtime: Callable[..., Runtime], contents: Contents, monkeypatch: pytest.MonkeyPatch
+    tiny: ExperimentSettings,
+    runtime: Callable[..., Runtime],
+    contents: Contents,
+    monkeypatch: pytest.MonkeyPatch,
+    save_every: float,
+    last_steps: list[int],
+    left: int,
 ) -> None:
-    """12 clips in batches of 5 are 2 steps per epoch, 4 per stage. SIGKILL in the 4th step (auxSKD, epoch 2, which is then
-    repeated), in the 5th of the next run (VSPP, epoch 2), in the 6th of the one after (finetuning, epoch 2)."""
+    """12 clips in batches of 5 are 2 steps per epoch, 4 per stage. SIGKILL in the last step of auxSKD, in the next run in that
+    of VSPP, and in the one after in that of finetuning, which is what is left: with states inside epochs these steps alone are
+    done again, without them their epochs."""
     kept = {f"{stage}.checkpoints": 2 for stage in ("auxskd", "pretext")}
     settings = with_values(tiny, {"finetune.keep": "best", **kept})
-    place, whole = runtime("killed"), runtime("whole")
-    arguments = json.dumps([settings.model_dump(), str(place.store), str(place.cache), [4, 5, 6]])
+    place, whole = runtime("killed", save_every=save_every), runtime("whole")
+    arguments = json.dumps([settings.model_dump(), place.as_config(), last_steps])
     command = [sys.executable, "-c", KILLED_IN_A_STEP, arguments]
     runs = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
     assert runs.stdout.split() == [str(-signal.SIGKILL)] * 3, runs.stderr
@@ -157,7 +163,7 @@ def test_killed_in_every_stage_and_resumed_it_equals_an_uninterrupted_run_to_the
         step = training.train_step
         patched.setattr(training, "train_step", lambda work, *others: (steps.append(work.kind), step(work, *others))[1])
         resumed = run_experiment(Experiment(settings, 0), place, ignore)
-    assert steps == ["finetune"] * 2, "only finetuning's second epoch was left"
+    assert steps == ["finetune"] * left
     expected = run_experiment(Experiment(settings, 0), whole, ignore)
     assert resumed.metrics == expected.metrics
     assert contents(place.store, resumed) == contents(whole.store, expected)

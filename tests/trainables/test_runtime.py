@@ -22,7 +22,7 @@ def test_a_runtime_travels_as_json() -> None:
     sources = (("folder", DataSource(Path("/data"), Path("/data/list.csv"))), ("ucf101", DataSource(Path("/ucf"), None)))
     stand_ins = (("hmdb51", "embedded"), ("kinetics100", "ucf101+folder"))
     weights = (("alexnet", Path("/weights/alexnet.pth")),)
-    runtime = Runtime(Path("/store"), Path("/cache"), sources, stand_ins, weights, 123, "cpu", 3)
+    runtime = Runtime(Path("/store"), Path("/cache"), sources, stand_ins, weights, 123, "cpu", 3, 4.5)
     assert Runtime.from_config(json.loads(json.dumps(runtime.as_config()))) == runtime
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.models import Backbone
-from trainables.models.momentum import MemoryBank, momentum_update
+from trainables.models.momentum import MemoryBank, OncePerStep
 from trainables.settings import AuxSKDSettings
 
 
@@ -49,7 +49,7 @@ def predictor(settings: AuxSKDSettings) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, settings.projection))
 
 
-class SimilarityDistillation(nn.Module):
+class SimilarityDistillation(OncePerStep):
     """Student, predictor, momentum teacher and memory bank. The teacher starts equal to the student and gets no gradient;
     its running average covers parameters, not batch-norm statistics (it normalises by its own batches, as released)."""
 
@@ -68,8 +68,8 @@ class SimilarityDistillation(nn.Module):
         return network
 
     def update_teacher(self) -> None:
-        """theta_T <- m theta_T + (1 - m) theta_S."""
-        momentum_update(self.teacher, self.student, self.settings.teacher_momentum)
+        """theta_T <- m theta_T + (1 - m) theta_S, once per step."""
+        self.follow(self.teacher, self.student, self.settings.teacher_momentum)
 
     def forward(self, student_view: Tensor, teacher_view: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (scalar) and metrics for two views (B, 3, K, H, W); order of operations as in Algorithm 1."""
@@ -81,5 +81,5 @@ class SimilarityDistillation(nn.Module):
         values = similarity_distillation_loss(
             teacher, student, anchors, self.settings.teacher_temperature, self.settings.student_temperature
         )
-        self.bank.enqueue(teacher)
+        self.remember(teacher)
         return values.mean(), {"similarity": (student.detach() * teacher).sum(1)}

@@ -17,6 +17,32 @@ def momentum_update(follower: nn.Module, leader: nn.Module, momentum: float) -> 
     torch._foreach_add_(own, other, alpha=1 - momentum)
 
 
+class OncePerStep(nn.Module):
+    """A network of which a follower moves and a bank takes embeddings once per step, though its batch may come in parts.
+
+    first, last: whether the part at hand is the step's first or last, which whoever divides batches says.
+    """
+
+    bank: MemoryBank
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.last = True
+        self._embeddings: list[Tensor] = []
+
+    def follow(self, follower: nn.Module, leader: nn.Module, momentum: float) -> None:
+        """`momentum_update` before the first part."""
+        if self.first:
+            momentum_update(follower, leader, momentum)
+
+    def remember(self, embeddings: Tensor) -> None:
+        """Let those of all parts (B, D) enter the bank after the last one."""
+        self._embeddings.append(embeddings)
+        if self.last:
+            self.bank.enqueue(torch.cat(self._embeddings))
+            self._embeddings.clear()
+
+
 class MemoryBank(nn.Module):
     """First-in-first-out bank of H unit vectors of dimension D."""
 

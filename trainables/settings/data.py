@@ -101,3 +101,10 @@ class ComputeSettings(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = Field(True, description="the memory layout in which a GPU's 3D convolutions are fastest; GPUs only")
     compile: bool = Field(False, description="torch.compile the networks of training stages")
+    accumulation: Count = Field(
+        1,
+        description="parts of two or more samples in which a batch passes the network, one after the other, before the "
+        "optimiser's step: less memory, the same gradient but for statistics of a batch (batch norm, the median of "
+        "graph.bandwidth), which are each part's; a loss that compares the samples of a batch (tracking; graph.distance em "
+        "and sinkhorn, graph.edges gain) is never divided",
+    )

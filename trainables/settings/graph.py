@@ -255,6 +255,11 @@ class GraphSettings(Settings):
     )
     representation_edge_temperature: Positive = Field(1.0, description="T of Eq. 10")
 
+    @property
+    def compares_samples(self) -> bool:
+        """Whether the loss of a batch is more than the mean of what its parts would give, but for a bandwidth."""
+        return self.logits == "graph" and (self.distance in ("em", "sinkhorn") or self.edges == "gain")
+
     def temperature(self, task: str) -> float:
         """T_k of a teacher, by its task; of one from outside the package the default of the four."""
         return float(getattr(self, f"{task}_temperature")) if task in TEACHER_TASKS else OTHER_TEMPERATURE

@@ -46,7 +46,8 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         return loss, metrics
 
     loader = ClipLoader(dataset, auxskd.batch_size, training=True, workers=work.runtime.workers)
-    return Training(network, loader, auxskd, clips, step, functools.partial(convolution_weights, network.backbone))
+    weights = functools.partial(convolution_weights, network.backbone)
+    return Training(network, loader, auxskd, clips, step, weights, parts=settings.compute.accumulation)
 
 
 @functools.cache

@@ -26,7 +26,7 @@ def run(work: Work) -> Outcome:
         return measure_videos(scores, work.videos.part(part), classes, part)
 
     penalty, scores = fitted_scores(
-        train, targets, classes, parts, lambda scores: measured("validation", scores)["validation/top1"], work.device
+        work, train, targets, classes, parts, lambda scores: measured("validation", scores)["validation/top1"]
     )
     return Outcome(
         measured("validation", scores["validation"]) | measured("test", scores["test"]) | {"ensemble/penalty": penalty}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainables.models import BACKBONE, make_encoder, network_reads
 from trainables.settings import ExperimentSettings
 from trainables.stages.finetune import Classifier
-from trainables.stages.kind import CLIPS, Cost, Counts, Kind
+from trainables.stages.kind import ARITHMETIC, CLIPS, Cost, Counts, Kind
 from trainables.stages.metrics import confusion_matrix, measure_videos
 from trainables.stages.work import Outcome, Work
 from trainables.store import Artifact
@@ -84,18 +84,18 @@ def clips_of_videos(work: Work, videos: Sequence[Video], clips: int) -> Iterator
         seed=0,
         stream=work.kind,
     )
-    return ClipLoader(dataset, VIDEOS_PER_BATCH, training=False, workers=work.runtime.workers).epoch(0)
+    return work.batches(ClipLoader(dataset, VIDEOS_PER_BATCH, training=False, workers=work.runtime.workers))
 
 
 _SCORES = ("evaluation.clips", "evaluation.average")
 
 
 def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
-    return (*network_reads(BACKBONE, settings), *CLIPS, "compute", "finetune.dropout", *_SCORES)
+    return (*network_reads(BACKBONE, settings), *CLIPS, *ARITHMETIC, "finetune.dropout", *_SCORES)
 
 
 def _reads_of_student(settings: ExperimentSettings) -> tuple[str, ...]:
-    return (*network_reads("alexnet", settings, of_clips=True), *CLIPS, "compute", *_SCORES)
+    return (*network_reads("alexnet", settings, of_clips=True), *CLIPS, *ARITHMETIC, *_SCORES)
 
 
 def _cost(network: str, settings: ExperimentSettings, videos: Counts) -> Cost:

@@ -14,7 +14,7 @@ from trainables.models import BACKBONE, Backbone, make_backbone, network_reads
 from trainables.models.weights import load_convolutions
 from trainables.settings import ExperimentSettings
 from trainables.stages.evaluate import outputs_of_videos
-from trainables.stages.kind import CLIPS, Cost, Counts, Kind
+from trainables.stages.kind import ARITHMETIC, CLIPS, Cost, Counts, Kind
 from trainables.stages.work import Outcome, Work
 from trainables.video.videos import PARTS, Video
 
@@ -41,7 +41,7 @@ def extract(work: Work, backbone: Backbone, videos: Sequence[Video]) -> Tensor:
 
 
 def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
-    return (*network_reads(BACKBONE, settings), *CLIPS, "compute", "frozen.clips")
+    return (*network_reads(BACKBONE, settings), *CLIPS, *ARITHMETIC, "frozen.clips")
 
 
 def _cost(settings: ExperimentSettings, videos: Counts) -> Cost:

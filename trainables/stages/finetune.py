@@ -51,7 +51,8 @@ def run(work: Work) -> Training:
     start = work.pretrained("pretext") if "pretext" in work.inputs else convolution_weights(backbone)
     load_convolutions(classifier.network, start)
     work.on_device(classifier)
-    return classifier_training(work, classifier, finetune, settings.video, finetune.keep)
+    parts = settings.compute.accumulation
+    return classifier_training(work, classifier, finetune, settings.video, finetune.keep, parts=parts)
 
 
 def _reads(settings: ExperimentSettings) -> tuple[str, ...]:

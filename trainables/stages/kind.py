@@ -17,6 +17,9 @@ FRAME_SIZE = ("video.height", "video.width", "video.crop")
 CLIPS = (*FRAME_SIZE, "video.clip_frames")
 """Settings that clips of consecutive frames depend on, before a network gives them the form in which it takes pixels."""
 
+ARITHMETIC = ("compute.precision", "compute.channels_last", "compute.compile")
+"""Of a network's passes; stages that train it on batches in parts read all of `compute`."""
+
 LABELLED = ("train", "validation")
 
 

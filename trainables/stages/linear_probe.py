@@ -8,6 +8,7 @@ softmax over its clips. The usual alternative, SGD on augmented clips with all l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -22,6 +23,8 @@ from trainables.video.videos import PARTS
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Weights of half the squared norm of the classifier's matrix, beside the mean cross-entropy."""
 ITERATIONS = 200
+EVALUATIONS = ITERATIONS * 5 // 4
+"""Of the objective, at most: torch's default."""
 
 
 def run(work: Work) -> Outcome:
@@ -31,51 +34,65 @@ def run(work: Work) -> Outcome:
     def judge(scores: Tensor) -> float:
         return top_k(scores, found["validation_targets"], 1)
 
-    penalty, scores = fitted_scores(found["train"], found["train_targets"], len(work.videos.classes), parts, judge, work.device)
+    classes = len(work.videos.classes)
+    penalty, scores = fitted_scores(work, found["train"], found["train_targets"], classes, parts, judge)
     metrics = {"validation/linear_probe_top1": judge(scores["validation"]), "linear_probe/penalty": penalty}
     metrics |= {f"test/linear_probe_top{k}": top_k(scores["test"], found["test_targets"], k) for k in (1, 5)}
     return Outcome(metrics)
 
 
 def fitted_scores(
+    work: Work,
     train: Tensor,
     targets: Tensor,
     classes: int,
     parts: Mapping[str, Tensor],
     judge: Callable[[Tensor], float],
-    device: torch.device,
 ) -> tuple[float, dict[str, Tensor]]:
     """The penalty with which `judge` likes the scores of the part `validation` best, and all parts' scores (videos, classes).
 
     train and parts: features (videos, clips, C); targets: (videos,).
     """
+    device, evaluations = work.device, itertools.count(1)
+
+    def step() -> None:
+        work.reached(next(evaluations), len(PENALTIES) * EVALUATIONS)
+
     mean, deviation = train.to(device).mean((0, 1)), train.to(device).std((0, 1)) + 1e-6
     samples, *others = (((found.to(device) - mean) / deviation).double() for found in (train, *parts.values()))
     fitted = []
     for penalty in PENALTIES:
-        matrix = fit(samples, targets.to(device), classes, penalty)
+        matrix = fit(samples, targets.to(device), classes, penalty, step)
         scores = {part: predict(matrix, found).cpu() for part, found in zip(parts, others, strict=True)}
         fitted.append((judge(scores["validation"]), penalty, scores))
     _, penalty, scores = max(fitted, key=lambda entry: entry[:2])
     return penalty, scores
 
 
-def fit(features: Tensor, targets: Tensor, classes: int, penalty: float) -> Tensor:
+def fit(
+    features: Tensor, targets: Tensor, classes: int, penalty: float, evaluated: Callable[[], None] = lambda: None
+) -> Tensor:
     """The matrix (C + 1, classes), its last row the bias, that minimises the penalised cross-entropy over all clips.
 
-    features: (videos, clips, C) float64; targets: (videos,).
+    features: (videos, clips, C) float64; targets: (videos,). evaluated: called each time the objective was.
     """
     samples = _with_bias(features).flatten(0, 1)
     labels = targets.repeat_interleave(features.shape[1])
     matrix = samples.new_zeros(samples.shape[1], classes).requires_grad_()
     optimiser = torch.optim.LBFGS(
-        [matrix], max_iter=ITERATIONS, tolerance_grad=1e-7, tolerance_change=1e-9, line_search_fn="strong_wolfe"
+        [matrix],
+        max_iter=ITERATIONS,
+        max_eval=EVALUATIONS,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
     )
 
     def objective() -> Tensor:
         optimiser.zero_grad()
         loss = F.cross_entropy(samples @ matrix, labels) + penalty / 2 * matrix[:-1].square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
+        evaluated()
         return loss
 
     optimiser.step(objective)  # type: ignore[no-untyped-call]

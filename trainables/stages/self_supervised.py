@@ -13,7 +13,7 @@ from torch import Tensor
 from trainables.models import BACKBONE, make_network, network_reads
 from trainables.models.weights import convolution_weights, load_convolutions
 from trainables.settings import ExperimentSettings, SelfSupervisedSettings
-from trainables.stages.kind import FRAME_SIZE, LABELLED, Cost, Counts, Kind, identity, trained_by
+from trainables.stages.kind import ARITHMETIC, FRAME_SIZE, LABELLED, Cost, Counts, Kind, identity, trained_by
 from trainables.stages.work import Means, Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.tasks.tracks import unpack
@@ -45,7 +45,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
 
     def validate() -> dict[str, float]:
         means = Means()
-        for batch in validation.epoch(0):
+        for batch in work.batches(validation):
             with work.autocast():
                 mean, metrics = step(clips(batch), batch)
             means.add({"loss": mean.expand(len(batch["target"])), **metrics})
@@ -63,6 +63,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         validate=validate,
         metrics={f"{work.kind}/val_{name}_chance": level for name, level in task.chance.items()}
         | {f"{work.kind}/excluded_videos": float(excluded)},
+        parts=1 if task.compares_samples else settings.compute.accumulation,
     )
 
 
@@ -120,7 +121,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
             *task.reads(settings),
             *network_reads(task.encoder, settings),
             *FRAME_SIZE,
-            "compute",
+            *(ARITHMETIC if task.compares_samples else ("compute",)),
             "augmentation",
         )
 

@@ -16,7 +16,7 @@ from trainables.distillation.student import TaughtStudent
 from trainables.models import Encoder, make_encoder, network_reads
 from trainables.models.alexnet import AlexNet, load_imagenet
 from trainables.settings import ExperimentSettings
-from trainables.stages.kind import CLIPS, LABELLED, Kind, supervised_cost, trained_by
+from trainables.stages.kind import ARITHMETIC, CLIPS, LABELLED, Kind, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
 from trainables.stages.view_bank import BANK, kept_layer
 from trainables.stages.work import Training, Work
@@ -35,7 +35,8 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
 
     if not tasks:
         work.on_device(student)
-        return classifier_training(work, student, settings.student, settings.video, settings.student.keep)
+        parts = settings.compute.accumulation
+        return classifier_training(work, student, settings.student, settings.video, settings.student.keep, parts=parts)
 
     answers, channels = (_live if live else _banked)(work, tasks)
     with work.seeded("student/graphs"):
@@ -56,6 +57,7 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
         stream=None if live else BANK,
         views=None if live else settings.views.views,
         classifier=student,
+        parts=1 if settings.graph.compares_samples else settings.compute.accumulation,
     )
 
 
@@ -175,7 +177,7 @@ def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False
             *trained_by(settings, "student"),
             *network_reads("alexnet", settings, of_clips=True),
             *CLIPS,
-            "compute",
+            *(ARITHMETIC if tasks and settings.graph.compares_samples else ("compute",)),
             "augmentation",
             *(_graph_reads(settings, tasks, live) if tasks else ()),
         )

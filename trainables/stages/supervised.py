@@ -24,12 +24,13 @@ def classifier_training(
     stream: str | None = None,
     views: int | None = None,
     classifier: nn.Module | None = None,
+    parts: int = 1,
 ) -> Training:
     """Train `network` and hand on the weights of its `classifier` (the network itself by default).
 
     The classifier takes clips (B, 3, K, H, W) in the form of `video` and gives logits (B, classes). step: a loss other than
     cross entropy. stream, views: the clips of a view bank instead of new ones in every epoch. keep: `last`, or `best` by
-    validation top-1.
+    validation top-1. parts: as of Training.
     """
     judged = classifier or network
 
@@ -42,7 +43,7 @@ def classifier_training(
 
     def validate() -> dict[str, float]:
         means = Means()
-        for batch in validation.epoch(0):
+        for batch in work.batches(validation):
             targets = batch["target"].to(work.device)
             with work.autocast():
                 logits = judged(clips_of(batch).flatten(0, 1))
@@ -64,6 +65,7 @@ def classifier_training(
         weights,
         validate=validate,
         keep_best="val_top1" if keep == "best" else None,
+        parts=parts,
     )
 
 

@@ -55,8 +55,8 @@ def run(task: type[SelfSupervisedTask], work: Work) -> Training:
         teacher = make_encoder(task.encoder, work.settings, len(work.videos.classes))
     network = Transfer(teacher, work.pretrained(task.name), work.settings.teacher_finetune)
     work.on_device(network)
-    video = teacher.seen(work.settings.video)
-    return classifier_training(work, network, work.settings.teacher_finetune, video, "last", classifier=teacher)
+    video, parts = teacher.seen(work.settings.video), work.settings.compute.accumulation
+    return classifier_training(work, network, work.settings.teacher_finetune, video, "last", classifier=teacher, parts=parts)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainables.settings import ExperimentSettings
 from trainables.stages.kind import LABELLED, Cost, Counts, Kind
-from trainables.stages.work import Outcome, Work
+from trainables.stages.work import Outcome, Pace, Work
 from trainables.tasks.tracks import mine_video, pack, unpack
 
 REPORTS = 20
@@ -23,16 +23,18 @@ def run(work: Work) -> Outcome:
     done = 0
     if work.workplace is not None and (state := work.workplace.load_state()) is not None:
         tracks, done = unpack(state["tracks"], videos), state["done"]
-    parts = min(REPORTS, len(videos))
+    parts, saves = min(REPORTS, len(videos)), Pace(work.runtime.save_every)
     for number, video in enumerate(videos[done:], start=done + 1):
         mined = mine_video(video, work.cache, work.settings.video, work.settings.tracking)
         if len(mined):
             tracks[video.name] = mined
         part = number * parts // len(videos)
-        if part > (number - 1) * parts // len(videos):
-            if work.workplace is not None:
-                work.workplace.save_state({"tracks": pack(tracks, videos), "done": number})
+        ended = part > (number - 1) * parts // len(videos)
+        if work.workplace is not None and (ended or saves.is_due()):
+            work.workplace.save_state({"tracks": pack(tracks, videos), "done": number})
+        if ended:
             work.report({"stage": work.kind, "epoch": part, "epochs": parts, "tracks/videos": float(number)})
+        work.reached(number, len(videos))
     metrics = {
         "tracks/tracks": float(sum(map(len, tracks.values()))),
         "tracks/videos_without_motion": float(len(videos) - len(tracks)),

@@ -1,24 +1,28 @@
 """The training loop that all training stages share.
 
-Its state is saved after every epoch: a stage that was killed goes on from its last finished epoch and ends in the same weights
-to the bit (CPU), because everything random in an epoch is drawn from (seed, stage, epoch).
+Its state is saved after every epoch, and in the middle of long ones: a stage that was killed goes on from there and ends in the
+same weights to the bit (CPU). Everything random in an epoch is drawn from (seed, stage, epoch), and all else that lasts longer
+than a batch is part of the network's, the optimiser's and the epoch's state.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from trainables.models.momentum import OncePerStep
 from trainables.settings import Optimisation, Pretraining
-from trainables.stages.work import Means, Outcome, Training, Work, checkpoint_file
+from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file
 from trainables.video.dataset import Batch
 
 ADAM_BETA2 = 0.999
+LEAST_SAMPLES = 2
+"""Of a part of a batch, for batch norm."""
 COSINE_RANGE = 1000
 """Of a cosine schedule: the first learning rate over the one it goes down to."""
 
@@ -28,66 +32,156 @@ class NonFiniteLoss(ArithmeticError):
 
 
 @dataclass
+class Epoch:
+    """How far an epoch is: batches that were trained on, what they gave, and torch's random numbers after them."""
+
+    batches: int = 0
+    means: Means = field(default_factory=Means)
+    wrapped: int = 0
+    replaced: int = 0
+    random: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, batch: Batch, values: Mapping[str, Tensor]) -> None:
+        self.batches += 1
+        self.means.add(values)
+        self.wrapped += int(batch["wrapped"].sum())
+        self.replaced += int(batch["replaced"].sum())
+
+    def metrics(self) -> dict[str, float]:
+        counts = {"wrapped_clips": float(self.wrapped), "replaced_frames": float(self.replaced)}
+        return self.means.result() | counts
+
+    def state(self) -> dict[str, Any]:
+        return {**vars(self), "means": vars(self.means)}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Epoch:
+        return cls(**{**state, "means": Means(**state["means"])})
+
+
+@dataclass
 class Progress:
-    """How far a training is: metrics per epoch, with the stage's prefix, and the state of the network at its best epoch."""
+    """How far a training is: metrics per epoch, with the stage's prefix, the state of the network at its best epoch, and the
+    epoch that it is in the middle of."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
+    epoch: Epoch | None = None
 
 
 def train(training: Training, work: Work) -> Outcome:
-    """Train to the end, from where an interrupted run of the same stage stopped. Raises NonFiniteLoss."""
-    network, optimisation = training.network, training.optimisation
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = make_optimiser(parameters, optimisation)
-    progress = _resumed(work, network, optimiser)
-    for epoch in range(len(progress.history), optimisation.epochs):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(optimisation, epoch)
-        with work.seeded(f"{work.kind}/epoch", epoch):
-            metrics = _train_epoch(work, training, optimiser, epoch)
-        if training.validate is not None:
-            network.eval()
-            with torch.no_grad():
-                metrics |= training.validate()
-        _check_finite(f"{work.kind}: %s in epoch {epoch + 1}", metrics, parameters)
-        if _is_best(training.keep_best, metrics, work.kind, progress):
-            progress.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-        line = {"epoch": epoch + 1} | {f"{work.kind}/{name}": value for name, value in metrics.items()}
-        progress.history.append(line)
-        _save(work, training, optimiser, progress)
-        work.report({"stage": work.kind, "epochs": optimisation.epochs, **line})
-    if progress.best is not None:
-        network.load_state_dict(progress.best)
-    last = {name: value for name, value in progress.history[-1].items() if "/" in name}
-    return Outcome(last | dict(training.metrics), tensors={"weights": training.weights()}, history=progress.history)
+    """Train to the end, from where an interrupted run of the same stage stopped. Raises NonFiniteLoss or LoaderDied."""
+    return _Loop(training, work).run()
 
 
-def _resumed(work: Work, network: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
-    state = work.workplace.load_state() if work.workplace else None
-    if state is None:
-        return Progress()
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return Progress(state["history"], state["best"])
+class _Loop:
+    def __init__(self, training: Training, work: Work) -> None:
+        self.training, self.work = training, work
+        self.network, self.optimisation = training.network, training.optimisation
+        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.optimiser = make_optimiser(self.parameters, self.optimisation)
+        self.progress = Progress()
+        self.saves = Pace(work.runtime.save_every)
+
+    def run(self) -> Outcome:
+        self._resume()
+        training, work, progress = self.training, self.work, self.progress
+        for epoch in range(len(progress.history), self.optimisation.epochs):
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate(self.optimisation, epoch)
+            with work.seeded(f"{work.kind}/epoch", epoch):
+                metrics = self._train_epoch(epoch)
+            if training.validate is not None:
+                self.network.eval()
+                with torch.no_grad():
+                    metrics |= training.validate()
+            self._check_finite(metrics, epoch)
+            if _is_best(training.keep_best, metrics, work.kind, progress):
+                progress.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+            line = {"epoch": epoch + 1} | {f"{work.kind}/{name}": value for name, value in metrics.items()}
+            progress.history.append(line)
+            progress.epoch = None
+            self._keep_checkpoint()
+            self._save()
+            work.report({"stage": work.kind, "epochs": self.optimisation.epochs, **line})
+        if progress.best is not None:
+            self.network.load_state_dict(progress.best)
+        last = {name: value for name, value in progress.history[-1].items() if "/" in name}
+        return Outcome(last | dict(training.metrics), tensors={"weights": training.weights()}, history=progress.history)
+
+    def _train_epoch(self, number: int) -> dict[str, float]:
+        self.network.train()
+        epoch = self.progress.epoch
+        if epoch is None:
+            epoch = self.progress.epoch = Epoch()
+            # A number is taken as a loader without a generator of its own takes it, so that what is drawn next stays the same.
+            torch.empty((), dtype=torch.int64).random_()
+        else:
+            _set_random_state(epoch.random, self.work.device)
+        for batch in self.work.batches(self.training.loader, number, epoch.batches):
+            loss, metrics = train_step(self.work, self.training, self.optimiser, batch)
+            epoch.add(batch, {"loss": loss, **metrics})
+            if self.saves.is_due():
+                self._check_finite(epoch.metrics(), number)
+                epoch.random = _random_state(self.work.device)
+                self._save()
+        found = epoch.metrics()
+        self._check_finite(found, number)
+        return found
+
+    def _check_finite(self, metrics: Mapping[str, float], epoch: int) -> None:
+        where = f"in epoch {epoch + 1}"
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                what = "the loss" if name == "loss" else name
+                raise NonFiniteLoss(f"{self.work.kind}: {what} became {value} {where}")
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+            raise NonFiniteLoss(f"{self.work.kind}: a weight became NaN or infinite {where}")
+
+    def _resume(self) -> None:
+        """Go on from the state that was saved last, if one was; one of before there were states inside an epoch will do."""
+        state = self.work.workplace.load_state() if self.work.workplace else None
+        if state is None:
+            return
+        self.network.load_state_dict(state["network"])
+        moments = {int(number): value for number, value in state["optimiser"]["state"].items()}
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        within = state.get("epoch")
+        self.progress = Progress(state["history"], state["best"], None if within is None else Epoch.of_state(within))
+
+    def _save(self) -> None:
+        self.saves.restart()
+        if self.work.workplace is None:
+            return
+        progress = self.progress
+        moments = {str(number): value for number, value in self.optimiser.state_dict()["state"].items()}
+        self.work.workplace.save_state(
+            {
+                "network": self.network.state_dict(),
+                "optimiser": {"state": moments},
+                "history": progress.history,
+                "best": progress.best,
+                "epoch": None if progress.epoch is None else progress.epoch.state(),
+            }
+        )
+
+    def _keep_checkpoint(self) -> None:
+        if self.work.workplace is not None and isinstance(self.optimisation, Pretraining):
+            for number in range(1, self.optimisation.checkpoints):
+                if self.optimisation.checkpoint_epoch(number) == len(self.progress.history):
+                    self.work.workplace.keep(checkpoint_file(number), self.training.weights())
 
 
-def _save(work: Work, training: Training, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    if work.workplace is None:
-        return
-    optimisation, epoch = training.optimisation, len(progress.history)
-    if isinstance(optimisation, Pretraining):
-        for number in range(1, optimisation.checkpoints):
-            if optimisation.checkpoint_epoch(number) == epoch:
-                work.workplace.keep(checkpoint_file(number), training.weights())
-    work.workplace.save_state(
-        {
-            "network": training.network.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "history": progress.history,
-            "best": progress.best,
-        }
-    )
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    """Of torch's global generators that a stage on the device draws from, by the kind of device."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def _is_best(name: str | None, metrics: Mapping[str, float], kind: str, progress: Progress) -> bool:
@@ -111,36 +205,43 @@ def learning_rate(optimisation: Optimisation, epoch: int) -> float:
     return optimisation.learning_rate * optimisation.decay ** (epoch // optimisation.step_epochs)
 
 
-def _check_finite(message: str, metrics: Mapping[str, float], parameters: list[nn.Parameter]) -> None:
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise NonFiniteLoss(message % f"{name} became {value}")
-    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
-        raise NonFiniteLoss(message % "a weight became NaN or infinite")
-
-
-def _train_epoch(work: Work, training: Training, optimiser: torch.optim.Optimizer, epoch: int) -> dict[str, float]:
-    training.network.train()
-    means = Means()
-    counts = {"wrapped": 0, "replaced": 0}
-    for batch in training.loader.epoch(epoch):
-        loss, metrics = train_step(work, training, optimiser, batch)
-        means.add({"loss": loss, **metrics})
-        for name in counts:
-            counts[name] += int(batch[name].sum())
-    result = means.result()
-    if not math.isfinite(result["loss"]):
-        raise NonFiniteLoss(f"{work.kind}: the loss became {result['loss']} in epoch {epoch + 1}")
-    return result | {f"{name}_{'clips' if name == 'wrapped' else 'frames'}": float(value) for name, value in counts.items()}
-
-
 def train_step(
     work: Work, training: Training, optimiser: torch.optim.Optimizer, batch: Batch
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """One update: forward, backward, optimiser."""
-    with work.autocast():
-        loss, metrics = training.step(training.clips(batch), batch)
+    """One update: forward and backward of each part of the batch, weighted by its size, and the optimiser.
+
+    Returns the mean loss of the batch and its metrics, those of samples (B,).
+    """
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    losses, found = [], []
+    for share, part in _parts(batch, training):
+        with work.autocast():
+            loss, metrics = training.step(training.clips(part), part)
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach() * share)
+        found.append((share, metrics))
     optimiser.step()
-    return loss.detach(), metrics
+    return torch.stack(losses).sum(), _joined(found)
+
+
+def _parts(batch: Batch, training: Training) -> Iterator[tuple[float, Batch]]:
+    """Parts of the batch, as equal as can be and with two samples at least, and the share of the samples that each has."""
+    samples = len(batch["wrapped"])
+    count = max(1, min(training.parts, samples // LEAST_SAMPLES))
+    split = {name: values.tensor_split(count) for name, values in batch.items()}
+    stateful = [module for module in training.network.modules() if isinstance(module, OncePerStep)]
+    for number in range(count):
+        for module in stateful:
+            module.first, module.last = number == 0, number == count - 1
+        part = {name: values[number] for name, values in split.items()}
+        yield len(part["wrapped"]) / samples, part
+
+
+def _joined(found: Sequence[tuple[float, Mapping[str, Tensor]]]) -> dict[str, Tensor]:
+    """The metrics of a batch from those of its parts: of samples one after the other, of a whole part its share."""
+    return {
+        name: torch.cat([metrics[name] for _, metrics in found])
+        if value.dim()
+        else torch.stack([share * metrics[name] for share, metrics in found]).sum()
+        for name, value in found[0][1].items()
+    }

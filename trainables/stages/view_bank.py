@@ -17,7 +17,7 @@ from trainables.models import Encoder, make_encoder, network_reads
 from trainables.models.encoder import Outputs
 from trainables.settings import ExperimentSettings
 from trainables.stages.evaluate import clips_of_videos
-from trainables.stages.kind import CLIPS, Cost, Counts, Kind
+from trainables.stages.kind import ARITHMETIC, CLIPS, Cost, Counts, Kind
 from trainables.stages.metrics import measure_videos
 from trainables.stages.supervised import training_clips
 from trainables.stages.work import Outcome, Work
@@ -57,7 +57,7 @@ def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
     logits, features, maps = [], [], []
     count = work.settings.views.views
     for view in range(count):
-        for batch in loader.epoch(view):
+        for batch in work.batches(loader, view):
             outputs = _outputs(work, teacher, batch, layer)
             logits.append(outputs.logits)
             features.append(outputs.features)
@@ -108,7 +108,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     def reads(settings: ExperimentSettings) -> tuple[str, ...]:
         kept = ("views.views", "views.stored", f"views.{task.encoder}_layer")
         network = network_reads(task.encoder, settings, of_clips=True)
-        return (*network, *CLIPS, "compute", "augmentation", *kept, "evaluation.clips")
+        return (*network, *CLIPS, *ARITHMETIC, "augmentation", *kept, "evaluation.clips")
 
     def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
         asked = (videos.validation + videos.test) * settings.evaluation.clips

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,17 @@ from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, Optimisation
 from trainables.store import Artifact, Workplace
 from trainables.video.cache import FrameCache
-from trainables.video.dataset import Batch, ClipLoader, generator
+from trainables.video.dataset import Batch, ClipLoader, LoaderDied, generator
 from trainables.video.videos import VideoSet
 
+REPORT_SECONDS = 10.0
+"""Between two reports of how far a stage is inside an epoch, at least."""
+RESTARTS = 3
+"""How often in a row loader processes that died are replaced."""
+
 Report = Callable[[dict[str, Any]], None]
+"""Takes lines about a stage: {"stage", "epoch", "epochs"} and metrics, prefixed by the stage, when a part of it is done;
+between them at times {"stage", "batch", "batches"}, which says that it goes on."""
 Step = Callable[[Tensor, Batch], tuple[Tensor, dict[str, Tensor]]]
 """From clips (B, V, 3, K, H, W) and the batch they are from to the mean loss, and metrics over the samples, (B,) each."""
 
@@ -45,6 +53,7 @@ class Training:
     network: everything that has state, teachers and memory banks too. clips: pixels of a batch as the network takes them.
     weights: what the stage hands on, at the end and at the checkpoints between. validate: metrics after each epoch, named
     `val_...`; keep_best: the one of them by whose first highest value the network is kept. metrics: further ones, of the whole.
+    parts: how many parts of a batch go through the network one after the other, before the optimiser's step.
     """
 
     network: nn.Module
@@ -56,6 +65,25 @@ class Training:
     validate: Callable[[], dict[str, float]] | None = None
     keep_best: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    parts: int = 1
+
+
+class Pace:
+    """Says that it is time at most every so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        self.last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time; the next time is so many seconds from now then."""
+        due = time.monotonic() - self.last >= self.seconds
+        if due:
+            self.restart()
+        return due
 
 
 def _tell_nobody(line: dict[str, Any]) -> None:
@@ -68,7 +96,7 @@ class Work:
 
     settings: those that its key holds, and its inputs' keys; reading others raises UndeclaredSetting. inputs: artifacts, by
     role. checkpoints: by role the checkpoint that is handed on, where it is not the last. workplace: where unfinished work is
-    kept; None: nowhere.
+    kept; None: nowhere. pace: of reports on the way.
     """
 
     kind: str
@@ -80,6 +108,7 @@ class Work:
     checkpoints: Mapping[str, int] = field(default_factory=dict)
     workplace: Workplace | None = None
     report: Report = _tell_nobody
+    pace: Pace = field(default_factory=lambda: Pace(REPORT_SECONDS), init=False, repr=False)
 
     @functools.cached_property
     def cache(self) -> FrameCache:
@@ -97,6 +126,32 @@ class Work:
     def pretrained(self, role: str) -> dict[str, Tensor]:
         """The weights that an upstream stage hands on: those of its chosen checkpoint."""
         return self.inputs[role].tensors(checkpoint_file(self.checkpoints.get(role)))
+
+    def reached(self, batch: int, batches: int) -> None:
+        """Report how far the stage is in what it does, if that was not done for a while; units are the stage's own."""
+        if self.pace.is_due():
+            self.report({"stage": self.kind, "batch": batch, "batches": batches})
+
+    def batches(self, loader: ClipLoader, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch `start` on, reported on the way.
+
+        Where loader processes died new ones go on with the same batch. Raises LoaderDied if they die, too, time after time.
+        """
+        number, deaths = start, 0
+        while True:
+            try:
+                for batch in loader.epoch(epoch, number):
+                    yield batch
+                    number, deaths = number + 1, 0
+                    self.reached(number, len(loader))
+                return
+            except LoaderDied as error:
+                deaths += 1
+                if deaths > RESTARTS:
+                    raise LoaderDied(
+                        f"{self.kind}: the processes that load clips died {deaths} times in a row at batch {number + 1} of "
+                        f"{len(loader)}, last {error}; a system short of memory kills them: fewer --workers need less of it"
+                    ) from None
 
     def seeded(self, purpose: str, *numbers: int) -> AbstractContextManager[None]:
         """Torch's global random numbers inside are those of (seed, purpose, numbers); outside they are untouched."""
@@ -130,17 +185,17 @@ class _Seeded(AbstractContextManager[None]):
         self.fork.__exit__(*error)  # type: ignore[arg-type]
 
 
+@dataclass
 class Means:
     """Means over samples of named metrics, kept on the device until the end of the epoch."""
 
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
             total = value.detach().sum(dtype=torch.float64)
-            self.sums[name] = self.sums[name] + total if name in self.sums else total
+            self.sums[name] = self.sums[name].to(total.device) + total if name in self.sums else total
             self.counts[name] = self.counts.get(name, 0) + value.numel()
 
     def result(self) -> dict[str, float]:

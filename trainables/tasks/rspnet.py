@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.models import Backbone, make_backbone
-from trainables.models.momentum import MemoryBank, momentum_update
+from trainables.models.momentum import MemoryBank, OncePerStep
 from trainables.settings import ExperimentSettings, RSPNetSettings
 from trainables.tasks.task import SelfSupervisedTask
 from trainables.video.sampling import SampledClips, random_start
@@ -46,7 +46,7 @@ class ProjectedBackbone(nn.Module):
         return F.normalize(self.appearance(features).float(), dim=1), F.normalize(self.motion(features).float(), dim=1)
 
 
-class RSPNetwork(nn.Module):
+class RSPNetwork(OncePerStep):
     """Query encoder, key encoder and bank.
 
     The key encoder gets no gradient. In training its parameters follow the query encoder's as a running average, updated before
@@ -69,7 +69,7 @@ class RSPNetwork(nn.Module):
         query, positive, negative = clips.unbind(1)
         with torch.no_grad():
             if self.training:
-                momentum_update(self.key, self.query, self.settings.key_momentum)
+                self.follow(self.key, self.query, self.settings.key_momentum)
             keys = [self.key(positive), self.key(negative)]
         appearance, motion = self.query(query)
         with torch.autocast(clips.device.type, enabled=False):
@@ -77,7 +77,7 @@ class RSPNetwork(nn.Module):
             others = appearance @ self.bank.anchors.clone().T
             paces = torch.stack([(motion * key).sum(1) for _, key in keys], dim=1)
         if self.training:
-            self.bank.enqueue(keys[1][0])
+            self.remember(keys[1][0])
         temperature = self.settings.temperature
         return own / temperature, others / temperature, paces / temperature
 

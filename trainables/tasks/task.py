@@ -37,6 +37,7 @@ class SelfSupervisedTask(ABC):
     version: of such a task; raise it when a change makes what it trained wrong.
     published: settings that its authors published, over preset paper; sources in docs/fidelity.md.
     needs_tracks: whether it is trained on tracked patches, which are mined before.
+    compares_samples: whether its loss compares the samples of a batch, so that it is not the mean of what parts of it give.
     """
 
     name: ClassVar[str]
@@ -45,6 +46,7 @@ class SelfSupervisedTask(ABC):
     version: ClassVar[int] = 1
     published: ClassVar[Mapping[str, Any]] = {}
     needs_tracks: ClassVar[bool] = False
+    compares_samples: ClassVar[bool] = False
 
     def __init__(self, settings: ExperimentSettings, tracks: Tracks | None = None) -> None:
         self.settings = settings

@@ -77,6 +77,7 @@ class Tracking(FrameTask):
 
     name = "tracking"
     needs_tracks = True
+    compares_samples = True
 
     @property
     def chance(self) -> Mapping[str, float]:

@@ -6,6 +6,9 @@ interruption changes what is drawn.
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,6 +25,14 @@ from trainables.video.sampling import ClipSampler
 from trainables.video.videos import DataError, Video
 
 Batch = dict[str, Tensor]
+DEATHS = ("DataLoader worker (pid", "Pin memory thread exited unexpectedly", "received 0 items of ancillary data")
+"""How messages begin where a loader process was killed, or nobody is left to hand over what it read."""
+RAISED_INSIDE = "in DataLoader worker process"
+"""What torch puts into the message of an error that a loader process raised itself."""
+
+
+class LoaderDied(RuntimeError):
+    """A process that loads clips was killed or crashed; the message says what for and how."""
 
 
 def generator(seed: int, stream: str, *numbers: int) -> np.random.Generator:
@@ -103,7 +114,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
 class EpochOrder(Sampler[tuple[int, int]]):
     """(epoch, index) of every sample, shuffled by (seed, epoch), or in order when `shuffled` is False.
 
-    With `views` an epoch shows again what was shown so many epochs before, in another order.
+    With `views` an epoch shows again what was shown so many epochs before, in another order. The first `start` are left out.
     """
 
     def __init__(self, dataset: ClipDataset, shuffled: bool, views: int | None) -> None:
@@ -111,6 +122,7 @@ class EpochOrder(Sampler[tuple[int, int]]):
         self.shuffled = shuffled
         self.views = views
         self.epoch = 0
+        self.start = 0
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -120,7 +132,7 @@ class EpochOrder(Sampler[tuple[int, int]]):
         if self.shuffled:
             generator(self.dataset.seed, self.dataset.stream + "/order", self.epoch).shuffle(order)
         shown = self.epoch if self.views is None else self.epoch % self.views
-        return ((shown, int(index)) for index in order)
+        return ((shown, int(index)) for index in order[self.start :])
 
 
 class ClipLoader:
@@ -135,20 +147,58 @@ class ClipLoader:
         if training and len(dataset) < 2:
             raise DataError(f"{dataset.stream}: one clip is too few to train on; batch normalisation needs two")
         self.order = EpochOrder(dataset, shuffled=training, views=views)
-        self.loader: DataLoader[dict[str, Any]] = DataLoader(
-            dataset,
-            batch_size=min(batch_size, len(dataset)),
+        self.batch_size = min(batch_size, len(dataset))
+        self.training = training
+        self.workers = workers
+        self.loader = self._new_loader()
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return len(self.loader)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (0-based) from batch `start` on; the clips of those before it are not read.
+
+        Draws nothing from torch's global generator. Raises LoaderDied; after that an epoch has new processes.
+        """
+        self.order.epoch, self.order.start = epoch, start * self.batch_size
+        try:
+            with _signal_handler_kept():
+                batches = iter(self.loader)
+            yield from batches
+        except (RuntimeError, OSError, EOFError) as error:
+            if not self._died_of(error):
+                raise
+            self.loader = self._new_loader()
+            raise LoaderDied(f"{self.order.dataset.stream}: {str(error).strip() or type(error).__name__}") from None
+
+    def _died_of(self, error: Exception) -> bool:
+        """Whether an error says that a process is gone: its connection may break before it is known to be dead."""
+        if self.workers == 0 or RAISED_INSIDE in str(error):
+            return False
+        return not isinstance(error, RuntimeError) or str(error).startswith(DEATHS)
+
+    def _new_loader(self) -> DataLoader[dict[str, Any]]:
+        return DataLoader(
+            self.order.dataset,
+            batch_size=self.batch_size,
             sampler=self.order,
-            drop_last=training,
-            num_workers=workers,
-            persistent_workers=workers > 0,
+            drop_last=self.training,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),
         )
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch (0-based)."""
-        self.order.epoch = epoch
-        return iter(self.loader)
+
+@contextlib.contextmanager
+def _signal_handler_kept() -> Iterator[None]:
+    """Leaves SIGCHLD as it was. Torch's handler raises of a dead loader process wherever the main thread is then, which may be
+    the middle of an update; without it the loader finds out when it waits for the next batch."""
+    handler = signal.getsignal(signal.SIGCHLD)
+    yield
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, handler)
 
 
 def network_clips(batch: Batch, video: VideoSettings, device: torch.device) -> Tensor:

@@ -205,3 +205,23 @@ def test_input_that_does_not_belong_together(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         loss(GraphSettings(), TASKS)(torch.zeros(student), torch.zeros(teachers))
+
+
+@pytest.mark.parametrize("distance", ["em", "sinkhorn", "kl", "cosine", "l2"])
+@pytest.mark.parametrize("edges", ["uniform", "learned", "gain"])
+def test_settings_know_whether_the_loss_is_the_mean_of_what_parts_of_a_batch_give(distance: str, edges: str) -> None:
+    """Two batches of three and four samples after one another, in training: a loss that is not must not be divided."""
+    settings = GraphSettings(distance=distance, edges=edges)  # type: ignore[arg-type]
+    whole, divided = LogitsGraph(settings, TASKS), LogitsGraph(settings, TASKS)
+    differences = []
+    for seed in range(2):
+        student, teachers = logits(seed=seed)
+        parts = zip(student.split([3, 4]), teachers.split([3, 4], dim=1), strict=True)
+        in_parts = sum(len(own) / 7 * divided(own, asked)[0] for own, asked in parts)
+        differences.append(float((whole(student, teachers)[0] - in_parts).abs().detach()))
+    assert (max(differences) > 1e-4) == settings.compares_samples
+
+
+def test_without_a_graph_of_logits_no_samples_are_compared() -> None:
+    for logits_loss in ("none", "average"):
+        assert not GraphSettings(logits=logits_loss, distance="em", edges="gain").compares_samples  # type: ignore[arg-type]

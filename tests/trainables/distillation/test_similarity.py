@@ -182,3 +182,41 @@ def test_the_batch_is_never_among_its_own_anchors() -> None:
     over_old, over_own = (similarity_distillation_loss(teacher, own, anchors, 0.02, 0.02).mean() for anchors in (old, teacher))
     torch.testing.assert_close(loss, over_old, rtol=1e-4, atol=1e-5)
     assert abs(float((over_old - over_own).detach())) > 0.01, "the two can be told apart"
+
+
+def test_a_batch_in_parts_moves_teacher_and_bank_once() -> None:
+    """Seven clips in parts of three and four against all at once, twice, networks without batch norm and in float64: the same
+    loss over the anchors from before the batch, gradients, teacher, and bank with the position in it."""
+
+    def trained(sizes: list[int]) -> tuple[SimilarityDistillation, list[float]]:
+        network = distillation(projection=6)
+        network.student[0] = network.teacher[0] = nn.Sequential()
+        for side in (network.student, network.teacher):
+            side[0] = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 16 * 16, network.student[1].in_features))
+        torch.manual_seed(1)
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, std=0.05)
+        network.predictor = nn.Sequential(*(module for module in network.predictor if not isinstance(module, nn.BatchNorm1d)))
+        for side in (network.student, network.predictor, network.teacher):
+            side.double()
+        losses = []
+        for step in range(2):
+            first, second = (views(seed + step, 7).double().split(sizes) for seed in (0, 10))
+            network.zero_grad()
+            total = 0.0
+            for number, (own, other) in enumerate(zip(first, second, strict=True)):
+                network.first, network.last = number == 0, number == len(sizes) - 1
+                loss, _ = network(own, other)
+                (loss * len(own) / 7).backward()
+                total += float(loss.detach()) * len(own) / 7
+            losses.append(total)
+            with torch.no_grad():
+                for parameter in network.student.parameters():
+                    parameter.sub_(0.1 * parameter.grad)
+        return network, losses
+
+    whole, in_parts = trained([7]), trained([3, 4])
+    assert in_parts[1] == pytest.approx(whole[1], rel=1e-5)
+    for (name, value), (_, other) in zip(in_parts[0].state_dict().items(), whole[0].state_dict().items(), strict=True):
+        torch.testing.assert_close(value, other, rtol=1e-5, atol=1e-6, msg=name)
+    assert int(in_parts[0].bank.position) == 14 % 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from torch import Tensor
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
 from trainables.stages import linear_probe
+from trainables.stages import work as work_module
 from trainables.stages.linear_probe import PENALTIES, fit, predict
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
 from trainables.video.videos import UNLABELLED, VideoSet
 
 Features = dict[str, Tensor]
-Probe = Callable[[Features], dict[str, float]]
+Probe = Callable[..., dict[str, float]]
 CLASSES = ("a", "b", "c")
 
 
@@ -36,7 +38,7 @@ def around(centres: Tensor, seed: int, noise: float, clips: int = 2) -> Tensor:
 def probe(tmp_path: Path) -> Probe:
     """Runs the stage on features and gives its metrics."""
 
-    def run(features: Features) -> dict[str, float]:
+    def run(features: Features, report: Callable[[dict[str, Any]], None] = lambda line: None) -> dict[str, float]:
         number = len(list(tmp_path.glob("features/*")))
         workplace = Workplace(Store(tmp_path), "features", str(number))
         artifact = workplace.publish(settings={}, metrics={}, tensors={"features": features})
@@ -47,6 +49,7 @@ def probe(tmp_path: Path) -> Probe:
             videos=VideoSet("none", CLASSES, (), (), ()),
             inputs={"features": artifact},
             runtime=Runtime(tmp_path, tmp_path, device="cpu"),
+            report=report,
         )
         return dict(linear_probe.run(work).metrics)
 
@@ -129,3 +132,13 @@ def test_the_penalty_is_the_best_on_validation_and_test_has_no_say(probe: Probe)
     for name in ("validation/linear_probe_top1", "linear_probe/penalty"):
         assert other[name] == found[name]
     assert other["test/linear_probe_top1"] != found["test/linear_probe_top1"]
+
+
+def test_how_often_the_objective_was_asked_is_reported(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted through all penalties, of the most evaluations that there can be; here without a pause between reports."""
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(work_module, "REPORT_SECONDS", 0)
+    probe(parts(noise=1.0), lines.append)
+    assert [line["batch"] for line in lines] == list(range(1, len(lines) + 1))
+    assert 5 * len(PENALTIES) < len(lines) <= len(PENALTIES) * 250
+    assert all(line == {"stage": "linear_probe", "batch": line["batch"], "batches": 1250} for line in lines)

@@ -25,12 +25,13 @@ from trainables.stages.supervised import training_clips
 from trainables.stages.training import NonFiniteLoss
 from trainables.stages.view_bank import BANK
 from trainables.stages.work import Work
-from trainables.store import Store, Workplace
+from trainables.store import Artifact, Store, Workplace
 from trainables.tasks import find_task
 from trainables.video.videos import DataError
 
 Contents = Callable[[Path, Result], dict[str, bytes]]
 Make = Callable[..., Runtime]
+RunStage = Callable[..., Artifact]
 WorkOf = Callable[[str, ExperimentSettings, Runtime], Work]
 TEACHERS = [find_task(name) for name in TEACHER_TASKS]
 
@@ -232,3 +233,21 @@ def test_weights_of_another_network_end_the_experiment_with_the_first_key_that_d
         run_experiment(Experiment(settings, 0), runtime("other", weights=(("alexnet", path),)), ignore)
     with pytest.raises(DataError, match="give the weights of AlexNet with --weights alexnet=FILE"):
         run_experiment(Experiment(settings, 0), runtime(), ignore)
+
+
+def test_a_student_trained_in_parts_is_the_undivided_one(
+    taught: tuple[Path, Result], tiny_graph: ExperimentSettings, clips: Path, work_of: WorkOf, run_stage: RunStage
+) -> None:
+    """Without batch norm and dropout, and with losses that are means over samples: weights and metrics after six steps on
+    batches of five, in parts of three and two, up to rounding. Every part is asked of the bank by its own clips."""
+    values = {"alexnet.batch_norm": False, "alexnet.dropout": 0.0, "graph.distance": "kl", "graph.edges": "learned"}
+    settings, place = with_values(tiny_graph, {**values, "graph.bandwidth": 0.1}), Runtime(taught[0], clips, device="cpu")
+    inputs = work_of("student", settings, place).inputs
+    whole, in_parts = (
+        run_stage("student", with_values(settings, {"compute.accumulation": parts}), place, inputs=inputs) for parts in (1, 2)
+    )
+    for name, value in whole.tensors().items():
+        torch.testing.assert_close(in_parts.tensors()[name], value, rtol=1e-3, atol=1e-5, msg=name)
+    metrics = in_parts.done["metrics"]
+    assert metrics == pytest.approx(whole.done["metrics"], rel=1e-3, abs=1e-5)
+    assert metrics != whole.done["metrics"], "rounding tells that it was divided"

@@ -12,9 +12,12 @@ import pytest
 from trainables.pipeline import Result
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
+from trainables.stages import tracks
+from trainables.stages import work as work_module
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store
 from trainables.tasks.tracks import unpack
+from trainables.video.videos import Video
 
 Make = Callable[..., Runtime]
 RunStage = Callable[..., Artifact]
@@ -59,3 +62,28 @@ def test_mining_goes_on_where_it_was_interrupted(
     assert resumed.done["metrics"] == whole.done["metrics"]
     for name in ("tracks.safetensors", "settings.json"):
         assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes()
+
+
+def test_mining_keeps_what_it_found_by_time_and_says_how_far_it_is(
+    tiny_graph: ExperimentSettings, runtime: Make, run_stage: RunStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One part of the videos only, so that none of it ends before the last video: interrupted at the fifth, the others are
+    kept, and after every one that was mined comes a report of how many."""
+    monkeypatch.setattr(tracks, "REPORTS", 1)
+    monkeypatch.setattr(work_module, "REPORT_SECONDS", 0)
+    mine_video, mined, last = tracks.mine_video, [], 5
+
+    def mining(video: Video, *others: Any) -> Any:
+        if len(mined) == last:
+            raise KeyboardInterrupt
+        mined.append(video.name)
+        return mine_video(video, *others)
+
+    monkeypatch.setattr(tracks, "mine_video", mining)
+    place, lines = runtime(save_every=0), []
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("tracks", tiny_graph, place, "one", report=lines.append)
+    assert lines == [{"stage": "tracks", "batch": number, "batches": 18} for number in range(1, 6)]
+    last = 100
+    run_stage("tracks", tiny_graph, place, "one")
+    assert len(mined) == len(set(mined)) == 18

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from trainables.runtime import Runtime
 from trainables.settings import AuxSKDSettings, ExperimentSettings, Optimisation
-from trainables.stages.training import NonFiniteLoss, learning_rate, train
+from trainables.stages import work as work_module
+from trainables.stages.training import NonFiniteLoss, learning_rate, make_optimiser, train, train_step
 from trainables.stages.work import Means, Outcome, Training, Work
 from trainables.store import Store, Workplace
 from trainables.video.videos import VideoSet
@@ -28,21 +29,24 @@ class TwoBatches:
         self.epochs: list[int] = []
         self.wrapped = wrapped
 
-    def epoch(self, number: int) -> Iterator[dict[str, Tensor]]:
+    def __len__(self) -> int:
+        return 2
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[dict[str, Tensor]]:
         self.epochs.append(number)
-        for first in (1.0, 3.0):
+        for first in (1.0, 3.0)[start:]:
             counts = torch.full((2,), self.wrapped)
             yield {"x": torch.tensor([first, first + 1]), "wrapped": counts, "replaced": torch.zeros(2)}
 
 
-def make_work(directory: Path, report: Callable[[dict[str, Any]], None] = lambda line: None) -> Work:
+def make_work(directory: Path, report: Callable[[dict[str, Any]], None] = lambda line: None, save_every: float = 300) -> Work:
     return Work(
         kind="finetune",
         settings=ExperimentSettings(),
         seed=0,
         videos=VideoSet("none", (), (), (), ()),
         inputs={},
-        runtime=Runtime(directory, directory, device="cpu"),
+        runtime=Runtime(directory, directory, device="cpu", save_every=save_every),
         workplace=Workplace(Store(directory), "finetune", "key"),
         report=report,
     )
@@ -57,6 +61,7 @@ def run(
     loader: Any = None,
     validate: Callable[[], dict[str, float]] | None = None,
     keep_best: str | None = None,
+    save_every: float = 300,
     **optimisation: Any,
 ) -> Outcome:
     """Trains a network of one weight, 1 at first, and gives what came out; the weight in the end is `weight_of` it."""
@@ -74,7 +79,7 @@ def run(
         validate=validate,
         keep_best=keep_best,
     )
-    return train(training, make_work(directory, report))
+    return train(training, make_work(directory, report, save_every))
 
 
 def weight_of(outcome: Outcome) -> float:
@@ -301,3 +306,192 @@ def test_a_crash_after_a_checkpoint_and_before_the_state_of_its_epoch(tmp_path: 
         kept(tmp_path, 4, 2)
     assert kept(tmp_path, 4, 2) == pytest.approx({1: 1 - 2 * 0.2})
     assert saved == [1, 2, 2, 3, 4]
+
+
+class Clock:
+    """In the place of time.monotonic: moves when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(work_module.time, "monotonic", lambda: self.now)
+
+
+class TenBatches(TwoBatches):
+    """Ten batches of two numbers, from 1 on."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[dict[str, Tensor]]:
+        self.epochs.append(number)
+        for first in range(start, 10):
+            yield {"x": torch.tensor([first + 1.0, first + 2.0]), "wrapped": torch.ones(2), "replaced": torch.zeros(2)}
+
+
+def saved_state(directory: Path) -> dict[str, Any]:
+    workplace = make_work(directory).workplace
+    assert workplace is not None
+    state = workplace.load_state()
+    assert state is not None
+    return state
+
+
+def test_the_state_is_saved_inside_an_epoch_when_it_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch takes 100 seconds, the state is saved every 250: after batches 3, 6 and 9 and at the end of each epoch, where
+    the time begins anew."""
+    clock, saved, save_state = Clock(monkeypatch), [], Workplace.save_state
+
+    def noting(self: Workplace, state: dict[str, Any]) -> None:
+        saved.append((len(state["history"]), state["epoch"] and state["epoch"]["batches"]))
+        save_state(self, state)
+
+    monkeypatch.setattr(Workplace, "save_state", noting)
+    model = nn.Linear(1, 1, bias=False)
+
+    def step(clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        clock.now += 100
+        return model.weight.sum(), {}
+
+    run(tmp_path, step, model, loader=TenBatches(), epochs=2, save_every=250)
+    assert saved == [(0, 3), (0, 6), (0, 9), (1, None), (1, 3), (1, 6), (1, 9), (2, None)]
+
+
+@pytest.mark.parametrize("stop", range(1, 11))
+def test_an_epoch_goes_on_from_the_batch_that_was_saved_last(tmp_path: Path, stop: int) -> None:
+    """Interrupted in the n-th update of the second epoch, for every n: momentum, random numbers, sums of metrics and counts
+    are as if it had not been, and no batch is seen twice."""
+    model, seen = nn.Linear(1, 1, bias=False), []
+    last: int | None = None
+
+    def step(clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        if len(seen) == last:
+            raise KeyboardInterrupt
+        seen.append(float(clips[0]))
+        noise = torch.rand(2)
+        return (model(clips[:, None])[:, 0] * noise).mean(), {"noise": noise, "x": clips}
+
+    options: dict[str, Any] = {"epochs": 3, "momentum": 0.9, "learning_rate": 0.001, "save_every": 0}
+    whole = run(tmp_path / "whole", step, model, loader=TenBatches(), **options)
+    expected, last = list(seen), 10 + stop - 1
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", step, model, loader=TenBatches(), **options)
+    last, loader = None, TenBatches()
+    with torch.no_grad():
+        model.weight.fill_(-5)
+    torch.rand(stop)
+    resumed = run(tmp_path / "parts", step, model, loader=loader, **options)
+    assert loader.epochs == [1, 2]
+    assert seen == expected
+    assert resumed.history == whole.history
+    assert resumed.history[1]["finetune/wrapped_clips"] == 20
+    assert weight_of(resumed) == weight_of(whole)
+
+
+def test_an_interrupted_validation_trains_nothing_again(tmp_path: Path) -> None:
+    """The state after an epoch's last batch leads straight to its validation."""
+    model, steps, answers = nn.Linear(1, 1, bias=False), [], iter([KeyboardInterrupt, None])
+
+    def validate() -> dict[str, float]:
+        if (error := next(answers)) is not None:
+            raise error
+        return {"val_top1": 0.5}
+
+    def step(clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        steps.append(float(clips[0]))
+        return model.weight.sum(), {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, step, model, validate=validate, epochs=1, save_every=0)
+    outcome = run(tmp_path, step, model, validate=validate, epochs=1, save_every=0)
+    assert steps == [1.0, 3.0]
+    assert outcome.metrics["finetune/val_top1"] == 0.5
+    assert weight_of(outcome) == pytest.approx(1 - 2 * 0.1)
+
+
+def test_a_state_of_before_there_were_states_inside_an_epoch_is_understood(tmp_path: Path) -> None:
+    """It has neither `epoch` nor text for the optimiser's numbers, but its groups; the next epoch begins whole."""
+    options: dict[str, Any] = {"epochs": 4, "momentum": 0.9, "optimiser": "adam"}
+    whole = run(tmp_path / "whole", **options)
+    interrupted(tmp_path / "parts", 2, **options)
+    workplace = make_work(tmp_path / "parts").workplace
+    assert workplace is not None
+    state = saved_state(tmp_path / "parts")
+    groups = torch.optim.Adam([torch.zeros(1)], lr=7.0, betas=(0.9, 0.999)).state_dict()["param_groups"]
+    moments = {int(number): value for number, value in state["optimiser"]["state"].items()}
+    old = {name: state[name] for name in ("network", "history", "best")}
+    workplace.save_state({**old, "optimiser": {"state": moments, "param_groups": groups}})
+    loader = TwoBatches()
+    resumed = run(tmp_path / "parts", loader=loader, **options)
+    assert loader.epochs == [2, 3]
+    assert resumed.history == whole.history
+    assert weight_of(resumed) == weight_of(whole)
+
+
+def plain(value: Any) -> bool:
+    """Whether it consists of what JSON and safetensors keep: by text in dicts, in lists."""
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and plain(part) for name, part in value.items())
+    if isinstance(value, list):
+        return all(map(plain, value))
+    return value is None or isinstance(value, str | bool | int | float | Tensor)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_states_are_plain_data(tmp_path: Path, optimiser: str) -> None:
+    def stop(clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        if clips[0] == 3:
+            raise KeyboardInterrupt
+        return model.weight.sum(), {"x": clips}
+
+    model = nn.Linear(1, 1, bias=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop, model, optimiser=optimiser, momentum=0.9, save_every=0)
+    state = saved_state(tmp_path)
+    assert state["epoch"]["batches"] == 1
+    assert plain(state)
+
+
+def test_a_loss_that_is_no_number_is_noticed_before_the_state_is_saved(tmp_path: Path) -> None:
+    """In the batch in which it is, and what was saved before is kept."""
+    model = nn.Linear(1, 1, bias=False)
+    step: Step = lambda clips, batch: (model.weight.sum() * (math.nan if clips[0] == 5 else 1), {})  # noqa: E731
+    with pytest.raises(NonFiniteLoss, match="finetune: the loss became nan in epoch 1"):
+        run(tmp_path, step, model, loader=TenBatches(), save_every=0)
+    state = saved_state(tmp_path)
+    assert state["epoch"]["batches"] == 4
+    assert math.isfinite(float(state["network"]["weight"]))
+
+
+def one_step(directory: Path, parts: int) -> tuple[list[int], Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Sizes of the parts that a step on seven samples came in, its loss, its metrics and the weights after it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    sizes = []
+
+    def step(clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        sizes.append(len(clips))
+        losses = (model(clips) - batch["y"]).square().sum(1)
+        return losses.mean(), {"own": losses.detach(), "of_batch": losses.mean().detach()}
+
+    optimisation = Optimisation(learning_rate=0.1, momentum=0, weight_decay=0.1)
+    weights = lambda: dict(model.state_dict())  # noqa: E731
+    training = Training(model, TwoBatches(), optimisation, lambda batch: batch["x"], step, weights, parts=parts)  # type: ignore[arg-type]
+    draw = torch.Generator().manual_seed(1)
+    batch = {"x": torch.randn(7, 3, generator=draw), "y": torch.randn(7, 2, generator=draw), "wrapped": torch.zeros(7)}
+    optimiser = make_optimiser(list(model.parameters()), optimisation)
+    loss, metrics = train_step(make_work(directory), training, optimiser, batch)
+    return sizes, loss, metrics, weights()
+
+
+@pytest.mark.parametrize(("parts", "sizes"), [(2, [4, 3]), (3, [3, 2, 2]), (4, [3, 2, 2]), (100, [3, 2, 2])])
+def test_a_step_in_parts_is_the_undivided_one(tmp_path: Path, parts: int, sizes: list[int]) -> None:
+    """Up to rounding: the loss, every sample's metrics in order, means of the batch, and the weights, though the parts differ
+    in size. Parts have two samples at least."""
+    alone, loss, metrics, weights = one_step(tmp_path, 1)
+    assert alone == [7]
+    found, loss_in_parts, metrics_in_parts, weights_in_parts = one_step(tmp_path, parts)
+    assert found == sizes
+    torch.testing.assert_close(loss_in_parts, loss)
+    torch.testing.assert_close(metrics_in_parts, metrics)
+    torch.testing.assert_close(weights_in_parts, weights)

@@ -265,3 +265,22 @@ def test_similarities_keep_their_precision_under_autocast(tiny: ExperimentSettin
     for plain, mixed in zip(outputs(False), outputs(True), strict=True):
         assert mixed.dtype == torch.float32
         torch.testing.assert_close(mixed, plain)
+
+
+def test_a_batch_in_parts_moves_key_encoder_and_bank_once(tiny: ExperimentSettings) -> None:
+    """Batch norm in evaluation mode, everything else in training: the mean loss of two parts is that of the whole batch, and
+    so are key encoder and bank after it."""
+    rspnet = task(tiny)
+    whole, in_parts = network_of(rspnet, pretrained=True), network_of(rspnet, pretrained=True)
+    for network in (whole, in_parts):
+        network.query.eval()
+        network.key.eval()
+    expected, _ = rspnet.loss(whole, clips(0), {})
+    losses = []
+    for number, part in enumerate(clips(0).split(2)):
+        in_parts.first, in_parts.last = number == 0, number == 1
+        losses.append(rspnet.loss(in_parts, part, {})[0])
+    torch.testing.assert_close(sum(losses) / 2, expected, rtol=1e-4, atol=1e-5)
+    for (name, value), (_, other) in zip(in_parts.state_dict().items(), whole.state_dict().items(), strict=True):
+        torch.testing.assert_close(value, other, rtol=1e-4, atol=1e-5, msg=name)
+    assert int(in_parts.bank.position) == 4

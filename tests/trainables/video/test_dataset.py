@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from trainables.settings import AugmentationSettings, VideoSettings
 from trainables.video.cache import FrameCache
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader, generator, network_clips
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader, LoaderDied, generator, network_clips
 from trainables.video.sampling import SampledClips, consecutive_clip, uniform_clips
 from trainables.video.videos import DataError, Video
 
@@ -201,3 +204,105 @@ def test_generators_of_different_purposes_are_unrelated() -> None:
     }
     assert len(set(draws.values())) == 8
     assert int(generator(1, "b", 1).integers(2**62)) == draws[1, "b", 1]
+
+
+class Noting(ClipDataset):
+    """Notes which samples were read, in this process."""
+
+    read: list[tuple[int, int]]
+
+    def __getitem__(self, item: tuple[int, int]) -> dict[str, Any]:
+        self.read.append(item)
+        return super().__getitem__(item)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_epoch_goes_on_from_any_batch(videos: list[Video], tmp_path: Path, training: bool, workers: int) -> None:
+    """Ten clips in batches of three: the same batches as of the whole epoch, the incomplete last one dropped or not."""
+    loader = ClipLoader(dataset(videos, tmp_path / "frames"), 3, training=training, workers=workers)
+    whole = epoch(loader, 1)
+    assert len(whole) == len(loader) == (3 if training else 4)
+    for start in range(len(whole) + 1):
+        rest = list(loader.epoch(1, start))
+        assert len(rest) == len(whole) - start
+        assert all(same(a, b) for a, b in zip(rest, whole[start:], strict=True))
+    assert all(same(a, b) for a, b in zip(epoch(loader, 1), whole, strict=True)), "the next epoch is whole again"
+
+
+def test_clips_before_the_batch_that_an_epoch_goes_on_from_are_not_read(videos: list[Video]) -> None:
+    samples = dataset(videos, None)
+    samples.__class__ = Noting
+    assert isinstance(samples, Noting)
+    samples.read = []
+    loader = ClipLoader(samples, 3, training=True, workers=0)
+    order = list(loader.order)
+    list(loader.epoch(0, 2))
+    assert samples.read == order[6:9]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_takes_nothing_from_torch_s_random_numbers(videos: list[Video], workers: int) -> None:
+    """Whether its processes are new or were there before: what is drawn beside it is the same."""
+    loader, before = ClipLoader(dataset(videos, None), 5, training=True, workers=workers), torch.get_rng_state()
+    for number in (0, 1):
+        epoch(loader, number)
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_killed_loader_processes_are_told_from_other_errors_and_an_epoch_after_that_has_new_ones(
+    videos: list[Video], tmp_path: Path
+) -> None:
+    """SIGKILL, and the batches that they had read; in this thread nothing is raised before the loader is asked."""
+    samples = dataset(videos, tmp_path / "frames", clips_per_video=8)
+    loader, alone = (ClipLoader(samples, 2, training=True, workers=workers) for workers in (2, 0))
+    handler = signal.getsignal(signal.SIGCHLD)
+    batches = loader.epoch(0)
+    read = [next(batches)]
+    for process in multiprocessing.active_children():
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    with pytest.raises(LoaderDied, match=r"^test: DataLoader worker \(pid.*"):
+        for batch in batches:
+            read.append(batch)
+    read += loader.epoch(0, len(read))
+    assert len(read) == len(loader) == 20
+    assert all(same(a, b) for a, b in zip(read, epoch(alone, 0), strict=True))
+    assert signal.getsignal(signal.SIGCHLD) == handler
+
+
+def test_an_error_in_a_loader_process_is_raised_as_it_is(videos: list[Video]) -> None:
+    """Also one that looks like a broken connection, and one of this process."""
+    for kind, workers in ((RuntimeError, 1), (ConnectionResetError, 1), (ConnectionResetError, 0)):
+
+        def sampler(video: Video, rng: np.random.Generator, kind: type[Exception] = kind) -> SampledClips:
+            raise kind("of the sampler's own")
+
+        loader = ClipLoader(dataset(videos, None, sampler=sampler), 5, training=True, workers=workers)
+        with pytest.raises(kind, match="of the sampler's own") as raised:
+            epoch(loader, 0)
+        assert not isinstance(raised.value, LoaderDied)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError(104, "Connection reset by peer"), EOFError(), RuntimeError("received 0 items of ancillary data")],
+)
+def test_a_connection_that_breaks_before_its_process_is_known_to_be_dead(videos: list[Video], error: Exception) -> None:
+    """What reading the answer of a process that was killed a moment ago gives now and then."""
+    loader = ClipLoader(dataset(videos, None), 5, training=True, workers=1)
+    broken = loader.loader
+
+    class Breaking:
+        def __iter__(self) -> Breaking:
+            return self
+
+        def __next__(self) -> Batch:
+            raise error
+
+    loader.loader = Breaking()  # type: ignore[assignment]
+    with pytest.raises(LoaderDied, match=r"^test: (\[Errno 104\] Connection reset by peer|EOFError|received 0 items)"):
+        epoch(loader, 0)
+    assert loader.loader is not broken
+    assert len(epoch(loader, 0)) == 2
