@@ -1,0 +1,173 @@
+"""Lists of `path label`, as PyTorchVideo, SlowFast, VideoMAE and mmaction2 read them: a file for each part.
+
+Files are `.txt` or `.csv` with `train`, `val` or `test` as a word of their name (`train.csv`, `k400_val_list_videos.txt`).
+A line is a path below the root and the number of a class, or path, number of frames and number of a class, separated by
+blanks or commas; a path may hold blanks if it ends as videos do. Where no line has a class (`-1`, or none) the videos serve
+for pretraining only. Of lists of several splits (`hmdb51_train_split_1_videos.txt`), those of `data.split` are read.
+
+Validation videos that are listed beside test videos are the validation part. Without a test list, or where it repeats the
+validation list, as it often does, they are the test part, and validation is carved out of the training part. Classes are
+named by a file beside the lists, a class per line (`classes.txt`, `label_map_k400.txt`, `labels.csv`), or else are numbers.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from trainables.video.layouts.listing import Entry, Layout, Listing, expect_apart, list_folders, sort_out_missing
+from trainables.video.layouts.texts import below, lines, shown
+from trainables.video.videos import EXTENSIONS, DataError
+
+_PARTS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+_UNLABELLED = "unlabelled"
+_ENDING = rf"(?:{'|'.join(map(re.escape, EXTENSIONS))})"
+_VIDEO = rf"(?P<path>.*{_ENDING})(?:[\s,]+\d+)?(?:[\s,]+(?P<label>-?\d+))?"
+_FRAMES = r"(?P<path>[^\s,]+)[\s,]+\d+[\s,]+(?P<label>-?\d+)"
+_EXPECTED = "expected 'path label' or 'path frames label', with the number of a class"
+
+
+def read(root: Path, splits: Path | None, split: int) -> Listing:
+    """The videos of the lists. Raises DataError."""
+    lists = _lists(root, splits, split)
+    parts = {part: _list(root, path, part) for part, path in lists.items()}
+    if "train" not in parts:
+        raise DataError(f"{_place(root, splits)}: lists of {' and '.join(parts)} videos, and none of training videos (*train*)")
+    repeated = {entry.name for entry in parts.get("test", ())} == {entry.name for entry in parts.get("validation", ())}
+    if repeated or "test" not in parts:
+        parts["test"] = [replace(entry, part="test") for entry in parts.pop("validation", ())]
+    entries = [entry for listed in parts.values() for entry in listed]
+    labelled = _is_labelled(entries)
+    expect_apart(entries)
+    present, missing = sort_out_missing(root, entries)
+    if not present and (root / missing[0].name).is_dir():
+        raise DataError(f"{missing[0].where}: {shown(missing[0].name)} is a directory; expected lists of video files")
+    names = _class_names(_place(root, splits), entries) if labelled else {_UNLABELLED: _UNLABELLED}
+    present, missing = (tuple(replace(entry, label=names[entry.label]) for entry in some) for some in (present, missing))
+    return Listing(root, tuple(names.values()), present, missing, labelled=labelled)
+
+
+def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
+    """Whether there is a list of training videos of which the first line is as expected."""
+    return any(_is_list(path) for place in list_folders(root, splits) for path in _of_parts(place).get("train", ()))
+
+
+def _is_list(path: Path) -> bool:
+    try:
+        first = next(lines(path), ("", ""))[1]
+    except DataError:
+        return False
+    return re.fullmatch(f"{_VIDEO}|{_renamed(_FRAMES)}", first, re.IGNORECASE) is not None
+
+
+def _renamed(pattern: str) -> str:
+    return re.sub(r"\?P<\w+>", "?:", pattern)
+
+
+def _of_parts(place: Path) -> dict[str, list[Path]]:
+    """The files of a directory whose name says a part."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(place.glob("*")):
+        words = re.split(r"[\W_]+", path.stem.lower())
+        part = next((_PARTS[word] for word in words if word in _PARTS), None)
+        if part and path.suffix.lower() in (".txt", ".csv") and not path.name.startswith("."):
+            found.setdefault(part, []).append(path)
+    return found
+
+
+def _place(root: Path, splits: Path | None) -> Path:
+    """The directory of the lists."""
+    if splits is not None and not splits.is_dir():
+        raise DataError(f"{splits}: not a directory; give the one that holds the lists with --splits lists=DIR")
+    searched = list_folders(root, splits)
+    found = next((place for place in searched if _of_parts(place)), None)
+    if found is None:
+        raise DataError(
+            f"no list of videos in {' or '.join(map(str, searched))}; expected train.csv, val.csv and test.csv (or .txt), with "
+            "'path label' in each line: give their directory with --splits lists=DIR"
+        )
+    return found
+
+
+def _lists(root: Path, splits: Path | None, split: int) -> dict[str, Path]:
+    """The list of each part; where there are several, that of the split, and of videos rather than of frames."""
+    place = _place(root, splits)
+    lists = {}
+    for part, paths in _of_parts(place).items():
+        numbers = {path: int(match[1]) for path in paths if (match := re.search(r"split_?(\d+)", path.stem.lower()))}
+        if numbers and split not in numbers.values():
+            there = ", ".join(map(str, sorted(set(numbers.values()))))
+            raise DataError(f"{place}: no list of split {split} ({part}); splits of which there are lists: {there}")
+        paths = [path for path in paths if numbers.get(path, split) == split]
+        of_videos = [path for path in paths if "rawframes" not in path.stem.lower()] or paths
+        if len(of_videos) > 1:
+            raise DataError(
+                f"{place}: several lists of {part} videos: {', '.join(path.name for path in of_videos)}; expected one"
+            )
+        lists[part] = of_videos[0]
+    return lists
+
+
+def _list(root: Path, path: Path, part: str) -> list[Entry]:
+    entries: dict[str, Entry] = {}
+    for where, line in lines(path):
+        match = re.fullmatch(_VIDEO, line, re.IGNORECASE) or re.fullmatch(_FRAMES, line)
+        if match is None:
+            raise DataError(f"{where}: {shown(line)}; {_EXPECTED}")
+        name = below(root, match["path"], where)
+        label = match["label"] or "-1"
+        if name in entries:
+            raise DataError(f"{where}: {shown(name)} is listed before, at {entries[name].where}")
+        entries[name] = Entry(name, _UNLABELLED if label == "-1" else str(int(label)), name, part, where)
+    if not entries:
+        raise DataError(f"{path}: no video in it; {_EXPECTED}")
+    return list(entries.values())
+
+
+def _is_labelled(entries: list[Entry]) -> bool:
+    """Whether the videos have labels: all, or none. Raises DataError for the first that has none among others."""
+    without = [entry for entry in entries if entry.label == _UNLABELLED]
+    if without and len(without) < len(entries):
+        raise DataError(f"{without[0].where}: {shown(without[0].name)} has no label, and others have; {_EXPECTED}")
+    return not without
+
+
+def _class_names(place: Path, entries: list[Entry]) -> dict[str, str]:
+    """The name of each number of a class, in the order of the numbers."""
+    numbers = sorted({entry.label for entry in entries}, key=int)
+    found = [path for path in sorted(place.glob("*")) if re.fullmatch(r"(?!\.).*(class|label).*\.(txt|csv)", path.name.lower())]
+    files = [path for path in found if not any(path in paths for paths in _of_parts(place).values())]
+    if not files:
+        return {number: number for number in numbers}
+    if len(files) > 1:
+        raise DataError(f"{place}: several lists of classes: {', '.join(path.name for path in files)}; expected one")
+    names = _numbered(files[0])
+    for entry in entries:
+        if entry.label not in names:
+            raise DataError(f"{entry.where}: class {entry.label}; {files[0]} names {len(names)}, {_ends(names)}")
+    return {number: names[number] for number in sorted(names, key=int)}
+
+
+def _ends(names: dict[str, str]) -> str:
+    numbers = sorted(map(int, names))
+    return f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
+
+
+def _numbered(path: Path) -> dict[str, str]:
+    """Classes by number: as each line begins or ends with one, or from 0."""
+    listed = list(lines(path))
+    for pattern in (r"(?P<number>\d+)[\s,]+(?P<name>.*\S)", r"(?P<name>.*?\S)[\s,]+(?P<number>\d+)"):
+        matches = [re.fullmatch(pattern, line) for _, line in listed]
+        if all(matches):
+            pairs = [(where, str(int(match["number"])), match["name"]) for (where, _), match in zip(listed, matches) if match]
+            break
+    else:
+        pairs = [(where, str(number), line) for number, (where, line) in enumerate(listed)]
+    names: dict[str, str] = {}
+    for where, number, name in pairs:
+        if number in names or name in names.values():
+            raise DataError(f"{where}: class {shown(name)} ({number}) is listed twice")
+        names[number] = name
+    return names
+
+
+LAYOUT = Layout(read, lies_at)
