@@ -63,9 +63,10 @@ def _found(root: Path, splits: Path | None) -> tuple[Path, str] | None:
 def _annotations(root: Path, splits: Path | None) -> tuple[Path, str]:
     found = _found(root, splits)
     if found is None:
+        searched = " or ".join(map(str, list_folders(root, splits)))
         raise DataError(
-            f"no annotations of Diving48 in {' or '.join(map(str, list_folders(root, splits)))}; expected Diving48_V2_train.json, "
-            f"Diving48_V2_test.json and {_VOCABULARY}: give their directory with --splits diving48=DIR"
+            f"no annotations of Diving48 in {searched}; expected Diving48_V2_train.json, Diving48_V2_test.json and "
+            f"{_VOCABULARY}: give their directory with --splits diving48=DIR"
         )
     return found
 

@@ -9,7 +9,16 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, expect_apart, sort_out_missing, video_files, with_test_part
+from trainables.video.layouts.listing import (
+    Entry,
+    Layout,
+    Listing,
+    expect_apart,
+    note_on_test_part,
+    sort_out_missing,
+    video_files,
+    with_test_part,
+)
 from trainables.video.layouts.texts import below, shown
 from trainables.video.videos import EXTENSIONS, DataError, Skipped
 
@@ -52,8 +61,8 @@ def _every_video(root: Path) -> Listing:
         return Listing(root, (_UNLABELLED,), tuple(entries), skipped=tuple(skipped), labelled=False)
     skipped += [Skipped(name, "outside of the class folders") for name in names if "/" not in name]
     entries = [_of_class_folder(root, name) for name in inside]
-    listed, note = with_test_part(entries)
-    return Listing(root, _labels(entries), listed, skipped=tuple(skipped), notes=(note,))
+    listed = with_test_part(entries)
+    return Listing(root, _labels(entries), listed, skipped=tuple(skipped), notes=(note_on_test_part(listed),))
 
 
 def _of_class_folder(root: Path, name: str) -> Entry:
@@ -86,8 +95,8 @@ def _table(root: Path, path: Path, split: int) -> Listing:
         raise DataError(f"{path}: no video is in fold {split}; folds in it: {', '.join(map(str, folds))}")
     labelled, notes = "label" in columns, []
     if labelled and not columns & {"split", "fold"}:
-        held_out, note = with_test_part(listed)
-        listed, notes = list(held_out), [note]
+        listed = list(with_test_part(listed))
+        notes = [note_on_test_part(listed)]
     expect_apart(listed)
     present, missing = sort_out_missing(root, listed)
     return Listing(root, _labels(listed), present, missing, tuple(skipped), labelled, tuple(notes))

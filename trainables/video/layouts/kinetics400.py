@@ -18,7 +18,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, list_folders, video_files, with_test_part, youtube_id
+from trainables.video.layouts.listing import (
+    Entry,
+    Layout,
+    Listing,
+    list_folders,
+    note_on_test_part,
+    video_files,
+    with_test_part,
+    youtube_id,
+)
 from trainables.video.layouts.texts import shown
 from trainables.video.videos import DataError, Skipped
 
@@ -208,8 +217,8 @@ def read_folders(root: Path, only: Collection[str] | None = None) -> Listing:
         )
     listed, notes = tuple(entries), []
     if not parts:
-        listed, note = with_test_part(entries)
-        notes = [note]
+        listed = with_test_part(entries)
+        notes = [note_on_test_part(listed)]
     classes = tuple(sorted({entry.label for entry in entries}))
     return Listing(root, classes, listed, skipped=tuple(skipped), notes=tuple(notes))
 

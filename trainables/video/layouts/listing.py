@@ -94,13 +94,18 @@ def _is(of_that_sort: Callable[[], bool]) -> bool:
         return False
 
 
-def with_test_part(entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], str]:
-    """The entries with a fifth of each class's videos as test part, by whole groups, and what there is to say of it."""
+def with_test_part(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries with a fifth of each class's videos as test part, by whole groups, so that the choice never moves."""
     entries = tuple(entries)
-    members = [(entry.label, entry.group) for entry in entries]
-    test = hold_out(members, TEST_FRACTION, salt="test ")
-    listed = tuple(replace(entry, part="test") if entry.group in test else entry for entry in entries)
-    return listed, said_of("test", members, test, TEST_FRACTION)
+    test = hold_out([(entry.label, entry.group) for entry in entries], TEST_FRACTION, salt="test ")
+    return tuple(replace(entry, part="test") if entry.group in test else entry for entry in entries)
+
+
+def note_on_test_part(entries: Iterable[Entry]) -> str:
+    """What there is to say of the test part that `with_test_part` gave."""
+    entries = tuple(entries)
+    test = {entry.group for entry in entries if entry.part == "test"}
+    return said_of("test", [(entry.label, entry.group) for entry in entries], test, TEST_FRACTION)
 
 
 def expect_apart(entries: Iterable[Entry]) -> None:

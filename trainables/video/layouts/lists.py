@@ -5,45 +5,61 @@ A line is a path below the root and the number of a class, or path, number of fr
 blanks or commas; a path may hold blanks if it ends as videos do. Where no line has a class (`-1`, or none) the videos serve
 for pretraining only. Of lists of several splits (`hmdb51_train_split_1_videos.txt`), those of `data.split` are read.
 
-Validation videos that are listed beside test videos are the validation part. Without a test list, or where it repeats the
-validation list, as it often does, they are the test part, and validation is carved out of the training part. Classes are
-named by a file beside the lists, a class per line (`classes.txt`, `label_map_k400.txt`, `labels.csv`), or else are numbers.
+Validation videos that are listed beside test videos are the validation part. Without a test list, or where it has no labels
+or repeats the validation list, as it often does, they are the test part, and validation is carved out of the training part.
+Classes are named by a file beside the lists, a class per line (`classes.txt`, `label_map_k400.txt`), or else are numbers.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, expect_apart, list_folders, sort_out_missing
+from trainables.video.layouts.listing import (
+    Entry,
+    Layout,
+    Listing,
+    list_folders,
+    note_on_test_part,
+    sort_out_missing,
+    with_test_part,
+    youtube_id,
+)
 from trainables.video.layouts.texts import below, lines, shown
-from trainables.video.videos import EXTENSIONS, DataError
+from trainables.video.videos import EXTENSIONS, PARTS, DataError
 
 _PARTS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 _UNLABELLED = "unlabelled"
 _ENDING = rf"(?:{'|'.join(map(re.escape, EXTENSIONS))})"
-_VIDEO = rf"(?P<path>.*{_ENDING})(?:[\s,]+\d+)?(?:[\s,]+(?P<label>-?\d+))?"
+_VIDEO = rf"(?P<path>.*{_ENDING})(?:(?:[\s,]+\d+)?[\s,]+(?P<label>-?\d+))?"
 _FRAMES = r"(?P<path>[^\s,]+)[\s,]+\d+[\s,]+(?P<label>-?\d+)"
+_HEADING = {"id", "index", "number", "name", "class", "label"}
 _EXPECTED = "expected 'path label' or 'path frames label', with the number of a class"
 
 
 def read(root: Path, splits: Path | None, split: int) -> Listing:
     """The videos of the lists. Raises DataError."""
     lists = _lists(root, splits, split)
-    parts = {part: _list(root, path, part) for part, path in lists.items()}
+    parts = {part: _list(root, lists[part], part) for part in PARTS if part in lists}
     if "train" not in parts:
         raise DataError(f"{_place(root, splits)}: lists of {' and '.join(parts)} videos, and none of training videos (*train*)")
+    if _without_labels(parts.get("test", [])) and not _without_labels(parts["train"]):
+        del parts["test"]
     repeated = {entry.name for entry in parts.get("test", ())} == {entry.name for entry in parts.get("validation", ())}
     if repeated or "test" not in parts:
         parts["test"] = [replace(entry, part="test") for entry in parts.pop("validation", ())]
-    entries = [entry for listed in parts.values() for entry in listed]
-    labelled = _is_labelled(entries)
-    expect_apart(entries)
+    entries = tuple(entry for listed in parts.values() for entry in listed)
+    _expect_listed_once(entries)
+    labelled, notes = _is_labelled(entries), []
+    if labelled and not (lists.keys() - {"train"}):
+        entries = with_test_part(entries)
+        notes = [note_on_test_part(entries)]
     present, missing = sort_out_missing(root, entries)
-    if not present and (root / missing[0].name).is_dir():
+    if missing and (root / missing[0].name).is_dir():
         raise DataError(f"{missing[0].where}: {shown(missing[0].name)} is a directory; expected lists of video files")
     names = _class_names(_place(root, splits), entries) if labelled else {_UNLABELLED: _UNLABELLED}
     present, missing = (tuple(replace(entry, label=names[entry.label]) for entry in some) for some in (present, missing))
-    return Listing(root, tuple(names.values()), present, missing, labelled=labelled)
+    return Listing(root, tuple(names.values()), present, missing, labelled=labelled, notes=tuple(notes))
 
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
@@ -117,13 +133,31 @@ def _list(root: Path, path: Path, part: str) -> list[Entry]:
         label = match["label"] or "-1"
         if name in entries:
             raise DataError(f"{where}: {shown(name)} is listed before, at {entries[name].where}")
-        entries[name] = Entry(name, _UNLABELLED if label == "-1" else str(int(label)), name, part, where)
+        entries[name] = Entry(name, _UNLABELLED if label == "-1" else str(int(label)), _source(name), part, where)
     if not entries:
         raise DataError(f"{path}: no video in it; {_EXPECTED}")
     return list(entries.values())
 
 
-def _is_labelled(entries: list[Entry]) -> bool:
+def _source(name: str) -> str:
+    """The video that a clip named as those of UCF101 or Kinetics was cut from; of others, the clip itself."""
+    stem = name.rpartition(".")[0]
+    return re.sub(r"(v_\w+_g\d+)_c\d+$", r"\1", youtube_id(stem))
+
+
+def _expect_listed_once(entries: Sequence[Entry]) -> None:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        before = first.setdefault(entry.name, entry)
+        if before is not entry:
+            raise DataError(f"{entry.where}: {shown(entry.name)} is in {entry.part}, and in {before.part} at {before.where}")
+
+
+def _without_labels(entries: Sequence[Entry]) -> bool:
+    return bool(entries) and all(entry.label == _UNLABELLED for entry in entries)
+
+
+def _is_labelled(entries: Sequence[Entry]) -> bool:
     """Whether the videos have labels: all, or none. Raises DataError for the first that has none among others."""
     without = [entry for entry in entries if entry.label == _UNLABELLED]
     if without and len(without) < len(entries):
@@ -131,7 +165,7 @@ def _is_labelled(entries: list[Entry]) -> bool:
     return not without
 
 
-def _class_names(place: Path, entries: list[Entry]) -> dict[str, str]:
+def _class_names(place: Path, entries: Sequence[Entry]) -> dict[str, str]:
     """The name of each number of a class, in the order of the numbers."""
     numbers = sorted({entry.label for entry in entries}, key=int)
     found = [path for path in sorted(place.glob("*")) if re.fullmatch(r"(?!\.).*(class|label).*\.(txt|csv)", path.name.lower())]
@@ -153,17 +187,17 @@ def _ends(names: dict[str, str]) -> str:
 
 
 def _numbered(path: Path) -> dict[str, str]:
-    """Classes by number: as each line begins or ends with one, or from 0."""
-    listed = list(lines(path))
-    for pattern in (r"(?P<number>\d+)[\s,]+(?P<name>.*\S)", r"(?P<name>.*?\S)[\s,]+(?P<number>\d+)"):
-        matches = [re.fullmatch(pattern, line) for _, line in listed]
-        if all(matches):
-            pairs = [(where, str(int(match["number"])), match["name"]) for (where, _), match in zip(listed, matches) if match]
+    """Classes by number: as each line begins or ends with one, or else from 0; a heading is no class."""
+    listed = [(where, line) for where, line in lines(path) if not set(re.split(r"[\s,]+", line.lower())) <= _HEADING]
+    number_first, number_last = r"(?P<number>\d+)[\s,]+(?P<name>.*\S)", r"(?P<name>.*?\S)[\s,]+(?P<number>\d+)"
+    pairs = [(str(number), line) for number, (_, line) in enumerate(listed)]
+    for pattern in (number_first, number_last):
+        matches = [match for _, line in listed if (match := re.fullmatch(pattern, line))]
+        if listed and len(matches) == len(listed):
+            pairs = [(str(int(match["number"])), match["name"]) for match in matches]
             break
-    else:
-        pairs = [(where, str(number), line) for number, (where, line) in enumerate(listed)]
     names: dict[str, str] = {}
-    for where, number, name in pairs:
+    for (where, _), (number, name) in zip(listed, pairs, strict=True):
         if number in names or name in names.values():
             raise DataError(f"{where}: class {shown(name)} ({number}) is listed twice")
         names[number] = name

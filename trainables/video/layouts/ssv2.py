@@ -62,8 +62,9 @@ def _found(root: Path, splits: Path | None) -> tuple[Path, str] | None:
 def _annotations(root: Path, splits: Path | None) -> tuple[Path, str]:
     found = _found(root, splits)
     if found is None:
+        searched = " or ".join(map(str, list_folders(root, splits, "labels")))
         raise DataError(
-            f"no annotations of Something-Something v2 in {' or '.join(map(str, list_folders(root, splits, 'labels')))}; expected "
+            f"no annotations of Something-Something v2 in {searched}; expected "
             "something-something-v2-labels.json, -train.json and -validation.json (or labels.json, train.json and "
             "validation.json): give their directory with --splits ssv2=DIR"
         )
@@ -83,9 +84,7 @@ def _items(path: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str, str
     for where, item in json_items(path):
         video, template = (item.get("id"), item.get("template")) if isinstance(item, dict) else (None, None)
         if not isinstance(template, str) or re.fullmatch(r"\d+", str(video)) is None:
-            raise DataError(
-                f'{where}: {shown(str(item))}; expected {{"id": "78687", "template": "Holding [something] next to [something]", ...}}'
-            )
+            raise DataError(f'{where}: {shown(str(item))}; expected {{"id": "78687", "template": "Holding [something]", ...}}')
         label = template.replace("[", "").replace("]", "")
         if label not in known:
             raise DataError(f"{where}: {shown(template)} is no class of labels.json")

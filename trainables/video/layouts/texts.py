@@ -1,6 +1,7 @@
 """Lists as people write them, read line by line and item by item, and quoted in messages."""
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
 def json_items(path: Path) -> Iterator[tuple[str, Any]]:
     """The items of a list in a JSON file, each with the `file:line` where it begins. Raises DataError."""
     text = _text(path)
-    breaks = [place for place, letter in enumerate(text) if letter == "\n"]
+    breaks = [found.start() for found in re.finditer("\n", text)]
+    decoder = json.JSONDecoder()
 
     def refusal(place: int, expected: str) -> DataError:
         return DataError(f"{path}:{bisect_left(breaks, place) + 1}: {shown(text[place:])}; expected {expected}")
@@ -33,7 +35,7 @@ def json_items(path: Path) -> Iterator[tuple[str, Any]]:
             return
         start = place
         try:
-            item, place = json.JSONDecoder().raw_decode(text, start)
+            item, place = decoder.raw_decode(text, start)
         except ValueError:
             raise refusal(start, "JSON") from None
         yield f"{path}:{bisect_left(breaks, start) + 1}", item
