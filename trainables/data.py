@@ -14,6 +14,7 @@ from trainables.settings import LAYOUTS, DataSettings, EmbeddedSettings
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import find_layout, read_videos
+from trainables.video.layouts.texts import printable
 from trainables.video.videos import DataError, DataSource, VideoSet, join_videos
 
 
@@ -67,7 +68,7 @@ def _classes_of_few(videos: VideoSet) -> list[str]:
         counts = Counter(label for video in videos.part(part) for label in video.labels)
         few = [name for label, name in enumerate(videos.classes) if counts[label] < needed]
         if few:
-            named = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
+            named = ", ".join(map(printable, few[:5])) + (", ..." if len(few) > 5 else "")
             what = "fewer than 2 training videos" if part == "train" else f"no {part} video"
             notes.append(f"{len(few)} of {len(videos.classes)} classes have {what} that can be used: {named}")
     return notes

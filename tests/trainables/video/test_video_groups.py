@@ -135,4 +135,4 @@ def test_a_note_warns_where_what_is_reached_is_far_from_what_was_asked_for() -> 
     far = said_of("validation", near, {"a0", "a1", "a2", "a3", "b0", "b1"}, 0.1)
     assert far.startswith("far from what was asked for, as groups stay whole: validation: 10% asked for, 15.0% held out")
     assert "to 20.0% (a); the smallest, a, keeps 16 training videos" in far
-    assert said_of("test", [("unlabelled", str(n)) for n in range(10)], {"1"}, 0.1).endswith("held out (1 videos, 1 groups)")
+    assert said_of("test", [("unlabelled", str(n)) for n in range(10)], {"1"}, 0.1).endswith("held out (1 video, 1 group)")

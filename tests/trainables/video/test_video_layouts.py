@@ -61,6 +61,7 @@ def test_a_partial_copy_of_ucf101_is_counted_and_its_labels_are_dense(ucf101: Da
             "Archery/v_Archery_g03_c01.avi",
             "testlist01.txt:8: .*listed before, at .*trainlist01.txt:1",
         ),
+        ("classInd.txt", "1" * 5000 + " Diving", "classInd.txt:4: '1{80}...'; expected a class number"),
         ("classInd.txt", "Diving", "classInd.txt:4: 'Diving'; expected a class number and a class name"),
         ("classInd.txt", "1 Diving", "classInd.txt:4: class '1 Diving' is listed twice"),
     ],

@@ -63,6 +63,7 @@ def test_folder_with_an_explicit_validation_split_and_difficult_names(tmp_path: 
         ("path,label\na.avi,x\nb.avi\n", r"table.csv:3: not 2 values"),
         ("path,label\na.avi,\n", r"table.csv:2: an empty path or label"),
         ("path,label,split\na.avi,x,dev\n", r"table.csv:2: split 'dev'; valid: train, val, validation, test"),
+        (f"path,label,fold\na.avi,x,{'1' * 5000}\n", r"table.csv:2: fold '1{80}\.\.\.'; valid: a whole number"),
         ("path,label,fold\na.avi,x,one\n", r"table.csv:2: fold 'one'; valid: a whole number"),
         ("path,label\n../a.avi,x\n", r"table.csv:2: '../a.avi' is not below"),
         (

@@ -65,6 +65,12 @@ def test_validation_videos_are_the_test_part_where_there_is_no_other(root: Path,
     assert videos.notes[0].startswith("validation: 20% asked for, 20.0% held out")
 
 
+def test_a_video_that_a_list_repeats_counts_once(root: Path) -> None:
+    videos = read(root, {"train.csv": TRAIN + "clap/0.mp4 0\n", "test.csv": TEST})
+    assert len(videos.train) + len(videos.validation) == 10
+    assert [item.name for item in videos.skipped] == ["clap/0.mp4"] and "train.csv:11" in videos.skipped[0].reason
+
+
 def test_a_training_list_alone_gives_a_fifth_for_testing(root: Path) -> None:
     videos = read(root, {"train.txt": TRAIN})
     assert (len(videos.train), len(videos.validation), len(videos.test)) == (6, 2, 2)
@@ -124,7 +130,10 @@ def test_clips_that_were_cut_from_one_video_stay_together(root: Path) -> None:
         ({"train.csv": TRAIN + "../videos/clap/0.mp4 1\n"}, r"train.csv:11: '../videos/clap/0.mp4' is not below"),
         ({"train.csv": TRAIN + "/home/me/0.mp4 1\n"}, r"train.csv:11: '/home/me/0.mp4' is not below"),
         ({"train.csv": TRAIN + "clap/5.mp4\n"}, r"train.csv:11: 'clap/5.mp4' has no label, and others have"),
-        ({"train.csv": TRAIN + "clap/0.mp4 0\n"}, r"train.csv:11: 'clap/0.mp4' is listed before, at .*train.csv:1$"),
+        (
+            {"train.csv": TRAIN + "clap/0.mp4 1\n"},
+            r"train.csv:11: 'clap/0.mp4' is of class 1, and of class 0 at .*train.csv:1$",
+        ),
         (
             {"train.csv": TRAIN, "test.csv": "clap/3.mp4 0\n"},
             r"test.csv:1: 'clap/3.mp4' is in test, and in train at .*train.csv:7",

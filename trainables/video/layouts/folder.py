@@ -97,7 +97,8 @@ def _table(root: Path, path: Path, split: int) -> Listing:
     if labelled and not columns & {"split", "fold"}:
         listed = list(with_test_part(listed))
         notes = [note_on_test_part(listed)]
-    expect_apart(listed)
+    if labelled:
+        expect_apart(listed)
     present, missing = sort_out_missing(root, listed)
     return Listing(root, _labels(listed), present, missing, tuple(skipped), labelled, tuple(notes))
 
@@ -134,7 +135,7 @@ def _part(row: dict[str, str], split: int, where: str) -> str:
             raise DataError(f"{where}: split {shown(row['split'])}; valid: {', '.join(parts)}")
         return parts[row["split"].lower()]
     if "fold" in row:
-        if re.fullmatch(r"-?\d+", row["fold"]) is None:
+        if re.fullmatch(r"-?\d{1,9}", row["fold"]) is None:
             raise DataError(f"{where}: fold {shown(row['fold'])}; valid: a whole number")
         return "test" if int(row["fold"]) == split else "train"
     return "train"

@@ -48,12 +48,17 @@ def said_of(part: str, members: Sequence[Member], held: Collection[str], fractio
     shares = {label: out[label] / total[label] for label in total}
     least, most, fewest = min(shares, key=_by(shares)), max(shares, key=_by(shares)), min(total, key=_by(total - out))
     reached = sum(out.values()) / len(members)
-    said = f"{part}: {fraction:.0%} asked for, {reached:.1%} held out ({sum(out.values())} videos, {len(held)} groups)"
+    videos, groups = _number(sum(out.values()), "video"), _number(len(held), "group")
+    said = f"{part}: {fraction:.0%} asked for, {reached:.1%} held out ({videos}, {groups})"
     if len(total) > 1:
         said += f", of classes {shares[least]:.1%} ({least}) to {shares[most]:.1%} ({most})"
         said += f"; the smallest, {fewest}, keeps {total[fewest] - out[fewest]} training videos"
     far = max(abs(share - fraction) for share in shares.values()) > _FAR * fraction
     return f"far from what was asked for, as groups stay whole: {said}" if far else said
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _by(numbers: Mapping[str, float]) -> Callable[[str], tuple[float, str]]:

@@ -129,7 +129,7 @@ def _clip(row: dict[str, str], where: str) -> Clip:
     if not row["label"] or not row["youtube_id"]:
         raise DataError(f"{where}: an empty label or youtube_id")
     for column in ("time_start", "time_end"):
-        if not row[column].isdecimal():
+        if re.fullmatch(r"\d{1,9}", row[column]) is None:
             raise DataError(f"{where}: {column} {shown(row[column])}; expected whole seconds")
     if row["split"].lower() not in _PARTS:
         raise DataError(f"{where}: split {shown(row['split'])}; valid: {', '.join(_PARTS)}")

@@ -26,13 +26,13 @@ from trainables.video.layouts.listing import (
     youtube_id,
 )
 from trainables.video.layouts.texts import below, lines, shown
-from trainables.video.videos import EXTENSIONS, PARTS, DataError
+from trainables.video.videos import EXTENSIONS, PARTS, DataError, Skipped
 
 _PARTS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 _UNLABELLED = "unlabelled"
 _ENDING = rf"(?:{'|'.join(map(re.escape, EXTENSIONS))})"
-_VIDEO = rf"(?P<path>.*{_ENDING})(?:(?:[\s,]+\d+)?[\s,]+(?P<label>-?\d+))?"
-_FRAMES = r"(?P<path>[^\s,]+)[\s,]+\d+[\s,]+(?P<label>-?\d+)"
+_VIDEO = rf"(?P<path>.*{_ENDING})(?:(?:[\s,]+\d+)?[\s,]+(?P<label>-1|\d{{1,9}}))?"
+_FRAMES = r"(?P<path>[^\s,]+)[\s,]+\d+[\s,]+(?P<label>-1|\d{1,9})"
 _HEADING = {"id", "index", "number", "name", "class", "label"}
 _EXPECTED = "expected 'path label' or 'path frames label', with the number of a class"
 
@@ -40,7 +40,8 @@ _EXPECTED = "expected 'path label' or 'path frames label', with the number of a 
 def read(root: Path, splits: Path | None, split: int) -> Listing:
     """The videos of the lists. Raises DataError."""
     lists = _lists(root, splits, split)
-    parts = {part: _list(root, lists[part], part) for part in PARTS if part in lists}
+    skipped: list[Skipped] = []
+    parts = {part: _list(root, lists[part], part, skipped) for part in PARTS if part in lists}
     if "train" not in parts:
         raise DataError(f"{_place(root, splits)}: lists of {' and '.join(parts)} videos, and none of training videos (*train*)")
     if _without_labels(parts.get("test", [])) and not _without_labels(parts["train"]):
@@ -59,7 +60,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
         raise DataError(f"{missing[0].where}: {shown(missing[0].name)} is a directory; expected lists of video files")
     names = _class_names(_place(root, splits), entries) if labelled else {_UNLABELLED: _UNLABELLED}
     present, missing = (tuple(replace(entry, label=names[entry.label]) for entry in some) for some in (present, missing))
-    return Listing(root, tuple(names.values()), present, missing, labelled=labelled, notes=tuple(notes))
+    return Listing(root, tuple(names.values()), present, missing, tuple(skipped), labelled, tuple(notes))
 
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
@@ -123,7 +124,8 @@ def _lists(root: Path, splits: Path | None, split: int) -> dict[str, Path]:
     return lists
 
 
-def _list(root: Path, path: Path, part: str) -> list[Entry]:
+def _list(root: Path, path: Path, part: str, skipped: list[Skipped]) -> list[Entry]:
+    """The videos of one list; those that it repeats are added to `skipped`. Raises DataError."""
     entries: dict[str, Entry] = {}
     for where, line in lines(path):
         match = re.fullmatch(_VIDEO, line, re.IGNORECASE) or re.fullmatch(_FRAMES, line)
@@ -131,9 +133,12 @@ def _list(root: Path, path: Path, part: str) -> list[Entry]:
             raise DataError(f"{where}: {shown(line)}; {_EXPECTED}")
         name = below(root, match["path"], where)
         label = match["label"] or "-1"
-        if name in entries:
-            raise DataError(f"{where}: {shown(name)} is listed before, at {entries[name].where}")
-        entries[name] = Entry(name, _UNLABELLED if label == "-1" else str(int(label)), _source(name), part, where)
+        entry = Entry(name, _UNLABELLED if label == "-1" else str(int(label)), _source(name), part, where)
+        before = entries.setdefault(name, entry)
+        if before.label != entry.label:
+            raise DataError(f"{where}: {shown(name)} is of class {entry.label}, and of class {before.label} at {before.where}")
+        if before is not entry:
+            skipped.append(Skipped(name, f"listed twice ({where})"))
     if not entries:
         raise DataError(f"{path}: no video in it; {_EXPECTED}")
     return list(entries.values())
@@ -189,7 +194,7 @@ def _ends(names: dict[str, str]) -> str:
 def _numbered(path: Path) -> dict[str, str]:
     """Classes by number: as each line begins or ends with one, or else from 0; a heading is no class."""
     listed = [(where, line) for where, line in lines(path) if not set(re.split(r"[\s,]+", line.lower())) <= _HEADING]
-    number_first, number_last = r"(?P<number>\d+)[\s,]+(?P<name>.*\S)", r"(?P<name>.*?\S)[\s,]+(?P<number>\d+)"
+    number_first, number_last = r"(?P<number>\d{1,9})[\s,]+(?P<name>.*\S)", r"(?P<name>.*?\S)[\s,]+(?P<number>\d{1,9})"
     pairs = [(str(number), line) for number, (_, line) in enumerate(listed)]
     for pattern in (number_first, number_last):
         matches = [match for _, line in listed if (match := re.fullmatch(pattern, line))]

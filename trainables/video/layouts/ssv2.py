@@ -73,9 +73,13 @@ def _annotations(root: Path, splits: Path | None) -> tuple[Path, str]:
 
 def _classes(path: Path) -> tuple[str, ...]:
     content = json_content(path)
-    if not isinstance(content, dict) or not content or not all(str(number).isdecimal() for number in content.values()):
+    if not isinstance(content, dict) or not content or not all(map(_is_number, content.values())):
         raise DataError(f'{path}: expected classes with their numbers, such as {{"Holding something": "0"}}')
     return tuple(sorted(content, key=lambda name: int(content[name])))
+
+
+def _is_number(value: object) -> bool:
+    return re.fullmatch(r"\d{1,9}", str(value)) is not None
 
 
 def _items(path: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:

@@ -47,7 +47,7 @@ def _lists(root: Path, splits: Path | None) -> Path:
 def _class_index(path: Path) -> dict[int, str]:
     classes: dict[int, str] = {}
     for where, line in lines(path):
-        match = re.fullmatch(r"(\d+)\s+(\S.*)", line)
+        match = re.fullmatch(r"(\d{1,9})\s+(\S.*)", line)
         if match is None:
             raise DataError(f"{where}: {shown(line)}; expected a class number and a class name, such as '1 ApplyEyeMakeup'")
         number, name = int(match[1]), match[2]
@@ -65,7 +65,7 @@ def _list(root: Path, path: Path, part: str, classes: dict[int, str]) -> Iterato
         raise DataError(f"{path}: no such list; {path.parent} has {', '.join(found) or 'no trainlist or testlist'}")
     names = set(classes.values())
     for where, line in lines(path):
-        match = re.fullmatch(r"([^/]+)/([^/]+\.\w+?)(?:\s+(\d+))?", line)
+        match = re.fullmatch(r"([^/]+)/([^/]+\.\w+?)(?:\s+(\d{1,9}))?", line)
         if match is None:
             raise DataError(f"{where}: {shown(line)}; expected 'Class/video.avi', in training lists then a class number")
         label, file, number = match[1], match[2], match[3]
