@@ -61,7 +61,7 @@ def test_competitions_that_the_official_split_has_on_both_sides_are_counted(divi
     (diving48.splits / "Diving48_V2_test.json").write_text(json.dumps([*TEST, TRAIN[0]]))
     (diving48.splits / "Diving48_V2_train.json").write_text(json.dumps(TRAIN[1:]))
     notes = read_videos("diving48", diving48, split=1, validation_fraction=0.3).notes
-    assert notes[0] == "1 of 3 test videos are of competitions that training videos are of, by the official split"
+    assert notes[0] == "1 of 3 test videos are of groups (films, scenes) that training videos are of, by its lists"
 
 
 @pytest.mark.parametrize(

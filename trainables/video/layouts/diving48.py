@@ -39,7 +39,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
             seen[video] = where
             entry = Entry(files.get(video, f"rgb/{video}.mp4"), label, re.sub(r"_\d+$", "", video), part, where)
             (present if video in files else missing).append(entry)
-    return Listing(root, tuple(classes.values()), tuple(present), tuple(missing), tuple(skipped), notes=_shared(present))
+    return Listing(root, tuple(classes.values()), tuple(present), tuple(missing), tuple(skipped))
 
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
@@ -89,16 +89,6 @@ def _items(path: Path, classes: Mapping[int, str]) -> Iterator[tuple[str, str, s
         if label not in classes:
             raise DataError(f"{where}: label {label} of {video}; {_VOCABULARY} has classes 0 to {len(classes) - 1}")
         yield where, str(video), classes[label]
-
-
-def _shared(entries: list[Entry]) -> tuple[str, ...]:
-    """What to say of competitions that the official split has on both sides."""
-    trained = {entry.group for entry in entries if entry.part == "train"}
-    tested = [entry for entry in entries if entry.part == "test"]
-    shared = sum(entry.group in trained for entry in tested)
-    if not shared:
-        return ()
-    return (f"{shared} of {len(tested)} test videos are of competitions that training videos are of, by the official split",)
 
 
 LAYOUT = Layout(read, lies_at, one_split=True)

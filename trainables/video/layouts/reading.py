@@ -1,5 +1,6 @@
 """The layouts that are known, and how a dataset in one of them is read."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def assemble(dataset: str, listing: Listing, validation_fraction: float) -> Vide
     """The videos of a listing in three parts with dense labels. Raises DataError."""
     if not listing.entries:
         raise _nothing_there(listing)
-    entries, notes = listing.entries, list(listing.notes)
+    entries, notes = listing.entries, [*listing.notes, *_notes_on_shared_groups(listing.entries)]
     if any(entry.part == "validation" for entry in entries):
         expect_apart(entry for entry in entries if entry.part != "test")
     elif validation_fraction:
@@ -83,6 +84,16 @@ def assemble(dataset: str, listing: Listing, validation_fraction: float) -> Vide
         labelled=listing.labelled,
         notes=tuple(map(printable, notes)),
     )
+
+
+def _notes_on_shared_groups(entries: Sequence[Entry]) -> list[str]:
+    """What to say of groups that official lists have on both sides."""
+    trained = {entry.group for entry in entries if entry.part != "test"}
+    tested = [entry for entry in entries if entry.part == "test"]
+    shared = sum(entry.group in trained for entry in tested)
+    if not shared:
+        return []
+    return [f"{shared} of {len(tested)} test videos are of groups (films, scenes) that training videos are of, by its lists"]
 
 
 def _with_validation(entries: tuple[Entry, ...], fraction: float) -> tuple[tuple[Entry, ...], list[str]]:
