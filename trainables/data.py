@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from trainables.settings import LAYOUTS, DataSettings, EmbeddedSettings
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import find_layout, read_videos
+from trainables.video.layouts.texts import printable
 from trainables.video.videos import DataError, DataSource, VideoSet, join_videos
 
 
@@ -41,13 +43,35 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
     joined = opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])
     sets = {"pretraining": share_of(joined, data.pretraining_share)}
     for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
-        sets[role] = opened(name, supervised=True)
-        if not sets[role].labelled:
-            raise DataError(f"data.downstream = {name}: its videos have no labels, so it serves for pretraining only")
-        for part in ("validation", "test"):
-            if not any(video.labels for video in sets[role].part(part)):
-                raise DataError(f"data.downstream = {name}: no labelled {part} videos that can be used; results come from them")
+        sets[role] = _fit_for_results(opened(name, supervised=True), name)
     return sets
+
+
+def _fit_for_results(videos: VideoSet, name: str) -> VideoSet:
+    """The set, with notes on classes that have few videos. Raises DataError for one that no result can come from."""
+    if not videos.labelled:
+        raise DataError(f"data.downstream = {name}: its videos have no labels, so it serves for pretraining only")
+    if len(videos.classes) == 1:
+        raise DataError(
+            f"data.downstream = {name}: all its videos have one class, {videos.classes[0]!r}, so every result would be 100 %; "
+            "expected a layout that says the classes: a sub-folder for each, or lists (--splits)"
+        )
+    for part in ("validation", "test"):
+        if not any(video.labels for video in videos.part(part)):
+            raise DataError(f"data.downstream = {name}: no labelled {part} videos that can be used; results come from them")
+    return replace(videos, notes=(*videos.notes, *_classes_of_few(videos)))
+
+
+def _classes_of_few(videos: VideoSet) -> list[str]:
+    notes = []
+    for part, needed in {"train": 2, "validation": 1, "test": 1}.items():
+        counts = Counter(label for video in videos.part(part) for label in video.labels)
+        few = [name for label, name in enumerate(videos.classes) if counts[label] < needed]
+        if few:
+            named = ", ".join(map(printable, few[:5])) + (", ..." if len(few) > 5 else "")
+            what = "fewer than 2 training videos" if part == "train" else f"no {part} video"
+            notes.append(f"{len(few)} of {len(videos.classes)} classes have {what} that can be used: {named}")
+    return notes
 
 
 def share_of(videos: VideoSet, share: float) -> VideoSet:

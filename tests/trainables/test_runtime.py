@@ -139,6 +139,52 @@ def test_downstream_sets_need_labels(tiny: ExperimentSettings, runtime: Callable
         open_data(with_values(tiny, {"data.downstream": "folder"}).data, place)
 
 
+def folder_of(place: Path, videos: list[Path], rows: list[tuple[str, str]]) -> DataSource:
+    """A folder with a csv of (label, part), a video for each row."""
+    place.mkdir()
+    for number, (video, _) in enumerate(zip(videos, rows, strict=False)):
+        shutil.copy(video, place / f"{number}.mp4")
+    table = "".join(f"{number}.mp4,{label},{part}\n" for number, (label, part) in enumerate(rows))
+    (place / "table.csv").write_text("path,label,split\n" + table)
+    return DataSource(place, place / "table.csv")
+
+
+def test_a_downstream_set_of_one_class_is_refused(
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime], tmp_path: Path
+) -> None:
+    """All videos in one class folder, as Something-Something v2 unpacks, would be recognised with 100 % whatever is learnt."""
+    (tmp_path / "videos" / "20bn-something-something-v2").mkdir(parents=True)
+    for number, video in enumerate(opened(tiny, runtime(), "embedded").train):
+        shutil.copy(video.path, tmp_path / "videos" / "20bn-something-something-v2" / f"{number}.mp4")
+    place = runtime(sources=(("folder", DataSource(tmp_path / "videos", None)),))
+    with pytest.raises(DataError, match=r"all its videos have one class, '20bn-something-something-v2', so every"):
+        open_data(with_values(tiny, {"data.downstream": "folder"}).data, place)
+    assert opened(tiny, place, "folder").classes == ("20bn-something-something-v2",)
+
+
+def test_classes_with_few_videos_are_counted_in_a_note_and_a_part_without_any_is_refused(
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime], tmp_path: Path
+) -> None:
+    clips = [video.path for video in opened(tiny, runtime(), "embedded").train]
+    rows = [("a", "train"), ("a", "train"), ("b", "train"), ("a", "val"), ("b", "val"), ("b", "test")]
+    settings = with_values(tiny, {"data.downstream": "folder"})
+    few = open_data(settings.data, runtime(sources=(("folder", folder_of(tmp_path / "few", clips, rows)),)))["downstream"]
+    assert few.notes == (
+        "1 of 2 classes have fewer than 2 training videos that can be used: b",
+        "1 of 2 classes have no test video that can be used: a",
+    )
+    for part in ("val", "test"):
+        without = folder_of(tmp_path / part, clips, [row for row in rows if row[1] != part])
+        settings_without = with_values(settings, {"data.validation_fraction": 0.01})
+        if part == "test":
+            with pytest.raises(DataError, match=r"data\.downstream = folder: no labelled test videos that can be used"):
+                open_data(settings_without.data, runtime(sources=(("folder", without),)))
+        else:
+            notes = open_data(settings_without.data, runtime(sources=(("folder", without),)))["downstream"].notes
+            assert notes[0].startswith("far from what was asked for, as groups stay whole: validation: 1% asked for")
+            assert "1 of 2 classes have no validation video that can be used: b" in notes
+
+
 def test_a_cpu_runs_one_thread(runtime: Callable[..., Runtime]) -> None:
     assert runtime().torch_device() == torch.device("cpu")
     assert torch.get_num_threads() == 1

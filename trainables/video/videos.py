@@ -70,6 +70,7 @@ class VideoSet:
     missing: int = 0
     skipped: tuple[Skipped, ...] = ()
     labelled: bool = True
+    notes: tuple[str, ...] = ()
 
     def part(self, name: str) -> tuple[Video, ...]:
         """The videos of "train", "validation" or "test"."""
@@ -117,6 +118,7 @@ def join_videos(sets: Sequence[VideoSet]) -> VideoSet:
         missing=sum(videos.missing for videos in sets),
         skipped=tuple(replace(item, name=f"{videos.dataset}/{item.name}") for videos in sets for item in videos.skipped),
         labelled=all(videos.labelled for videos in sets),
+        notes=tuple(f"{videos.dataset}: {note}" for videos in sets for note in videos.notes),
     )
 
 

@@ -5,11 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from trainables.settings import LAYOUTS
-from trainables.video.layouts import carve_validation, read_videos, recognise_layout
+from trainables.video.layouts import read_videos, recognise_layout
 from trainables.video.videos import UNLABELLED, DataError, DataSource, Skipped, Video, VideoSet, join_videos
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
@@ -63,6 +61,7 @@ def test_a_partial_copy_of_ucf101_is_counted_and_its_labels_are_dense(ucf101: Da
             "Archery/v_Archery_g03_c01.avi",
             "testlist01.txt:8: .*listed before, at .*trainlist01.txt:1",
         ),
+        ("classInd.txt", "1" * 5000 + " Diving", "classInd.txt:4: '1{80}...'; expected a class number"),
         ("classInd.txt", "Diving", "classInd.txt:4: 'Diving'; expected a class number and a class name"),
         ("classInd.txt", "1 Diving", "classInd.txt:4: class '1 Diving' is listed twice"),
     ],
@@ -94,7 +93,7 @@ def test_what_is_not_there_is_said_with_what_is_expected(ucf101: DataSource, tmp
     with pytest.raises(DataError, match="give --data ucf101=DIR"):
         read(None, None)
     with pytest.raises(
-        DataError, match=r"unknown dataset 'ucf'; did you mean 'ucf101'\?; valid: embedded, ucf101, hmdb51, ccv, kinetics100"
+        DataError, match=r"unknown dataset 'ucf'; did you mean 'ucf101'\?; valid: embedded, ucf101, hmdb51, ccv, ssv2"
     ):
         read(ucf101.root, None, dataset="ucf")
     with pytest.raises(DataError, match="expected one sub-folder per class"):
@@ -108,26 +107,57 @@ def test_the_split_lists_may_lie_inside_the_root(ucf101: DataSource) -> None:
     assert read_videos("ucf101", DataSource(ucf101.root, None), split=1, validation_fraction=0.2) == outside
 
 
-groups = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60)
+def test_a_class_that_leads_out_of_the_root_is_refused_with_its_line(ucf101: DataSource, tmp_path: Path) -> None:
+    """A class `..` in the list would read videos beside the root."""
+    assert ucf101.splits is not None
+    put(tmp_path, "v_Secret_g05_c01.avi")
+    with (ucf101.splits / "classInd.txt").open("a") as stream:
+        stream.write("4 ..\n")
+    with (ucf101.splits / "trainlist01.txt").open("a") as stream:
+        stream.write("../v_Secret_g05_c01.avi 4\n")
+    with pytest.raises(DataError, match=r"trainlist01\.txt:31: '\.\./v_Secret_g05_c01\.avi' is not below .*videos"):
+        read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
 
 
-@given(members=groups, fraction=st.floats(0.01, 0.99), shared=st.booleans())
-def test_no_group_is_on_both_sides_and_no_class_is_emptied(
-    members: list[tuple[int, int]], fraction: float, shared: bool
-) -> None:
-    videos = [
-        Video(f"{i}", Path(f"{i}"), label, f"g{group}" if shared else f"{label}/g{group}")
-        for i, (label, group) in enumerate(members)
-    ]
-    train, validation = carve_validation(videos, fraction)
-    assert {v.group for v in train}.isdisjoint(v.group for v in validation)
-    assert sorted(v.name for v in (*train, *validation)) == sorted(v.name for v in videos)
-    assert {v.label for v in train} == {v.label for v in videos}
-    if not shared:
-        for label in {v.label for v in videos}:
-            count = len({v.group for v in videos if v.label == label})
-            held = len({v.group for v in validation if v.label == label})
-            assert held == min(max(1, round(fraction * count)), count - 1)
+def test_links_that_lead_nowhere_or_round_are_no_videos(ucf101: DataSource) -> None:
+    assert ucf101.root is not None
+    before = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
+    clip = ucf101.root / "Punch" / "v_Punch_g12_c01.avi"
+    clip.symlink_to(clip)
+    (ucf101.root / "Bowling").symlink_to(ucf101.root / "Bowling")
+    assert read_videos("ucf101", ucf101, split=1, validation_fraction=0.2) == before
+    assert recognise_layout(ucf101.root) == "ucf101"
+    of_folders = read_videos("folder", DataSource(ucf101.root, None), split=1, validation_fraction=0)
+    assert len(of_folders.train) + len(of_folders.test) == 23
+
+
+def test_escape_sequences_in_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    clear = "\x1b[2J"
+    put(tmp_path / "videos", f"{clear}stray.avi", "a/0.avi", "a/1.avi", f"b{clear}/0.avi", f"b{clear}/1.avi")
+    videos = read_videos("folder", DataSource(tmp_path / "videos", None), split=1, validation_fraction=0.25)
+    assert [item.name for item in videos.skipped] == [r"\x1b[2Jstray.avi"]
+    assert videos.classes == ("a", f"b{clear}") and r"b\x1b[2J" in " ".join(videos.notes)
+    assert clear not in " ".join(videos.notes)
+    (tmp_path / f"{clear}lists").mkdir()
+    with pytest.raises(DataError) as refused:
+        read_videos("ucf101", DataSource(tmp_path / "videos", tmp_path / f"{clear}lists"), split=1, validation_fraction=0.25)
+    assert r"\x1b[2Jlists" in str(refused.value) and clear not in str(refused.value)
+
+
+def test_long_lines_are_cut_in_messages(ucf101: DataSource) -> None:
+    assert ucf101.splits is not None
+    (ucf101.splits / "trainlist01.txt").write_text("x" * 5000 + "\n")
+    with pytest.raises(DataError, match=r"trainlist01\.txt:1: 'x{80}\.\.\.'; expected") as refused:
+        read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
+    assert len(str(refused.value)) < 400
+
+
+def test_notes_of_a_union_say_which_set_they_are_on(ucf101: DataSource) -> None:
+    videos = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
+    assert len(videos.notes) == 1
+    union = join_videos([videos, replace(videos, dataset="other")])
+    assert union.notes == (f"ucf101: {videos.notes[0]}", f"other: {videos.notes[0]}")
+    assert replace(videos, notes=()).fingerprint() == videos.fingerprint()
 
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(ucf101: DataSource, tmp_path: Path) -> None:
@@ -233,6 +263,18 @@ def test_the_fingerprint_of_a_union_tells_which_set_a_video_is_from(ucf101: Data
         (["a.mov"], "folder"),
         (["train.csv", "classes.txt", "notes.txt"], "kinetics100"),
         (["notes.txt"], None),
+        (
+            ["something-something-v2-labels.json", *(f"something-something-v2-{p}.json" for p in ("train", "validation"))],
+            "ssv2",
+        ),
+        (["labels/labels.json", "labels/train.json", "labels/validation.json", "videos/1.webm"], "ssv2"),
+        (["annotations/Diving48_V2_train.json", "annotations/Diving48_V2_test.json", "rgb/a_00000.mp4"], "diving48"),
+        (["Diving48_train.json", "Diving48_test.json"], "diving48"),
+        (["train.txt", "clap/a.mp4"], "lists"),
+        (["train.txt", "classes.txt", "clap/a.mp4"], "lists"),
+        (["annotations/k400_train_list_videos.txt", "train/clapping/--6bJUbfpnQ_000017_000027.mp4"], "lists"),
+        (["training.txt", "clap/a.mp4"], "folder"),
+        (["train.md", "clap/a.mp4"], "folder"),
     ],
 )
 def test_a_layout_is_recognised_by_its_lists_or_by_the_names_of_its_videos(
@@ -241,6 +283,8 @@ def test_a_layout_is_recognised_by_its_lists_or_by_the_names_of_its_videos(
     put(tmp_path, *files)
     for table in tmp_path.rglob("*.csv"):
         table.write_text("label,youtube_id,time_start,time_end,split\n")
+    for path in tmp_path.rglob("*train*.txt"):
+        path.write_text("clap/a.mp4 0\n")
     for path in tmp_path.glob("classes.txt"):
         path.write_text("clapping\n")
     for path in tmp_path.glob("list_of_classes_400.txt"):
@@ -255,6 +299,17 @@ def test_lists_that_lie_elsewhere_say_what_a_directory_of_videos_is(tmp_path: Pa
     put(lists, "u/classInd.txt", "h/clap_test_split1.txt", "c/trainVidID.txt", "c/testVidID.txt", "k/classes.txt")
     (lists / "k" / "val.csv").write_text("label,youtube_id,time_start,time_end,split\n")
     (lists / "folds.csv").write_text("path,label\n")
+    put(
+        lists,
+        "s/labels.json",
+        "s/train.json",
+        "s/validation.json",
+        "d/Diving48_train.json",
+        "d/Diving48_test.json",
+        "l/train.csv",
+    )
+    (lists / "l" / "train.csv").write_text("clap/a.avi 3\n")
+    put(lists, "l/classes.txt")
     expected = {
         "u": "ucf101",
         "h": "hmdb51",
@@ -263,6 +318,9 @@ def test_lists_that_lie_elsewhere_say_what_a_directory_of_videos_is(tmp_path: Pa
         "k/classes.txt": "kinetics100",
         "k/val.csv": "kinetics400",
         "folds.csv": "folder",
+        "s": "ssv2",
+        "d": "diving48",
+        "l": "lists",
     }
     assert {splits: recognise_layout(videos, lists / splits) for splits in expected} == expected
     assert set(LAYOUTS) == {*expected.values(), "folder"}

@@ -63,13 +63,23 @@ def test_folder_with_an_explicit_validation_split_and_difficult_names(tmp_path: 
         ("path,label\na.avi,x\nb.avi\n", r"table.csv:3: not 2 values"),
         ("path,label\na.avi,\n", r"table.csv:2: an empty path or label"),
         ("path,label,split\na.avi,x,dev\n", r"table.csv:2: split 'dev'; valid: train, val, validation, test"),
+        (f"path,label,fold\na.avi,x,{'1' * 5000}\n", r"table.csv:2: fold '1{80}\.\.\.'; valid: a whole number"),
         ("path,label,fold\na.avi,x,one\n", r"table.csv:2: fold 'one'; valid: a whole number"),
         ("path,label\n../a.avi,x\n", r"table.csv:2: '../a.avi' is not below"),
         (
             "path,label\na.avi,x\na.avi,y\n",
             r"table.csv:3: 'a.avi' is listed before with other values, at .*table.csv:2",
         ),
-        ("path,label,group,split\na.avi,x,g,train\nb.avi,x,g,val\n", r"group 'g' is in train and in validation"),
+        (
+            "path,label,group,split\na.avi,x,g,train\nb.avi,x,g,val\n",
+            r"table.csv:3: group 'g' is in train and in validation \(in train at .*table.csv:2\)",
+        ),
+        ("path,label,group,split\na.avi,x,g,train\nb.avi,x,g,test\n", r"table.csv:3: group 'g' is in train and in test"),
+        ("path,label,group,fold\na.avi,x,g,1\nb.avi,x,g,2\n", r"table.csv:3: group 'g' is in test and in train"),
+        ("path,label,split\na.avi,x,train\na.avi,x,test\n", r"table.csv:3: 'a.avi' is listed before with other values"),
+        ("path,label\r\na.avi,  \r\n", r"table.csv:2: an empty path or label"),
+        ("path,label\na.avi,x\nb/../../a.avi,x\n", r"table.csv:3: 'b/../../a.avi' is not below"),
+        (f"path,label,split\na.avi,x,{'y' * 999}\n", r"table.csv:2: split 'y{80}\.\.\.'; valid"),
         ("path,label\n", r"table.csv: no rows"),
         ("", r"table.csv:1: columns none"),
         ("path,label\ngone.avi,x\n", r"none of the 1 listed videos is there"),
@@ -81,13 +91,33 @@ def test_a_bad_table_is_named_with_its_line(tmp_path: Path, table: str, message:
         folder(tmp_path, table)
 
 
+def test_a_table_with_windows_line_ends_a_mark_at_its_start_and_blank_lines_is_read(tmp_path: Path) -> None:
+    put(tmp_path / "videos", "a.avi", "b.avi", "c.avi")
+    videos = folder(tmp_path, "\ufeffpath,label,split\r\na.avi,x,train\r\n\r\nb.avi, y ,test\r\nc.avi,y,train\r\n\r\n")
+    assert videos.classes == ("x", "y") and names(videos.test) == ["b.avi"]
+    assert names((*videos.train, *videos.validation)) == ["a.avi", "c.avi"]
+
+
+def test_groups_of_unequal_size_are_held_out_for_testing_by_videos(tmp_path: Path) -> None:
+    """One scene has half of the videos: counted by groups, it can be what is held out."""
+    rows = [
+        (f"{c}/{scene}_{i}.avi", c, f"scene {scene}") for c in "ab" for scene in range(6) for i in range(10 if scene < 1 else 2)
+    ]
+    put(tmp_path / "videos", *(row[0] for row in rows))
+    for first in range(6):
+        renamed = [(name, label, group.replace("scene 0", f"first {first}")) for name, label, group in rows]
+        videos = folder(tmp_path, "path,label,group\n" + "".join(",".join(row) + "\n" for row in renamed))
+        assert len(videos.test) == 8 and {video.label for video in videos.test} == {0, 1}
+        assert videos.notes[0].startswith("test: 20% asked for, 20.0% held out (8 videos, 2 groups)")
+
+
 def test_folder_without_a_table_takes_a_fifth_of_each_class_for_testing(tmp_path: Path) -> None:
     put(tmp_path, *(f"{c}/{i}.avi" for c in "ab" for i in range(10)), "stray.mp4", "a/notes.txt", "a/3.mp4", "one/1.mov")
     source = DataSource(tmp_path, None)
     videos = read_videos("folder", source, split=1, validation_fraction=0.25)
     assert videos.classes == ("a", "b", "one")
-    assert [len({v.group for v in videos.test if v.label == label}) for label in range(3)] == [2, 2, 0]
-    assert [len({v.group for v in videos.validation if v.label == label}) for label in range(3)] == [2, 2, 0]
+    assert [sum(v.label == label for v in videos.test) for label in range(3)] == [2, 2, 0]
+    assert [sum(v.label == label for v in videos.validation) for label in range(3)] == [2, 2, 0]
     assert [item.name for item in videos.skipped] == ["stray.mp4"]
     assert read_videos("folder", source, split=1, validation_fraction=0.25) == videos
 

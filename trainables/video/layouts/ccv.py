@@ -14,7 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.video.layouts.listing import UNNAMED, Entry, Layout, Listing, lines, list_folders, video_files
+from trainables.video.layouts.listing import UNNAMED, Entry, Layout, Listing, by_stem, list_folders, video_files
+from trainables.video.layouts.texts import lines, shown
 from trainables.video.videos import DataError, Skipped
 
 CATEGORIES = (
@@ -50,7 +51,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
         raise DataError(f"data.split {split}; CCV has one official split, so it is 1 there")
     lists = _lists(root, splits)
     names, skipped = video_files(root)
-    files = {name.rpartition("/")[2].rpartition(".")[0]: name for name in reversed(names)}
+    files = by_stem(names)
     present: dict[str, Entry] = {}
     missing: list[Entry] = []
     for part in ("train", "test"):
@@ -102,12 +103,12 @@ def _part(lists: Path, part: str) -> Iterator[tuple[str, str, list[str]]]:
         )
     for (where, video), (place, row) in zip(videos, rows, strict=True):
         if re.fullmatch(r"[\w-]+", video) is None:
-            raise DataError(f"{where}: {video!r}; expected a YouTube id, such as '-J7lRo9a7Ks'")
+            raise DataError(f"{where}: {shown(video)}; expected a YouTube id, such as '-J7lRo9a7Ks'")
         marks = row.split()
         if len(marks) != len(CATEGORIES) or not {*marks} <= {"0", "1"}:
-            raise DataError(f"{place}: {len(marks)} columns, {row[:60]!r}; expected {len(CATEGORIES)}, each 0 or 1")
-        shown = [category for category, mark in zip(CATEGORIES, marks, strict=True) if mark == "1"]
-        yield where, video, shown or [UNNAMED]
+            raise DataError(f"{place}: {len(marks)} columns, {shown(row)}; expected {len(CATEGORIES)}, each 0 or 1")
+        named = [category for category, mark in zip(CATEGORIES, marks, strict=True) if mark == "1"]
+        yield where, video, named or [UNNAMED]
 
 
 LAYOUT = Layout(read, lies_at, one_split=True)

@@ -9,7 +9,17 @@ import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, sort_out_missing, video_files, with_test_part
+from trainables.video.layouts.listing import (
+    Entry,
+    Layout,
+    Listing,
+    expect_apart,
+    note_on_test_part,
+    sort_out_missing,
+    video_files,
+    with_test_part,
+)
+from trainables.video.layouts.texts import below, shown
 from trainables.video.videos import EXTENSIONS, DataError, Skipped
 
 _UNLABELLED = "unlabelled"
@@ -51,7 +61,8 @@ def _every_video(root: Path) -> Listing:
         return Listing(root, (_UNLABELLED,), tuple(entries), skipped=tuple(skipped), labelled=False)
     skipped += [Skipped(name, "outside of the class folders") for name in names if "/" not in name]
     entries = [_of_class_folder(root, name) for name in inside]
-    return Listing(root, _labels(entries), with_test_part(entries), skipped=tuple(skipped))
+    listed = with_test_part(entries)
+    return Listing(root, _labels(entries), listed, skipped=tuple(skipped), notes=(note_on_test_part(listed),))
 
 
 def _of_class_folder(root: Path, name: str) -> Entry:
@@ -68,7 +79,7 @@ def _table(root: Path, path: Path, split: int) -> Listing:
     entries: dict[str, Entry] = {}
     skipped = []
     for where, row in rows:
-        name = _name_below(root, row["path"], where)
+        name = below(root, row["path"], where)
         label = row.get("label", _UNLABELLED)
         group = row.get("group") or PurePosixPath(name).with_suffix("").as_posix()
         entry = Entry(name, label, group, _part(row, split, where), where)
@@ -76,17 +87,20 @@ def _table(root: Path, path: Path, split: int) -> Listing:
         if before is entry:
             continue
         if replace(before, where=where) != entry:
-            raise DataError(f"{where}: {name!r} is listed before with other values, at {before.where}")
+            raise DataError(f"{where}: {shown(name)} is listed before with other values, at {before.where}")
         skipped.append(Skipped(name, f"listed twice ({where})"))
     listed = list(entries.values())
     if "fold" in columns and not any(entry.part == "test" for entry in listed):
         folds = sorted({int(row["fold"]) for _, row in rows})
         raise DataError(f"{path}: no video is in fold {split}; folds in it: {', '.join(map(str, folds))}")
-    labelled = "label" in columns
+    labelled, notes = "label" in columns, []
     if labelled and not columns & {"split", "fold"}:
         listed = list(with_test_part(listed))
+        notes = [note_on_test_part(listed)]
+    if labelled:
+        expect_apart(listed)
     present, missing = sort_out_missing(root, listed)
-    return Listing(root, _labels(listed), present, missing, tuple(skipped), labelled)
+    return Listing(root, _labels(listed), present, missing, tuple(skipped), labelled, tuple(notes))
 
 
 def _rows(path: Path) -> tuple[list[tuple[str, dict[str, str]]], set[str]]:
@@ -114,24 +128,15 @@ def _rows(path: Path) -> tuple[list[tuple[str, dict[str, str]]], set[str]]:
     return rows, set(columns)
 
 
-def _name_below(root: Path, text: str, where: str) -> str:
-    path = Path(text)
-    if path.is_absolute() and path.is_relative_to(root):
-        path = path.relative_to(root)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"{where}: {text!r} is not below {root}; paths are relative to it")
-    return path.as_posix()
-
-
 def _part(row: dict[str, str], split: int, where: str) -> str:
     if "split" in row:
         parts = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
         if row["split"].lower() not in parts:
-            raise DataError(f"{where}: split {row['split']!r}; valid: {', '.join(parts)}")
+            raise DataError(f"{where}: split {shown(row['split'])}; valid: {', '.join(parts)}")
         return parts[row["split"].lower()]
     if "fold" in row:
-        if re.fullmatch(r"-?\d+", row["fold"]) is None:
-            raise DataError(f"{where}: fold {row['fold']!r}; valid: a whole number")
+        if re.fullmatch(r"-?\d{1,9}", row["fold"]) is None:
+            raise DataError(f"{where}: fold {shown(row['fold'])}; valid: a whole number")
         return "test" if int(row["fold"]) == split else "train"
     return "train"
 

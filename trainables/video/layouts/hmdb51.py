@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, lines, list_folders, sort_out_missing
+from trainables.video.layouts.listing import Entry, Layout, Listing, list_folders, sort_out_missing
+from trainables.video.layouts.texts import lines, shown
 from trainables.video.videos import DataError
 
 _ARCHIVE = "testTrainMulti_7030_splits"
@@ -60,16 +61,16 @@ def _list(path: Path, label: str, classes: Sequence[str]) -> Iterator[Entry]:
     for where, line in lines(path):
         match = re.fullmatch(r"([^/]+\.\w+)\s+([012])", line)
         if match is None:
-            raise DataError(f"{where}: {line!r}; expected a file name and 1 (train), 2 (test) or 0 (not used)")
+            raise DataError(f"{where}: {shown(line)}; expected a file name and 1 (train), 2 (test) or 0 (not used)")
         file, code = match[1], match[2]
         film = _film(file, [label, *classes])
         if film is None:
             raise DataError(
-                f"{where}: no source film in {file!r}; expected <film>_{label}_<tags>_<number>.avi, "
+                f"{where}: no source film in {shown(file)}; expected <film>_{label}_<tags>_<number>.avi, "
                 f"such as 'April_09_{label}_u_nm_np1_ba_goo_0.avi'"
             )
         if file in seen:
-            raise DataError(f"{where}: {file!r} is listed before, at {seen[file]}")
+            raise DataError(f"{where}: {shown(file)} is listed before, at {seen[file]}")
         seen[file] = where
         if code in _PARTS:
             yield Entry(f"{label}/{file}", label, film, _PARTS[code], where)

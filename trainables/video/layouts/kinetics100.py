@@ -19,10 +19,12 @@ from trainables.video.layouts.kinetics400 import (
     expect_split,
     find_clips,
     find_tables,
+    is_of_kinetics,
     read_folders,
     read_tables,
 )
-from trainables.video.layouts.listing import Entry, Layout, Listing, lines, list_folders
+from trainables.video.layouts.listing import Entry, Layout, Listing, list_folders
+from trainables.video.layouts.texts import lines, shown
 from trainables.video.videos import EXTENSIONS, DataError
 
 _EXPECTED = "expected 'class', 'class videos' or, in all lines, 'class/video frames'"
@@ -59,7 +61,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether Kinetics lies there with a list of some of its classes; a file given as `splits` is such a list."""
-    if not kinetics400.lies_at(root, None, sample) and not find_tables(_beside(root, splits)):
+    if not kinetics400.lies_at(root, None, sample) and not any(map(is_of_kinetics, find_tables(_beside(root, splits)))):
         return False
     if splits is not None and splits.is_file():
         return splits.suffix != ".csv"
@@ -112,14 +114,14 @@ def _read_list(path: Path) -> _ClassList:
     for where, line in lines(path):
         match = re.fullmatch(r"([^/,]*?[^/,\s])(?:/([^/]+?))?(?:\s+\d+)?", line)
         if match is None or of_videos not in (None, match[2] is not None):
-            raise DataError(f"{where}: {line!r}; {_EXPECTED}")
+            raise DataError(f"{where}: {shown(line)}; {_EXPECTED}")
         of_videos = match[2] is not None
         label = class_name(match[1])
         if of_videos:
             stem = re.sub(rf"({'|'.join(map(re.escape, EXTENSIONS))})$", "", match[2])
             clips[label, stem] = Clip(label, stem, "train", where)
         elif label in classes:
-            raise DataError(f"{where}: {line!r} is listed before, at {classes[label]}")
+            raise DataError(f"{where}: {shown(line)} is listed before, at {classes[label]}")
         classes.setdefault(label, where)
     if not classes:
         raise DataError(f"{path}: no class in it; {_EXPECTED}")

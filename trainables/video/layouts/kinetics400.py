@@ -18,7 +18,17 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, list_folders, video_files, with_test_part, youtube_id
+from trainables.video.layouts.listing import (
+    Entry,
+    Layout,
+    Listing,
+    list_folders,
+    note_on_test_part,
+    video_files,
+    with_test_part,
+    youtube_id,
+)
+from trainables.video.layouts.texts import shown
 from trainables.video.videos import DataError, Skipped
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -53,7 +63,7 @@ def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether csvs of Kinetics are there, or the video `sample` is named as a clip with its times."""
     if sample is not None and re.search(r"(^|/)[\w-]{11}_\d{6}_\d{6}\.\w+$", sample):
         return True
-    return any(_is_of_kinetics(table) for table in find_tables(list_folders(root, splits)))
+    return any(is_of_kinetics(table) for table in find_tables(list_folders(root, splits)))
 
 
 def expect_split(split: int) -> None:
@@ -83,7 +93,8 @@ def _header(path: Path) -> list[str]:
         return [column.strip() for column in next(csv.reader(file), [])]
 
 
-def _is_of_kinetics(table: Path) -> bool:
+def is_of_kinetics(table: Path) -> bool:
+    """Whether a csv has the column of YouTube ids."""
     try:
         return "youtube_id" in _header(table)
     except (UnicodeDecodeError, csv.Error):
@@ -118,10 +129,10 @@ def _clip(row: dict[str, str], where: str) -> Clip:
     if not row["label"] or not row["youtube_id"]:
         raise DataError(f"{where}: an empty label or youtube_id")
     for column in ("time_start", "time_end"):
-        if not row[column].isdecimal():
-            raise DataError(f"{where}: {column} {row[column]!r}; expected whole seconds")
+        if re.fullmatch(r"\d{1,9}", row[column]) is None:
+            raise DataError(f"{where}: {column} {shown(row[column])}; expected whole seconds")
     if row["split"].lower() not in _PARTS:
-        raise DataError(f"{where}: split {row['split']!r}; valid: {', '.join(_PARTS)}")
+        raise DataError(f"{where}: split {shown(row['split'])}; valid: {', '.join(_PARTS)}")
     stem = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
     return Clip(class_name(row["label"]), stem, _PARTS[row["split"].lower()], where)
 
@@ -204,8 +215,12 @@ def read_folders(root: Path, only: Collection[str] | None = None) -> Listing:
             f"{root}: no training videos in class folders; expected <class>/ or train/<class>/, or else the csvs of Kinetics "
             "(--splits NAME=DIR). For videos without labels use --data folder=DIR"
         )
-    listed = tuple(entries) if parts else with_test_part(entries)
-    return Listing(root, tuple(sorted({entry.label for entry in entries})), listed, skipped=tuple(skipped))
+    listed, notes = tuple(entries), []
+    if not parts:
+        listed = with_test_part(entries)
+        notes = [note_on_test_part(listed)]
+    classes = tuple(sorted({entry.label for entry in entries}))
+    return Listing(root, classes, listed, skipped=tuple(skipped), notes=tuple(notes))
 
 
 def _part_of_folder(name: str) -> str | None:

@@ -1,5 +1,6 @@
 """What a layout gives: the videos that it lists. And what layouts share to read lists and directories."""
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -7,11 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from trainables.video.layouts.groups import hold_out
+from trainables.video.layouts.groups import hold_out, said_of
+from trainables.video.layouts.texts import shown
 from trainables.video.videos import EXTENSIONS, DataError, Skipped
 
 UNNAMED = ""
 """The label of a test video that shows none of the classes."""
+TEST_FRACTION = 0.2
+"""What is held out for testing where no list says what is."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The listed videos that are on disk below `root`, and those that are not. `classes` are in the order of labels."""
+    """The listed videos that are on disk below `root`, and those that are not. `classes` are in the order of labels.
+
+    `notes` are lines on the data that its user should read.
+    """
 
     root: Path
     classes: tuple[str, ...]
@@ -39,6 +46,7 @@ class Listing:
     missing: tuple[Entry, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     labelled: bool = True
+    notes: tuple[str, ...] = ()
 
 
 class Layout(NamedTuple):
@@ -68,29 +76,48 @@ def sort_out_missing(root: Path, entries: Iterable[Entry]) -> tuple[tuple[Entry,
 
 
 def _files_in(directory: Path) -> set[str]:
+    """The files in a directory; none where it is not there or a link leads nowhere. Raises DataError if it cannot be read."""
     try:
         with os.scandir(directory) as found:
-            return {item.name for item in found if item.is_file()}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+            return {item.name for item in found if _is(item.is_file)}
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return set()
+        raise DataError(f"{directory}: cannot be read: {error.strerror}") from None
+
+
+def _is(of_that_sort: Callable[[], bool]) -> bool:
+    """What `is_dir` or `is_file` says of a directory's item; a link in a loop is neither."""
+    try:
+        return of_that_sort()
+    except OSError:
+        return False
 
 
 def with_test_part(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The entries with a fifth of each class's groups as test part, chosen by hash so that the choice never moves."""
+    """The entries with a fifth of each class's videos as test part, by whole groups, so that the choice never moves."""
     entries = tuple(entries)
-    test = hold_out([(entry.label, entry.group) for entry in entries], 0.2, salt="test ")
+    test = hold_out([(entry.label, entry.group) for entry in entries], TEST_FRACTION, salt="test ")
     return tuple(replace(entry, part="test") if entry.group in test else entry for entry in entries)
 
 
-def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines of a list that are not blank, stripped, each with its `file:line`. Raises DataError."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8 ({error.reason})") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            yield f"{path}:{number}", line.strip()
+def note_on_test_part(entries: Iterable[Entry]) -> str:
+    """What there is to say of the test part that `with_test_part` gave."""
+    entries = tuple(entries)
+    test = {entry.group for entry in entries if entry.part == "test"}
+    return said_of("test", [(entry.label, entry.group) for entry in entries], test, TEST_FRACTION)
+
+
+def expect_apart(entries: Iterable[Entry]) -> None:
+    """Raises DataError, with the line, for a group in two parts: near-identical videos would be on both sides."""
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        before = first.setdefault(entry.group, entry)
+        if before.part != entry.part:
+            raise DataError(
+                f"{entry.where}: group {shown(entry.group)} is in {before.part} and in {entry.part} "
+                f"(in {before.part} at {before.where}); a group belongs to one of them"
+            )
 
 
 def list_folders(root: Path, splits: Path | None, *archives: str) -> list[Path]:
@@ -125,17 +152,25 @@ def first_video(root: Path) -> str | None:
 
 
 def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    status = directory.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    with os.scandir(directory) as found:
-        items = sorted(found, key=lambda item: item.name)
+    try:
+        status = directory.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(directory) as found:
+            items = sorted(found, key=lambda item: item.name)
+    except OSError as error:
+        raise DataError(f"{directory}: cannot be read: {error.strerror}") from None
     for item in items:
-        if item.is_dir():
+        if _is(item.is_dir):
             yield from _walk(directory / item.name, f"{prefix}{item.name}/", (*above, here))
-        elif item.name.lower().endswith(EXTENSIONS) and item.is_file():
+        elif item.name.lower().endswith(EXTENSIONS) and _is(item.is_file):
             yield prefix + item.name
+
+
+def by_stem(names: Iterable[str]) -> dict[str, str]:
+    """Names of videos by their file's name without extension; of those that share it, the first."""
+    return {name.rpartition("/")[2].rpartition(".")[0]: name for name in reversed(list(names))}
 
 
 def youtube_id(stem: str) -> str:
