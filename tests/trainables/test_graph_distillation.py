@@ -77,12 +77,10 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(
 
 
 def test_every_epoch_and_view_is_reported(tiny_graph: ExperimentSettings, runtime: Make) -> None:
-    lines: list[tuple[str, int, int]] = []
+    lines: list[dict[str, Any]] = []
     settings = with_values(tiny_graph, {"teachers.tasks": "sorting", "graph.representation": "single"})
-    run_experiment(
-        Experiment(settings, 0), runtime(), lambda line: lines.append((line["stage"], line["epoch"], line["epochs"]))
-    )
-    assert lines == [
+    run_experiment(Experiment(settings, 0), runtime(), lines.append)
+    assert [(line["stage"], line["epoch"], line["epochs"]) for line in lines if "epoch" in line] == [
         ("sorting", 1, 1),
         ("sorting_classifier", 1, 1),
         ("sorting_views", 1, 2),

@@ -34,7 +34,7 @@ def test_an_experiment_gives_metrics_of_all_stages_and_the_second_run_trains_not
     place, lines = runtime(), []
     first = run_experiment(Experiment(tiny, 0), place, lines.append)
     assert list(first.stages) == list(KINDS)
-    assert [(line["stage"], line["epoch"]) for line in lines] == [
+    assert [(line["stage"], line["epoch"]) for line in lines if "epoch" in line] == [
         (kind, epoch) for kind in ("auxskd", "pretext", "finetune") for epoch in (1, 2)
     ]
     names = ("auxskd/loss", "pretext/segment_accuracy", "pretext/val_speed_accuracy", "finetune/val_top1", "validation/top1")

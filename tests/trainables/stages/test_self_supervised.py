@@ -104,16 +104,16 @@ def test_rspnet_interrupted_and_resumed_equals_an_uninterrupted_run_to_the_bit(
     chosen = with_values(tiny, {**of_task, **short})
 
     def stopping(line: dict[str, Any]) -> None:
-        if (line["stage"], line["epoch"]) == ("pretext", 2):
+        if (line["stage"], line.get("epoch")) == ("pretext", 2):
             raise KeyboardInterrupt
 
     whole, parts = runtime("whole"), runtime("parts")
     expected = run_experiment(Experiment(chosen, 0), whole, ignore)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(Experiment(chosen, 0), parts, stopping)
-    epochs: list[tuple[str, int]] = []
-    resumed = run_experiment(Experiment(chosen, 0), parts, lambda line: epochs.append((line["stage"], line["epoch"])))
-    assert epochs == [("pretext", 3)]
+    lines: list[dict[str, Any]] = []
+    resumed = run_experiment(Experiment(chosen, 0), parts, lines.append)
+    assert [(line["stage"], line["epoch"]) for line in lines if "epoch" in line] == [("pretext", 3)]
     assert contents(parts.store, resumed) == contents(whole.store, expected)
 
 
