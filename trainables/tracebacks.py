@@ -12,8 +12,9 @@ _PROJECT = tuple(str(Path(__file__).parents[1] / package) for package in ("harne
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
     """The frames of an error that are neither of Python nor of an installed package, the innermost last."""
-    return [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
 
 
-def _is_own(filename: str) -> bool:
+def is_own(filename: str) -> bool:
+    """Whether a file is the project's or somebody's own, not one of Python or of an installed package."""
     return filename.startswith(_PROJECT) or not filename.startswith(("<", *_INSTALLED))
