@@ -1,7 +1,7 @@
 """Decoded frames on disk, up to a bound: a video is decoded once and then read at the speed of the page cache.
 
-One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the file's path,
-its size in bytes, the frame size and the decoder with its rules, so it holds for as long as the video is the same file.
+One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the video's content,
+the frame size and the decoder with its rules: the same bytes share an entry wherever they lie, changed ones have another.
 Files are mapped into memory, so that all processes share the pages. Beyond the bound only the frames asked for are
 decoded. What the cache holds stays: clips are drawn uniformly at random, and evicting for the next one would only
 thrash. Only entries that no process has touched for an hour make room for new ones.
@@ -31,7 +31,7 @@ import numpy as np
 
 from trainables.files import replacing
 from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode, probe, read_frames
-from trainables.video.videos import Video
+from trainables.video.videos import Video, content_hash
 
 Progress = Callable[[int, int], None]
 
@@ -201,15 +201,15 @@ class FrameCache:
 
 
 def _probed(video: Video) -> Video:
-    """The video with frames and decoder, also where no inventory was taken."""
-    if video.frames and video.decoder:
-        return video
-    found = probe(video.path)
-    return replace(video, frames=found.frames, decoder=found.decoder)
+    """The video with frames, decoder and content, also where no inventory was taken."""
+    if not (video.frames and video.decoder):
+        found = probe(video.path)
+        video = replace(video, frames=found.frames, decoder=found.decoder)
+    return video if video.content else replace(video, content=content_hash(video.path))
 
 
 def _key(video: Video, size: tuple[int, int]) -> str:
-    identity = [str(video.path), video.path.stat().st_size, video.frames, *size, video.decoder, RULES]
+    identity = [video.content, video.frames, *size, video.decoder, RULES]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 

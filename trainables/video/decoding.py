@@ -78,7 +78,7 @@ def probe(path: Path) -> Probe:
         raise DecodingError(f"cannot be read: {error.strerror}") from None
     if status.st_size == 0:
         raise DecodingError("empty file")
-    return _probe(path, status.st_size, status.st_mtime_ns)
+    return _probe(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def read_frames(
@@ -141,7 +141,7 @@ def _installed(decoder: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _probe(path: Path, size: int, modified: int) -> Probe:
+def _probe(path: Path, size: int, modified: int, changed: int) -> Probe:
     timeline = _Timeline(path)
     samples: dict[int, Pixels] = {}
     wanted = {timeline.places // 2, timeline.places - 1}

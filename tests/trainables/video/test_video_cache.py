@@ -128,6 +128,22 @@ def test_a_changed_video_is_another_entry(videos: list[Video], tmp_path: Path, w
     assert not np.array_equal(cache.read(changed, [0], SIZE).pixels, before)
 
 
+def test_the_same_bytes_elsewhere_share_an_entry_and_others_of_that_size_do_not(videos: list[Video], tmp_path: Path) -> None:
+    cache = FrameCache(tmp_path / "c", 10**9)
+    before = cache.read(videos[0], [0], SIZE).pixels
+    first, second = videos[0].path, videos[1].path
+    contents = [path.read_bytes().ljust(10**6, b"\0") for path in (first, second)]
+    for path, content in zip((first, second), contents, strict=True):
+        path.write_bytes(content)
+    FrameCache(tmp_path / "d", 10**9).fill(videos[:2], SIZE)
+    for path, content in zip((first, second), reversed(contents), strict=True):
+        path.write_bytes(content)
+    swapped = FrameCache(tmp_path / "d", 10**9)
+    assert np.array_equal(swapped.read(videos[1], [0], SIZE).pixels, before)
+    assert not np.array_equal(swapped.read(videos[0], [0], SIZE).pixels, before)
+    assert len(entries(tmp_path / "d")) == 2
+
+
 def test_replaced_frames_are_still_counted_from_the_cache(tmp_path: Path, write_video) -> None:
     path = write_video(tmp_path / "a.mp4", frames=40, height=96, width=128)
     content = bytearray(path.read_bytes())
