@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from trainables.files import replacing
-from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode, probe, read_frames
+from trainables.files import replacing, write_atomically
+from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode_in_order, probe, read_frames
 from trainables.video.videos import Video, content_hash
 
 Progress = Callable[[int, int], None]
@@ -132,16 +132,24 @@ class FrameCache:
     def _store(self, path: Path, video: Video, size: tuple[int, int]) -> _Entry | None:
         if not self._make_room(video.frames * size[0] * size[1] * 3):
             return None
-        pixels, replaced = decode(video.path, range(video.frames), size, decoder=video.decoder)
+        shape = (video.frames, *size, 3)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if replaced.any():
-                _write(_sidecar(path), json.dumps(np.flatnonzero(replaced).tolist()).encode())
-            _write(path, pixels)
+            with replacing(path) as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                replaced = []
+                for place, (image, other) in enumerate(
+                    decode_in_order(video.path, range(video.frames), size, decoder=video.decoder)
+                ):
+                    file.write(image.tobytes())
+                    if other:
+                        replaced.append(place)
+                if replaced:
+                    write_atomically(_sidecar(path), json.dumps(replaced))
         except OSError as error:
             self._stop_storing(error)
             return None
-        return self._load(path, pixels.shape)
+        return self._load(path, shape)
 
     def _stop_storing(self, error: OSError) -> None:
         with self._lock:
@@ -216,11 +224,3 @@ def _key(video: Video, size: tuple[int, int]) -> str:
 def _sidecar(path: Path) -> Path:
     """Where the places of replaced frames are kept; there is none if no frame was replaced."""
     return path.with_suffix(".json")
-
-
-def _write(path: Path, content: bytes | Pixels) -> None:
-    with replacing(path) as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            np.save(file, content, allow_pickle=False)
