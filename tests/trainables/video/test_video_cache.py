@@ -87,7 +87,7 @@ def test_filling_stores_up_to_the_bound_and_tells_how_far_it_is(videos: list[Vid
     FrameCache(tmp_path / "c", 3 * ENTRY + 1000).fill(videos, SIZE, lambda done, total: told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert len(entries(tmp_path / "c")) == 3
-    assert sum(path.stat().st_size for path in (tmp_path / "c").iterdir()) <= 3 * ENTRY + 1000
+    assert sum(path.stat().st_size for path in (tmp_path / "c").glob("*.npy")) <= 3 * ENTRY + 1000
 
 
 def test_only_entries_that_nobody_touched_for_an_hour_make_room(videos: list[Video], tmp_path: Path) -> None:
@@ -117,6 +117,22 @@ def test_an_entry_that_was_cut_off_is_written_again(videos: list[Video], tmp_pat
     found = FrameCache(tmp_path / "c", 10**9).read(videos[0], range(24), SIZE)
     assert np.array_equal(found.pixels, read_frames(videos[0].path, range(24), SIZE).pixels)
     assert entry.read_bytes() == whole
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_a_flipped_bit_is_noticed_and_the_video_decoded_again(videos: list[Video], tmp_path: Path, suffix: str) -> None:
+    FrameCache(tmp_path / "c", 10**9).fill(videos[:1], SIZE)
+    (damaged,) = (tmp_path / "c").glob(f"*{suffix}")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    expected = read_frames(videos[0].path, range(24), SIZE).pixels
+    cache = FrameCache(tmp_path / "c", 10**9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert np.array_equal(cache.read(videos[0], range(24), SIZE).pixels, expected)
+    assert [f"{damaged} is damaged" in str(warning.message) for warning in caught] == [True] * (suffix == ".npy")
+    assert damaged.read_bytes() == whole
 
 
 def test_a_changed_video_is_another_entry(videos: list[Video], tmp_path: Path, write_video) -> None:
@@ -156,7 +172,7 @@ def test_replaced_frames_are_still_counted_from_the_cache(tmp_path: Path, write_
         assert cache.read(video, range(video.frames), SIZE).replaced == len(places)
         assert cache.read(video, [places[0], places[0], 0], SIZE).replaced == 2
     (sidecar,) = (tmp_path / "c").glob("*.json")
-    assert json.loads(sidecar.read_text()) == places
+    assert json.loads(sidecar.read_text())["replaced"] == places
 
 
 @pytest.mark.parametrize("failure", ["no directory", "full disk"])
@@ -194,7 +210,7 @@ def test_processes_share_a_cache(videos: list[Video], tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(2) as pool:
         first, second = pool.starmap(_read, [(cache, videos), (cache, videos[::-1])])
     assert np.array_equal(first, second[::-1]) and len(entries(tmp_path / "c")) == 4
-    assert all(path.suffix == ".npy" for path in (tmp_path / "c").iterdir())
+    assert {path.suffix for path in (tmp_path / "c").iterdir()} == {".npy", ".json"}
 
 
 def test_a_machine_without_decoders_reads_what_was_prepared(tmp_path: Path) -> None:
