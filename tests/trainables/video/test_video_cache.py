@@ -1,5 +1,6 @@
 """The frame cache against reading without it."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -235,3 +236,25 @@ print(sum(int(cache.read(video, range(8), (32, 32)).pixels.sum()) for video in v
         for mode in ("with", "without")
     ]
     assert int(sums[0]) == int(sums[1]) > 0
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize(
+    "call", ["np.load", "os.utime", "replacing", "write_atomically", "Path.mkdir", "Path.read_text", "Path.iterdir"]
+)
+def test_an_error_of_the_disk_costs_speed_and_nothing_else(
+    videos: list[Video], tmp_path: Path, monkeypatch, call: str, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    FrameCache(tmp_path / "c", 10**9).fill(videos[:1], SIZE)
+    expected = [read_frames(video.path, [4, 2], SIZE).pixels for video in videos]
+    owner, _, name = call.rpartition(".")
+    monkeypatch.setattr(getattr(cache_module, owner) if owner else cache_module, name, fail)
+    cache = FrameCache(tmp_path / "c", 10**9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            for video, pixels in zip(videos, expected, strict=True):
+                assert np.array_equal(cache.read(video, [4, 2], SIZE).pixels, pixels)

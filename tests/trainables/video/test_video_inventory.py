@@ -1,5 +1,6 @@
 """The inventory against files of which it is known what is wrong with them."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -122,3 +123,18 @@ def test_a_class_without_training_videos_is_an_error(videos: VideoSet, tmp_path:
     bad = tuple(video for video in videos.train if video.label == 0 or video.name in ("b/text.avi", "b/empty.avi"))
     with pytest.raises(DataError, match=r"no training video of 1 of 2 classes: b\. .*skipped: .*b/"):
         take_inventory(replace(videos, train=bad), tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("call", ["write_atomically", "Path.read_text", "Path.mkdir"])
+def test_an_error_of_the_disk_costs_an_inventory_and_nothing_else(
+    videos: VideoSet, tmp_path: Path, monkeypatch, call: str, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    first = take_inventory(videos, tmp_path)
+    owner, _, name = call.rpartition(".")
+    monkeypatch.setattr(getattr(inventory, owner) if owner else inventory, name, fail)
+    os.utime(videos.train[0].path)
+    assert take_inventory(videos, tmp_path) == first
