@@ -10,7 +10,7 @@ set that was moved or copied costs no decoding.
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -82,9 +82,10 @@ def _check_classes(videos: VideoSet) -> None:
 def _examine_all(videos: Sequence[Video], file: Path) -> dict[str, _Finding]:
     kept = _load(file)
     findings = dict(kept)
+    installed = decoder_versions()
     saved = time.monotonic()
     with ThreadPoolExecutor(max_workers=min(8, max(2, os.cpu_count() or 1))) as pool:
-        examined = pool.map(lambda video: _examine(video.path, kept.get(video.name)), videos)
+        examined = pool.map(lambda video: _examine(video.path, kept.get(video.name), installed), videos)
         for video, finding in zip(videos, examined, strict=True):
             findings[video.name] = finding
             if time.monotonic() - saved > _SAVE_EVERY:
@@ -95,13 +96,12 @@ def _examine_all(videos: Sequence[Video], file: Path) -> dict[str, _Finding]:
     return findings
 
 
-def _examine(path: Path, known: _Finding | None) -> _Finding:
+def _examine(path: Path, known: _Finding | None, installed: Collection[str]) -> _Finding:
     """What is known of a file where that still holds, else what reading it gives.
 
     Where no decoder is installed, a file of the same size is taken for the same.
     """
     size, modified, changed = identity = _identity(path)
-    installed = decoder_versions()
     if known is not None:
         if not installed and known.bytes == size:
             return known
