@@ -11,11 +11,11 @@ from typing import Any
 
 from trainables.runtime import Runtime
 from trainables.settings import LAYOUTS, DataSettings, EmbeddedSettings
+from trainables.video.duplicates import duplicates
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import find_layout, read_videos
-from trainables.video.layouts.texts import printable
-from trainables.video.videos import DataError, DataSource, VideoSet, join_videos
+from trainables.video.videos import DataError, DataSource, VideoSet, join_videos, printable
 
 
 def downstream_roles(data: DataSettings) -> tuple[str, ...]:
@@ -126,7 +126,11 @@ def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:
 
 
 def describe(videos: VideoSet) -> dict[str, Any]:
-    """What the ledger keeps of a video set: identity and counts, no path."""
+    """What the ledger keeps of a video set: identity and counts, no path.
+
+    duplicates: validation and test videos whose content is also trained on.
+    """
+    shared = duplicates(videos).counts
     return {
         "dataset": videos.dataset,
         "fingerprint": videos.fingerprint("train", "validation", "test"),
@@ -135,5 +139,6 @@ def describe(videos: VideoSet) -> dict[str, Any]:
         "validation": len(videos.validation),
         "test": len(videos.test),
         "missing": videos.missing,
+        "duplicates": sum(count for (part, _), count in shared.items() if part == "train"),
         "skipped": {skipped.name: skipped.reason for skipped in videos.skipped},
     }

@@ -1,10 +1,12 @@
 """Decoded frames on disk, up to a bound: a video is decoded once and then read at the speed of the page cache.
 
-One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the file's path,
-its size in bytes, the frame size and the decoder with its rules, so it holds for as long as the video is the same file.
-Files are mapped into memory, so that all processes share the pages. Beyond the bound only the frames asked for are
-decoded. What the cache holds stays: clips are drawn uniformly at random, and evicting for the next one would only
-thrash. Only entries that no process has touched for an hour make room for new ones.
+One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the video's content,
+the frame size and the decoder with its rules: the same bytes share an entry wherever they lie, changed ones have another.
+A `.json` beside it has a checksum of each frame, which is compared when a process first reads the frame; a damaged
+entry is removed, with a warning, and decoded again. Files are mapped into memory, so that all processes share the
+pages. Beyond the bound only the frames asked for are decoded. What the cache holds stays: clips are drawn uniformly
+at random, and evicting for the next one would only thrash. Only entries that no process has touched for an hour make
+room for new ones.
 
 The bound covers all entries in the directory, whoever wrote them. Each process adds what it writes to the size that it
 found at its first write, so several processes that fill the cache together may exceed the bound by what the others
@@ -20,6 +22,7 @@ import resource
 import threading
 import time
 import warnings
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,10 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trainables.files import replacing
-from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode, probe, read_frames
-from trainables.video.videos import Video
+from trainables.files import digest, replacing, write_atomically
+from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode_in_order, probe, read_frames
+from trainables.video.videos import Video, content_hash
 
 Progress = Callable[[int, int], None]
 
@@ -42,12 +46,25 @@ _PATIENCE = 600.0  # seconds between two touches of an entry in use, and between
 
 @dataclass
 class _Entry:
-    """A video's frames as mapped from disk, the mask of those that show another frame, and when it was touched."""
+    """A video's frames as mapped from disk, the mask of those that show another frame, and when it was touched.
+
+    checksums: crc32 of each frame when it was stored. checked: the frames that were seen to agree with them.
+    """
 
     path: Path
     pixels: Pixels
     replaced: Mask
+    checksums: list[int]
+    checked: Mask
     touched: float
+
+    def is_sound(self, places: NDArray[np.int64]) -> bool:
+        """Whether these frames are as they were stored; each is looked at once."""
+        for place in np.unique(places[~self.checked[places]]):
+            if zlib.crc32(self.pixels[place]) != self.checksums[place]:
+                return False
+            self.checked[place] = True
+        return True
 
 
 class FrameCache:
@@ -80,6 +97,12 @@ class FrameCache:
         places = np.asarray(indices, dtype=np.int64)
         if places.size == 0 or places.min() < 0 or places.max() >= len(entry.pixels):
             raise IndexError(f"frames {list(indices)} of {video.name}, a video of {len(entry.pixels)} frames")
+        if not entry.is_sound(places):
+            warnings.warn(f"frame cache: {entry.path} is damaged; its video is decoded again", stacklevel=2)
+            with self._lock:
+                self._open.pop((video, size), None)
+            self._remove(entry.path)
+            return read_frames(video.path, indices, size, window, decoder=video.decoder or None)
         return Frames(np.asarray(cut(entry.pixels, window)[places]), int(entry.replaced[places].sum()))
 
     def fill(self, videos: Sequence[Video], size: tuple[int, int], progress: Progress | None = None) -> None:
@@ -119,29 +142,42 @@ class FrameCache:
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)
             if pixels.shape != shape or pixels.dtype != np.uint8:
                 raise ValueError(f"{path}: {pixels.dtype} of shape {pixels.shape}")
+            beside = json.loads(_sidecar(path).read_text(encoding="utf-8"))
             replaced = np.zeros(shape[0], dtype=np.bool_)
-            if _sidecar(path).exists():
-                replaced[json.loads(_sidecar(path).read_text())] = True
+            replaced[np.asarray(beside["replaced"], dtype=np.int64)] = True
+            checksums = [int(checksum) for checksum in beside["checksums"]]
+            if len(checksums) != shape[0] or digest([beside["replaced"], checksums]) != beside["digest"]:
+                raise ValueError(f"{_sidecar(path)}: damaged")
         except OSError:
             return None
-        except (ValueError, EOFError, IndexError, TypeError):
+        except (ValueError, EOFError, IndexError, TypeError, KeyError):
             self._remove(path)
             return None
-        return _Entry(path, pixels, replaced, touched=-math.inf)
+        return _Entry(path, pixels, replaced, checksums, np.zeros(shape[0], dtype=np.bool_), touched=-math.inf)
 
     def _store(self, path: Path, video: Video, size: tuple[int, int]) -> _Entry | None:
         if not self._make_room(video.frames * size[0] * size[1] * 3):
             return None
-        pixels, replaced = decode(video.path, range(video.frames), size, decoder=video.decoder)
+        shape = (video.frames, *size, 3)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if replaced.any():
-                _write(_sidecar(path), json.dumps(np.flatnonzero(replaced).tolist()).encode())
-            _write(path, pixels)
+            with replacing(path) as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                replaced, checksums = [], []
+                for place, (image, other) in enumerate(
+                    decode_in_order(video.path, range(video.frames), size, decoder=video.decoder)
+                ):
+                    content = image.tobytes()
+                    file.write(content)
+                    checksums.append(zlib.crc32(content))
+                    if other:
+                        replaced.append(place)
+                beside = {"replaced": replaced, "checksums": checksums, "digest": digest([replaced, checksums])}
+                write_atomically(_sidecar(path), json.dumps(beside))
         except OSError as error:
             self._stop_storing(error)
             return None
-        return self._load(path, pixels.shape)
+        return self._load(path, shape)
 
     def _stop_storing(self, error: OSError) -> None:
         with self._lock:
@@ -201,26 +237,18 @@ class FrameCache:
 
 
 def _probed(video: Video) -> Video:
-    """The video with frames and decoder, also where no inventory was taken."""
-    if video.frames and video.decoder:
-        return video
-    found = probe(video.path)
-    return replace(video, frames=found.frames, decoder=found.decoder)
+    """The video with frames, decoder and content, also where no inventory was taken."""
+    if not (video.frames and video.decoder):
+        found = probe(video.path)
+        video = replace(video, frames=found.frames, decoder=found.decoder)
+    return video if video.content else replace(video, content=content_hash(video.path))
 
 
 def _key(video: Video, size: tuple[int, int]) -> str:
-    identity = [str(video.path), video.path.stat().st_size, video.frames, *size, video.decoder, RULES]
+    identity = [video.content, video.frames, *size, video.decoder, RULES]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 
 def _sidecar(path: Path) -> Path:
-    """Where the places of replaced frames are kept; there is none if no frame was replaced."""
+    """Where the places of replaced frames are kept, and the checksums of all."""
     return path.with_suffix(".json")
-
-
-def _write(path: Path, content: bytes | Pixels) -> None:
-    with replacing(path) as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            np.save(file, content, allow_pickle=False)

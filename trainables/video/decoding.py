@@ -9,7 +9,8 @@ them exactly; `read_frames(path, indices, size)` gives the frames asked for. The
   frames, depending on what was read before. So `probe` chooses it only for files without either, in which it has also
   been seen to give the frames that PyAV gives in sequence.
 - *PyAV* decodes in sequence from the first frame and converts only the frames asked for (decoding is some ten times
-  cheaper than conversion). It is exact in every file and reads all the others, and all where decord is not installed.
+  cheaper than conversion). It is exact in every file and reads all the others, those of very large frames among them,
+  and all where decord is not installed.
 
 A frame that cannot be decoded is replaced by the nearest earlier one that can (at the beginning: by the first) and
 counted. Decoders conceal damage, and what follows it inherits the traces (grey, after a lost key frame): so a frame
@@ -41,7 +42,8 @@ Mask = NDArray[np.bool_]
 Window = tuple[int, int, int, int]
 
 RULES = 1  # raised with every change of what a file decodes to: kept inventories and caches of other rules are not used
-_BLOCK = 64  # frames that decord hands over at a time, in the size of the source
+_BLOCK = 64 * 2**20  # bytes of frames that decord hands over at a time, in the size of the source; at least one frame
+_DECORD_PIXELS = 2**24  # in a frame; of larger ones decord alone was seen to take more than half a gigabyte
 _AGREEMENT = 8  # levels by which the decoders may differ in a pixel: their conversions were seen to differ by 2
 
 
@@ -78,7 +80,7 @@ def probe(path: Path) -> Probe:
         raise DecodingError(f"cannot be read: {error.strerror}") from None
     if status.st_size == 0:
         raise DecodingError("empty file")
-    return _probe(path, status.st_size, status.st_mtime_ns)
+    return _probe(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def read_frames(
@@ -112,9 +114,26 @@ def decode(path: Path, indices: Sequence[int], size: tuple[int, int], *, decoder
         raise IndexError(f"frames {list(indices)}; expected at least one, counted from 0")
     pixels = np.empty((needed.size, *size, 3), dtype=np.uint8)
     replaced = np.zeros(needed.size, dtype=np.bool_)
-    if (decoder or probe(path).decoder) != "decord" or not _read_with_decord(path, needed, pixels):
-        _read_with_pyav(path, needed, pixels, replaced)
+    for place, (image, other) in enumerate(decode_in_order(path, needed, size, decoder=decoder)):
+        pixels[place], replaced[place] = image, other
     return pixels[places], replaced[places]
+
+
+def decode_in_order(
+    path: Path, indices: Sequence[int] | NDArray[np.int64], size: tuple[int, int], *, decoder: str | None = None
+) -> Iterator[tuple[Pixels, bool]]:
+    """Of each of the frames `indices` (rising) its pixels (height, width, 3) and whether they are another frame's.
+
+    Holds few frames at a time, whatever the length of the video. Raises as `read_frames`.
+    """
+    needed = np.asarray(indices, dtype=np.int64)
+    done = 0
+    if (decoder or probe(path).decoder) == "decord":
+        for image in _read_with_decord(path, needed, size):
+            yield image, False
+            done += 1
+    if done < needed.size:
+        yield from _read_with_pyav(path, needed[done:], size)
 
 
 def cut(pixels: Pixels, window: Window | None) -> Pixels:
@@ -141,7 +160,7 @@ def _installed(decoder: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _probe(path: Path, size: int, modified: int) -> Probe:
+def _probe(path: Path, size: int, modified: int, changed: int) -> Probe:
     timeline = _Timeline(path)
     samples: dict[int, Pixels] = {}
     wanted = {timeline.places // 2, timeline.places - 1}
@@ -150,7 +169,7 @@ def _probe(path: Path, size: int, modified: int) -> Probe:
     for place, frame in _decodable(path, timeline):
         count, last = count + 1, place
         shape = shape if count > 1 else (frame.height, frame.width)
-        if place in wanted:
+        if place in wanted and shape[0] * shape[1] <= _DECORD_PIXELS:
             samples[place] = convert(frame)
     if count == 0:
         raise DecodingError("no frame can be decoded")
@@ -315,16 +334,14 @@ def _converter() -> Any:
     return convert
 
 
-def _read_with_pyav(path: Path, needed: NDArray[np.int64], pixels: Pixels, replaced: Mask) -> None:
-    """Fill `pixels` with the frames `needed` (rising) and mark in `replaced` those that show another frame."""
+def _read_with_pyav(path: Path, needed: NDArray[np.int64], size: tuple[int, int]) -> Iterator[tuple[Pixels, bool]]:
+    """The frames `needed` (rising), and of each whether it shows another frame."""
     timeline = _Timeline(path)
     convert = _converter()
-    shape = pixels.shape[1:3]
     done, shown, source = 0, -1, None
     for place, frame in _decodable(path, timeline):
         while done < needed.size and needed[done] < place:
-            pixels[done] = _resize(convert(source or frame)[None], shape)[0]
-            replaced[done] = needed[done] != shown
+            yield _resize(convert(source or frame)[None], size)[0], bool(needed[done] != shown)
             done += 1
         shown, source = place, frame
         if done == needed.size:
@@ -334,24 +351,24 @@ def _read_with_pyav(path: Path, needed: NDArray[np.int64], pixels: Pixels, repla
     if needed[-1] >= max(timeline.places, shown + 1):
         raise IndexError(f"frame {needed[-1]} of a video of {max(timeline.places, shown + 1)} frames")
     for left in range(done, needed.size):
-        pixels[left] = _resize(convert(source)[None], shape)[0]
-        replaced[left] = needed[left] != shown
+        yield _resize(convert(source)[None], size)[0], bool(needed[left] != shown)
 
 
-def _read_with_decord(path: Path, needed: NDArray[np.int64], pixels: Pixels) -> bool:
-    """Fill `pixels` with the frames `needed` (rising); False where decord is not there or fails on the file."""
+def _read_with_decord(path: Path, needed: NDArray[np.int64], size: tuple[int, int]) -> Iterator[Pixels]:
+    """The frames `needed` (rising); ends where decord fails on the file, at once where it is not there."""
     if not _installed("decord"):
-        return False
+        return
     try:
         reader = _decord_reader(path)
         if needed[-1] >= len(reader):
             raise IndexError(f"frame {needed[-1]} of a video of {len(reader)} frames")
-        for start in range(0, needed.size, _BLOCK):
-            block = reader.get_batch(needed[start : start + _BLOCK].tolist()).asnumpy()
-            pixels[start : start + _BLOCK] = _resize(block, pixels.shape[1:3])
+        start, count = 0, 1  # the first frame says how large they are
+        while start < needed.size:
+            block = reader.get_batch(needed[start : start + count].tolist()).asnumpy()
+            yield from _resize(block, size)
+            start, count = start + len(block), max(1, _BLOCK // block[0].nbytes)
     except _decord_errors():
-        return False
-    return True
+        return
 
 
 def _decord_errors() -> tuple[type[Exception], ...]:
@@ -377,7 +394,7 @@ def _decord_agrees(path: Path, frames: int, samples: dict[int, Pixels]) -> bool:
             found = reader[place].asnumpy()
             if found.shape != samples[place].shape:
                 return False
-            if np.abs(found.astype(np.int16) - samples[place]).max() > _AGREEMENT:
+            if (np.maximum(found, samples[place]) - np.minimum(found, samples[place])).max() > _AGREEMENT:
                 return False
     except _decord_errors():
         return False

@@ -13,7 +13,8 @@ constant in a video and differs between videos by 0.7 to 1.4; played four times 
 period between two frames, so a change of pace is visible and not aliased.
 
 Every video has its own random stream from (seed, class, part, number); the files are the same to the byte for the same
-settings and the same version of FFmpeg.
+settings and the same version of FFmpeg. Like any video they are known by their bytes, which is what a network sees: where
+another encoder makes other pixels of the same settings, results are not taken for the same.
 """
 
 import argparse
@@ -135,7 +136,7 @@ CLASSES = tuple(_MOTIONS)
 
 
 def embedded_videos(settings: EmbeddedSettings, directory: Path) -> VideoSet:
-    """The embedded clips of `settings`, of which those that are missing below `directory` are generated first.
+    """The embedded clips of `settings`, of which those that are missing or cut off below `directory` are generated first.
 
     They lie in `<directory>/embedded-<hash of the settings>/<class>/`. Each file is written under a temporary name and
     moved, so any number of processes may do this at once. Raises DataError for a directory that
@@ -146,7 +147,7 @@ def embedded_videos(settings: EmbeddedSettings, directory: Path) -> VideoSet:
     for name, label, part, number in _listing(settings):
         path = directory / home / name
         parts[part].append(Video(f"{home}/{name}", path, label, str(PurePosixPath(name).with_suffix(""))))
-        if not path.is_file():
+        if not _is_whole(path):
             try:
                 _write(path, draw_video(settings, label, part, number))
             except OSError as error:
@@ -283,6 +284,22 @@ def _listing(settings: EmbeddedSettings) -> Iterator[tuple[str, int, str, int]]:
         for part in PARTS:
             for number in range(getattr(settings, part)):
                 yield f"{motion}/v_{motion}_{part}{number:03d}.mp4", label, part, number
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is an mp4 with its index, the last of the boxes that make it up (size, then kind, of four bytes each)."""
+    kinds, end = [], 0
+    try:
+        with path.open("rb") as file:
+            length = path.stat().st_size
+            while end < length:
+                file.seek(end)
+                head = file.read(8)
+                kinds.append(head[4:])
+                end += max(8, int.from_bytes(head[:4]))
+    except OSError:
+        return False
+    return end == length and kinds[-1:] == [b"moov"]
 
 
 def _write(path: Path, pixels: Pixels) -> None:

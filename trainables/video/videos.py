@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 EXTENSIONS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg")
@@ -16,13 +17,33 @@ class DataError(ValueError):
     """A dataset that cannot be used as it lies on disk: says what is wrong, where, and what is expected."""
 
 
+def printable(name: str) -> str:
+    """A name as it may be shown: what a terminal would obey or cannot show is escaped, as in `\\x1b`."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
+
+
+def content_hash(path: Path) -> str:
+    """32 hex digits that identify the bytes of a file. Read once while the process lives and the file is unchanged.
+
+    Raises OSError.
+    """
+    status = path.stat()
+    return _content_hash(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@lru_cache(maxsize=65536)
+def _content_hash(path: Path, size: int, modified: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
 @dataclass(frozen=True)
 class Video:
     """One video file of a dataset.
 
     `name` is its posix path below the dataset's root and its identity. `label` is its class, or the first of several, and
     `others` are the further ones. `frames` is the number of frames that can be decoded and `decoder` the decoder that
-    reads them exactly (0 and "" until the inventory was taken).
+    reads them exactly, and `content` the hash of the file's bytes (0, "" and "" until the inventory was taken).
     """
 
     name: str
@@ -32,6 +53,7 @@ class Video:
     frames: int = 0
     decoder: str = ""
     others: tuple[int, ...] = ()
+    content: str = ""
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -82,14 +104,15 @@ class VideoSet:
     def fingerprint(self, *parts: str) -> str:
         """16 hex digits that identify the content of `parts` (all three by default).
 
-        Hashes the classes and, for each video, (part, name, size in bytes, label, further labels if any); no path, host
-        or time goes in, so the same data has the same fingerprint wherever it lies.
+        Hashes the classes and, for each video, (part, name, content, label, further labels if any); no path, host or time
+        goes in, so the same data has the same fingerprint wherever it lies. Reads the files of which no inventory was
+        taken. Raises DataError if one cannot be read.
         """
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for part in sorted(set(parts or PARTS)):
             for video in sorted(self.part(part), key=lambda video: video.name):
-                size = video.path.stat().st_size
-                digest.update(json.dumps([part, video.name, size, video.label, *video.others]).encode())
+                content = video.content or _content_of(video)
+                digest.update(json.dumps([part, video.name, content, video.label, *video.others]).encode())
         return digest.hexdigest()[:16]
 
 
@@ -120,6 +143,13 @@ def join_videos(sets: Sequence[VideoSet]) -> VideoSet:
         labelled=all(videos.labelled for videos in sets),
         notes=tuple(f"{videos.dataset}: {note}" for videos in sets for note in videos.notes),
     )
+
+
+def _content_of(video: Video) -> str:
+    try:
+        return content_hash(video.path)
+    except OSError as error:
+        raise DataError(f"{printable(video.name)} cannot be read: {error.strerror}") from None
 
 
 def _in_union(video: Video, dataset: str, first_label: int) -> Video:

@@ -1,5 +1,6 @@
 """The frame cache against reading without it."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ import pytest
 
 from trainables.video import cache as cache_module
 from trainables.video.cache import FrameCache
-from trainables.video.decoding import decode, probe, read_frames
+from trainables.video.decoding import decode, decode_in_order, probe, read_frames
 from trainables.video.videos import Video
 
 SIZE = (32, 40)
@@ -35,7 +36,7 @@ def entries(directory: Path) -> list[str]:
 def count_decoding(monkeypatch) -> list[int]:
     """Of each video decoded from now on, the number of frames asked for."""
     calls: list[int] = []
-    for name, original in (("decode", decode), ("read_frames", read_frames)):
+    for name, original in (("decode_in_order", decode_in_order), ("read_frames", read_frames)):
 
         def counted(path, indices, *rest, original=original, **options):
             calls.append(len(indices))
@@ -87,7 +88,7 @@ def test_filling_stores_up_to_the_bound_and_tells_how_far_it_is(videos: list[Vid
     FrameCache(tmp_path / "c", 3 * ENTRY + 1000).fill(videos, SIZE, lambda done, total: told.append((done, total)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert len(entries(tmp_path / "c")) == 3
-    assert sum(path.stat().st_size for path in (tmp_path / "c").iterdir()) <= 3 * ENTRY + 1000
+    assert sum(path.stat().st_size for path in (tmp_path / "c").glob("*.npy")) <= 3 * ENTRY + 1000
 
 
 def test_only_entries_that_nobody_touched_for_an_hour_make_room(videos: list[Video], tmp_path: Path) -> None:
@@ -119,6 +120,22 @@ def test_an_entry_that_was_cut_off_is_written_again(videos: list[Video], tmp_pat
     assert entry.read_bytes() == whole
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
+def test_a_flipped_bit_is_noticed_and_the_video_decoded_again(videos: list[Video], tmp_path: Path, suffix: str) -> None:
+    FrameCache(tmp_path / "c", 10**9).fill(videos[:1], SIZE)
+    (damaged,) = (tmp_path / "c").glob(f"*{suffix}")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    expected = read_frames(videos[0].path, range(24), SIZE).pixels
+    cache = FrameCache(tmp_path / "c", 10**9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert np.array_equal(cache.read(videos[0], range(24), SIZE).pixels, expected)
+    assert [f"{damaged} is damaged" in str(warning.message) for warning in caught] == [True] * (suffix == ".npy")
+    assert damaged.read_bytes() == whole
+
+
 def test_a_changed_video_is_another_entry(videos: list[Video], tmp_path: Path, write_video) -> None:
     cache = FrameCache(tmp_path / "c", 10**9)
     before = cache.read(videos[0], [0], SIZE).pixels
@@ -126,6 +143,22 @@ def test_a_changed_video_is_another_entry(videos: list[Video], tmp_path: Path, w
     changed = Video(videos[0].name, path, 0, "0")
     assert np.array_equal(cache.read(changed, [29], SIZE).pixels, read_frames(path, [29], SIZE).pixels)
     assert not np.array_equal(cache.read(changed, [0], SIZE).pixels, before)
+
+
+def test_the_same_bytes_elsewhere_share_an_entry_and_others_of_that_size_do_not(videos: list[Video], tmp_path: Path) -> None:
+    cache = FrameCache(tmp_path / "c", 10**9)
+    before = cache.read(videos[0], [0], SIZE).pixels
+    first, second = videos[0].path, videos[1].path
+    contents = [path.read_bytes().ljust(10**6, b"\0") for path in (first, second)]
+    for path, content in zip((first, second), contents, strict=True):
+        path.write_bytes(content)
+    FrameCache(tmp_path / "d", 10**9).fill(videos[:2], SIZE)
+    for path, content in zip((first, second), reversed(contents), strict=True):
+        path.write_bytes(content)
+    swapped = FrameCache(tmp_path / "d", 10**9)
+    assert np.array_equal(swapped.read(videos[1], [0], SIZE).pixels, before)
+    assert not np.array_equal(swapped.read(videos[0], [0], SIZE).pixels, before)
+    assert len(entries(tmp_path / "d")) == 2
 
 
 def test_replaced_frames_are_still_counted_from_the_cache(tmp_path: Path, write_video) -> None:
@@ -140,7 +173,7 @@ def test_replaced_frames_are_still_counted_from_the_cache(tmp_path: Path, write_
         assert cache.read(video, range(video.frames), SIZE).replaced == len(places)
         assert cache.read(video, [places[0], places[0], 0], SIZE).replaced == 2
     (sidecar,) = (tmp_path / "c").glob("*.json")
-    assert json.loads(sidecar.read_text()) == places
+    assert json.loads(sidecar.read_text())["replaced"] == places
 
 
 @pytest.mark.parametrize("failure", ["no directory", "full disk"])
@@ -178,7 +211,7 @@ def test_processes_share_a_cache(videos: list[Video], tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(2) as pool:
         first, second = pool.starmap(_read, [(cache, videos), (cache, videos[::-1])])
     assert np.array_equal(first, second[::-1]) and len(entries(tmp_path / "c")) == 4
-    assert all(path.suffix == ".npy" for path in (tmp_path / "c").iterdir())
+    assert {path.suffix for path in (tmp_path / "c").iterdir()} == {".npy", ".json"}
 
 
 def test_a_machine_without_decoders_reads_what_was_prepared(tmp_path: Path) -> None:
@@ -203,3 +236,25 @@ print(sum(int(cache.read(video, range(8), (32, 32)).pixels.sum()) for video in v
         for mode in ("with", "without")
     ]
     assert int(sums[0]) == int(sums[1]) > 0
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize(
+    "call", ["np.load", "os.utime", "replacing", "write_atomically", "Path.mkdir", "Path.read_text", "Path.iterdir"]
+)
+def test_an_error_of_the_disk_costs_speed_and_nothing_else(
+    videos: list[Video], tmp_path: Path, monkeypatch, call: str, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    FrameCache(tmp_path / "c", 10**9).fill(videos[:1], SIZE)
+    expected = [read_frames(video.path, [4, 2], SIZE).pixels for video in videos]
+    owner, _, name = call.rpartition(".")
+    monkeypatch.setattr(getattr(cache_module, owner) if owner else cache_module, name, fail)
+    cache = FrameCache(tmp_path / "c", 10**9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            for video, pixels in zip(videos, expected, strict=True):
+                assert np.array_equal(cache.read(video, [4, 2], SIZE).pixels, pixels)

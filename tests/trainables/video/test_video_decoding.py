@@ -1,6 +1,8 @@
 """Decoding against plain sequential decoding with PyAV, on sound, damaged and difficult files."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -175,3 +177,38 @@ def test_odd_sizes_and_names(tmp_path: Path, write_video, name: str) -> None:
     found = probe(path)
     assert (found.frames, found.height, found.width) == (13, height, width)
     assert np.abs(assert_pure(path).astype(int) - sequence(path, SIZE)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "frames", "more"), [(7680, 4320, 4, 10**9), (3840, 2160, 40, 10**9), (16, 16, 20_000, 10**8)]
+)
+def test_memory_is_bounded_whatever_the_size_and_length(
+    tmp_path: Path, width: int, height: int, frames: int, more: int
+) -> None:
+    """Probed and stored in a process of its own: its peak, or, of the long video, what it takes beyond its start."""
+    path = tmp_path / "large.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.max_b_frames = width, height, "yuv420p", 0
+        for time in range(frames):
+            frame = av.VideoFrame(width, height, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([time % 200]) * plane.buffer_size)
+            frame.pts = time
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    code = f"""
+from pathlib import Path
+from trainables.video.cache import FrameCache
+from trainables.video.videos import Video
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+before = peak()
+FrameCache(Path({str(tmp_path)!r}) / "frames", 10**10).fill([Video("a", Path({str(path)!r}), 0, "a")], (64, 64))
+print(before, peak())
+"""
+    root = Path(decoding.__file__).parents[2]
+    run = subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True)
+    before, after = map(int, run.stdout.split())
+    assert len(list((tmp_path / "frames").glob("*.npy"))) == 1
+    assert after - (before if frames == 20_000 else 0) < more, f"{before / 2**20:.0f} MiB, then {after / 2**20:.0f}"

@@ -53,6 +53,16 @@ def test_only_what_is_missing_is_generated(tmp_path: Path, monkeypatch) -> None:
     assert not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.parametrize("keep", [0, 5, 100, 0.5, 0.999])
+def test_a_clip_that_was_cut_off_is_generated_again(tmp_path: Path, keep: float) -> None:
+    videos = embedded_videos(SMALL, tmp_path)
+    path = videos.train[0].path
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep if keep >= 1 else keep * len(whole))])
+    assert embedded_videos(SMALL, tmp_path).fingerprint() == videos.fingerprint()
+    assert path.read_bytes() == whole
+
+
 def test_they_are_read_as_any_dataset(tmp_path: Path) -> None:
     videos = embedded_videos(SMALL, tmp_path)
     taken = take_inventory(videos, tmp_path)

@@ -1,5 +1,6 @@
 """The inventory against files of which it is known what is wrong with them."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -57,8 +58,50 @@ def test_a_second_inventory_probes_nothing_but_what_changed(videos: VideoSet, tm
     probed.clear()
     monkeypatch.setattr(inventory, "decoder_versions", dict)
     for video in everything(videos):
-        os.utime(video.path)
+        os.utime(video.path, (0, 0))
     assert take_inventory(videos, tmp_path) == again and probed == [], "without decoders, what was found holds"
+
+
+def test_a_data_set_that_was_copied_is_hashed_and_not_probed(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
+    first = take_inventory(videos, tmp_path)
+    probed = []
+    monkeypatch.setattr(inventory, "probe", probed.append)
+    for video in everything(videos):
+        content = video.path.read_bytes()
+        video.path.unlink()
+        video.path.write_bytes(content)
+    assert take_inventory(videos, tmp_path) == first and probed == []
+
+
+def test_an_edit_of_equal_size_with_its_time_set_back_is_seen(videos: VideoSet, tmp_path: Path) -> None:
+    first = take_inventory(videos, tmp_path)
+    path = videos.train[0].path
+    status, content = path.stat(), bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = take_inventory(videos, tmp_path)
+    assert [video.content for video in everything(again)] != [video.content for video in everything(first)]
+    assert again.fingerprint() != first.fingerprint()
+
+
+def test_a_digit_changed_in_the_findings_is_noticed(videos: VideoSet, tmp_path: Path) -> None:
+    first = take_inventory(videos, tmp_path)
+    file = tmp_path / "inventory-folder.json"
+    whole = file.read_text()
+    file.write_text(whole.replace('"frames": 9', '"frames": 8'))
+    assert file.read_text() != whole
+    assert take_inventory(videos, tmp_path) == first and file.read_text() == whole
+
+
+def test_findings_are_written_by_time_and_not_by_number(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
+    written = []
+    monkeypatch.setattr(inventory, "write_atomically", lambda path, content: written.append(content))
+    take_inventory(videos, tmp_path)
+    assert len(written) == 1
+    monkeypatch.setattr(inventory, "_SAVE_EVERY", -1.0)
+    take_inventory(videos, tmp_path)
+    assert len(written) == 1 + 12 + 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"rules": 1, "videos": {"a/0.avi": {"frames": 3}}}', '{"rules": 0}'])
@@ -80,3 +123,18 @@ def test_a_class_without_training_videos_is_an_error(videos: VideoSet, tmp_path:
     bad = tuple(video for video in videos.train if video.label == 0 or video.name in ("b/text.avi", "b/empty.avi"))
     with pytest.raises(DataError, match=r"no training video of 1 of 2 classes: b\. .*skipped: .*b/"):
         take_inventory(replace(videos, train=bad), tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("call", ["write_atomically", "Path.mkdir"])
+def test_an_error_of_the_disk_costs_an_inventory_and_nothing_else(
+    videos: VideoSet, tmp_path: Path, monkeypatch, call: str, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    first = take_inventory(videos, tmp_path)
+    owner, _, name = call.rpartition(".")
+    monkeypatch.setattr(getattr(inventory, owner) if owner else inventory, name, fail)
+    os.utime(videos.train[0].path)
+    assert take_inventory(videos, tmp_path) == first

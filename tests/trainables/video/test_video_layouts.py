@@ -1,5 +1,7 @@
 """UCF101 and what all layouts share, against directories and lists written here, and against the real clips."""
 
+import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 
 from trainables.settings import LAYOUTS
 from trainables.video.layouts import read_videos, recognise_layout
-from trainables.video.videos import UNLABELLED, DataError, DataSource, Skipped, Video, VideoSet, join_videos
+from trainables.video.videos import UNLABELLED, DataError, DataSource, Skipped, Video, VideoSet, join_videos, printable
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 with_clips = pytest.mark.skipif(CLIPS is None, reason="AUXGRAPH_CLIPS is not set")
@@ -174,6 +176,26 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(ucf101: DataSourc
         after.fingerprint("val")
 
 
+def test_contents_swapped_at_equal_size_change_the_fingerprint(ucf101: DataSource) -> None:
+    videos = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
+    one, other = videos.test[0].path, videos.train[0].path
+    one.write_bytes(b"one")
+    other.write_bytes(b"two")
+    before = videos.fingerprint()
+    one.write_bytes(b"two")
+    other.write_bytes(b"one")
+    assert videos.fingerprint() != before
+    known = replace(videos, test=tuple(replace(video, content=video.name) for video in videos.test))
+    one.unlink()
+    assert known.fingerprint("test"), "a content that is known is read again"
+    with pytest.raises(DataError, match=r"cannot be read: No such file"):
+        videos.fingerprint("test")
+
+
+def test_a_name_is_shown_without_what_a_terminal_obeys() -> None:
+    assert printable("a/\x1b[2Jклип \udce9\n.avi") == r"a/\x1b[2Jклип \udce9\n.avi"
+
+
 @with_clips
 def test_the_official_lists_of_ucf101_on_the_three_classes_of_the_real_clips() -> None:
     clips = Path(CLIPS or "")
@@ -228,9 +250,14 @@ def test_further_labels_move_with_the_first_in_a_union_and_a_video_without_any_s
 
 
 def test_the_fingerprint_covers_further_labels_where_there_are_any(ucf101: DataSource) -> None:
-    """The first is that of this data before there were further labels, so that what was computed on it is found again."""
+    """The first is written out: nothing but classes, parts, names, contents and labels goes in."""
     videos = read_videos("ucf101", ucf101, split=1, validation_fraction=0.2)
-    assert videos.fingerprint() == "a4ab28b5c4a376d0"
+    written = json.dumps(videos.classes)
+    for part in ("test", "train", "validation"):
+        for video in sorted(videos.part(part), key=lambda video: video.name):
+            content = hashlib.sha256(video.path.read_bytes()).hexdigest()[:32]
+            written += json.dumps([part, video.name, content, video.label])
+    assert videos.fingerprint() == hashlib.sha256(written.encode()).hexdigest()[:16]
     more = replace(videos, test=(replace(videos.test[0], others=(1,)), *videos.test[1:]))
     assert more.fingerprint("test") != videos.fingerprint("test")
 

@@ -8,8 +8,8 @@ from trainables.settings import LAYOUTS, SettingsError
 from trainables.suggestions import did_you_mean
 from trainables.video.layouts.groups import hold_out, said_of
 from trainables.video.layouts.listing import UNNAMED, Entry, Layout, Listing, expect_apart, first_video
-from trainables.video.layouts.texts import printable, shown
-from trainables.video.videos import PARTS, UNLABELLED, DataError, DataSource, Skipped, Video, VideoSet
+from trainables.video.layouts.texts import shown
+from trainables.video.videos import PARTS, UNLABELLED, DataError, DataSource, Skipped, Video, VideoSet, printable
 
 
 def find_layout(name: str) -> Layout:
