@@ -126,6 +126,7 @@ class Bookkeeper:
             "seed": job.experiment.seed,
             "settings": job.experiment.settings.model_dump(),
             "runtime": self.sweep.runtime.as_config(),
+            "code": {stage.name: [stage.code.digest, bool(stage.variant)] for stage in job.stages},
         }
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
@@ -229,6 +230,8 @@ class Bookkeeper:
     def _queue_seeds(self, configuration: Configuration) -> None:
         """Queue the seeds of a configuration that still have to run, and show those that have ended before."""
         self.seeds[configuration.index] = self.sweep.jobs(configuration)
+        for note in self.sweep.reuse.notes():
+            self.progress.note(note)
         self.unsettled.add(configuration.index)
         for job in self.seeds[configuration.index]:
             record = self.sweep.record(self.ledger, job.trial)
@@ -272,6 +275,7 @@ class Bookkeeper:
             seconds={name: Seconds(used=one.used, saved=one.saved) for name, one in made.items()},
             outcome=outcome,
             reason=reason,
+            code={name: one.code for name, one in made.items() if one.code},
             ended=datetime.now(UTC).isoformat(timespec="seconds"),
             versions=self.versions | _computed_by(last),
             command=self.sweep.command,

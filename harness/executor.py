@@ -31,7 +31,7 @@ from ray.tune.search import Searcher
 from harness.bookkeeper import COMPUTED_BY, WORKER_LIVES, Bookkeeper, worker_versions
 from harness.proposals import Exhausted
 from harness.trials import SweepError
-from trainables.pipeline import Experiment, run_experiment
+from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
 from trainables.stages.memory import OutOfMemory
@@ -66,6 +66,7 @@ def run_trial(config: dict[str, Any]) -> None:
     runtime = Runtime.from_config(config["runtime"])  # first: settings may name things in folders that it brings
     experiment = Experiment(validated(config["settings"]), config["seed"])
     versions = worker_versions() | {"device": runtime.device_name(), "node": platform.node()}
+    expected = {name: Expected(*code) for name, code in config["code"].items()}
     begun: list[str] = []
 
     def report(line: dict[str, Any]) -> None:
@@ -73,7 +74,7 @@ def run_trial(config: dict[str, Any]) -> None:
         tune.report(line)
 
     try:
-        run_experiment(experiment, runtime, report)
+        run_experiment(experiment, runtime, report, expected)
         last: dict[str, Any] = {"outcome": "complete"}
     except Exception as error:
         last = how_it_failed(error, bool(begun))
@@ -83,7 +84,7 @@ def run_trial(config: dict[str, Any]) -> None:
 def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
     """A trial's last report after an error. begun: whether any stage was begun or found: before that its data, which were found
     when the sweep was planned, are not at hand."""
-    if isinstance(error, (OSError, LoaderDied)) or (isinstance(error, DataError) and not begun):
+    if isinstance(error, (OSError, LoaderDied, OtherCode)) or (isinstance(error, DataError) and not begun):
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
     if isinstance(error, (DataError, NonFiniteLoss, OutOfMemory)):
         return {"outcome": "failed", "reason": one_line(error)}

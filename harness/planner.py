@@ -16,7 +16,7 @@ OVERHEAD = 1.3
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts of a sweep before it runs. hours: on this machine, with `concurrency` trials at once."""
+    """Counts of a sweep before it runs. notes: what of the store is by other code, in words. hours: on this machine, with `concurrency` trials at once."""
 
     trials: int
     trials_complete: int
@@ -26,6 +26,7 @@ class Plan:
     hours_low: float
     hours_expected: float
     experiments: tuple[tuple[str, dict[str, Any], bool], ...]
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
@@ -59,4 +60,14 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
                     stages[stage.key] = 0.0 if done else stage_seconds(stage, settings, job.data[stage.data], device)
     to_run = sum(seconds > 0 for seconds in stages.values())
     low = sum(stages.values()) / 3600 / concurrency
-    return Plan(trials, complete, to_run, len(stages) - to_run, naive, low, low * OVERHEAD, tuple(experiments))
+    return Plan(
+        trials,
+        complete,
+        to_run,
+        len(stages) - to_run,
+        naive,
+        low,
+        low * OVERHEAD,
+        tuple(experiments),
+        tuple(sweep.reuse.notes()),
+    )

@@ -23,6 +23,7 @@ from trainables.video.videos import DataSource
 
 if TYPE_CHECKING:
     from harness.proposals import Search
+    from harness.reuse import Policy
     from harness.trials import Sweep
     from trainables.runtime import Runtime
 
@@ -60,6 +61,7 @@ class Request:
     name: str | None
     runs_dir: Path
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    code: Policy = "auto"
 
     def sweep(self, runtime: Runtime) -> Sweep:
         """Raises SpaceError, SettingsError, RequestError or DataError."""
@@ -90,6 +92,7 @@ class Request:
             elsewhere=complete_trials(self.runs_dir, name) if self.table else {},
             narrowing={**pinned, **{name: str(one) for name, one in self.ranges.items()}},
             rows_left_out=len(whole.rows) - len(space.rows),
+            code=self.code,
         )
 
     def searched(self) -> tuple[Space | None, dict[str, Any]]:

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from harness.ledger import Record
 from harness.progress import shown
-from trainables.video.videos import PARTS
+from trainables.video.duplicates import said_of_duplicates
+from trainables.video.videos import PARTS, printable
 
 if TYPE_CHECKING:
     from harness.planner import Plan
@@ -37,6 +38,8 @@ def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
         )
     console.print(table)
     show_circumstances(sweep, console)
+    for note in plan.notes:
+        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{plan.trials_complete} trials complete; stages: {plan.stages_to_run} to run, {plan.stages_done} done, "
         f"{plan.stages_naive} without sharing\n"
@@ -57,8 +60,10 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
         line = f"data {name}{place}: {len(videos.classes)} classes; {parts} videos"
         line += f"; {videos.missing} of the split lists are not on disk" if videos.missing else ""
         console.print(line, highlight=False)
+        for note in (*videos.notes, *said_of_duplicates(videos)):
+            console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         for skipped in videos.skipped[:5]:
-            console.print(f"  skipped {skipped.name}: {skipped.reason}", highlight=False, markup=False)
+            console.print(f"  skipped {printable(skipped.name)}: {skipped.reason}", highlight=False, markup=False)
         if len(videos.skipped) > 5:
             console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
 

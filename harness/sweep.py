@@ -86,6 +86,12 @@ class SearchName(StrEnum):
     grid = "grid"
 
 
+class CodeChoice(StrEnum):
+    auto = "auto"
+    same = "same"
+    any = "any"
+
+
 class WandbMode(StrEnum):
     auto = "auto"
     online = "online"
@@ -252,6 +258,14 @@ def main(
         ),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again", rich_help_panel=RUN)] = False,
+    code: Annotated[
+        CodeChoice,
+        typer.Option(
+            help="which finished stages count if other code made them; auto: those of another commit or version, said loudly, not "
+            "those whose files were edited since",
+            rich_help_panel=RUN,
+        ),
+    ] = CodeChoice.auto,
     repair_ledgers: Annotated[
         bool,
         typer.Option(
@@ -309,6 +323,7 @@ def main(
         name=name,
         runs_dir=runs_dir,
         ranges=_ranges(ranges or []),
+        code=code.value,
     )
     sources = data_sources(data or [], splits or [])
     if settings is not None:
@@ -343,10 +358,10 @@ def main(
         with console.status("reading the data ..."):
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
-        code = _run(sweep, at_once, gpus, wandb, address, retry_failed)
+        exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed)
     except (StoreError, SweepError, SweepIsRun) as error:
         raise RequestError(str(error)) from None
-    raise typer.Exit(code)
+    raise typer.Exit(exit_code)
 
 
 def _repair(runs_dir: Path) -> None:

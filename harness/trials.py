@@ -5,6 +5,7 @@ A sweep's directory holds its ledger and IDENTITY_FILE: what must stay the same 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 from harness.ledger import FILE_NAME, Ledger, Record, read_records
 from harness.positions import Named, named_configurations, placed
 from harness.proposals import Configuration, Proposals, Search
+from harness.reuse import Policy, Reuse
 from search_spaces.narrowing import drawn
 from search_spaces.space import Parameters, Space
 from trainables.data import downstream_roles, open_data
@@ -56,7 +58,7 @@ class Sweep:
 
     values: what is set over the preset for all trials, by the space and by the user. elsewhere: complete trials of other
     sweeps, by identity, that need not run again. narrowing: parameters of the space that are pinned or narrowed, and to what;
-    rows_left_out: how many rows that excludes.
+    rows_left_out: how many rows that excludes. code: which results of other code than the present count.
     """
 
     name: str
@@ -72,6 +74,12 @@ class Sweep:
     elsewhere: Mapping[str, Record] = field(default_factory=dict)
     narrowing: Mapping[str, Any] = field(default_factory=dict)
     rows_left_out: int = 0
+    code: Policy = "auto"
+
+    @functools.cached_property
+    def reuse(self) -> Reuse:
+        """Which results of the store count."""
+        return Reuse(self.runtime.open_store(), self.code)
 
     def configured(self, parameters: Mapping[str, Any]) -> ExperimentSettings:
         """The settings of a configuration. Raises SettingsError."""
@@ -127,7 +135,8 @@ class Sweep:
         jobs = []
         for seed in range(self.seeds):
             experiment = Experiment(settings, seed)
-            stages = resolve(experiment, data, self.runtime.weights_fingerprints(), self.runtime.device_name())
+            device, weights = self.runtime.device_name(), self.runtime.weights_fingerprints()
+            stages = resolve(experiment, data, weights, device, self.reuse.settle)
             jobs.append(Job(experiment_id(experiment, stages), configuration, experiment, data, stages))
         return jobs
 

@@ -12,17 +12,19 @@ A plain Python call, without Ray, Optuna or W&B:
 from __future__ import annotations
 
 import functools
+import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainables.data import open_data
 from trainables.files import digest
 from trainables.models import find_backbone
 from trainables.recipes import last_stages
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, Pretraining, Readable, SettingsError, flat, names_below
+from trainables.settings import ENCODERS, ExperimentSettings, Pretraining, Readable, SettingsError, flat, names_below
+from trainables.source import Code, code_of
 from trainables.stages.kind import Kind, identity
 from trainables.stages.memory import memory_of, within_memory
 from trainables.stages.training import train
@@ -46,7 +48,8 @@ class Experiment:
 class Stage:
     """A step of an experiment. data: the role of the video set it reads, `pretraining` or `downstream[/<set>]`.
 
-    settings: those in its key, by dotted name, and what else it depends on.
+    settings: those in its key, by dotted name, and what else it depends on. variant: of the result of other code than that of
+    which a result lies under the plain key: the digest of that code.
     """
 
     declared: Kind
@@ -55,6 +58,7 @@ class Stage:
     settings: Mapping[str, Any]
     seed: int
     inputs: Mapping[str, Stage] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def kind(self) -> str:
@@ -68,9 +72,10 @@ class Stage:
 
     @functools.cached_property
     def key(self) -> str:
-        """Hash of kind and version, settings, inputs' keys, data fingerprint and seed; of nothing else."""
+        """Hash of kind and version, settings, inputs' keys, data fingerprint and seed; of a variant also its code."""
         return digest(
             {
+                **({"code": self.variant} if self.variant else {}),
                 "kind": self.kind,
                 "version": self.declared.version,
                 "settings": dict(self.settings),
@@ -79,6 +84,18 @@ class Stage:
                 "seed": self.seed,
             }
         )
+
+    @functools.cached_property
+    def code(self) -> Code:
+        """The code that it runs: of its kind, of what it is made of, and of the networks whose settings it reads."""
+        modules = set(_modules_of(self.declared.run))
+        if self.declared.schedule is not None:
+            modules.add("trainables.stages.training")
+        if family := self.settings.get("backbone.family"):
+            modules |= set(_modules_of(find_backbone(family)))
+        groups = {name.partition(".")[0] for name in self.settings}
+        modules |= {path.partition(":")[0] for name, path in ENCODERS.entries.items() if name in groups}
+        return code_of(frozenset(modules))
 
     @functools.cached_property
     def readable(self) -> frozenset[str]:
@@ -98,11 +115,50 @@ class Stage:
         yield self
 
 
+def _modules_of(thing: Any) -> Iterator[str]:
+    """The modules in which something is written: a function, a class and what it extends, or several with one bound to others."""
+    if isinstance(thing, functools.partial):
+        for part in (thing.func, *thing.args):
+            yield from _modules_of(part)
+    elif isinstance(thing, type):
+        yield from (base.__module__ for base in thing.__mro__)
+    elif isinstance(thing, list | tuple):
+        for part in thing:
+            yield from _modules_of(part)
+    elif callable(thing):
+        yield thing.__module__
+
+
+CODE_FILE = "code.json"
+"""File of an artifact that says what code made it."""
+
+
+def code_of_artifact(artifact: Artifact) -> Code | None:
+    """What code made it; None where that was not written down, as in early versions."""
+    try:
+        content = json.loads((artifact.directory / CODE_FILE).read_bytes())
+        return Code(content["modules"], content["state"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+class OtherCode(RuntimeError):
+    """The code that would run is not that with which the experiment was planned; the message says of which stage."""
+
+
+class Expected(NamedTuple):
+    """With what an experiment was planned, of a stage: the digest of its code, and whether it is a variant."""
+
+    code: str
+    variant: bool
+
+
 @dataclass(frozen=True)
 class Made:
     """What a stage left, told by who ran it. metrics: last values. history: metric -> its value after each epoch.
 
-    used: seconds of this run; saved: of what it found, the artifact or epochs of an interrupted run.
+    used: seconds of this run; saved: of what it found, the artifact or epochs of an interrupted run. code: the digest of what
+    made it, and whose code that was.
     """
 
     key: str
@@ -110,6 +166,7 @@ class Made:
     history: dict[str, list[float]]
     used: float
     saved: float
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,11 +192,16 @@ def all_metrics(made: Mapping[str, Made]) -> dict[str, float]:
 
 
 def resolve(
-    experiment: Experiment, data: Mapping[str, VideoSet], weights: Mapping[str, str] | None = None, device: str = ""
+    experiment: Experiment,
+    data: Mapping[str, VideoSet],
+    weights: Mapping[str, str] | None = None,
+    device: str = "",
+    settle: Callable[[Stage], Stage] = lambda stage: stage,
 ) -> tuple[Stage, ...]:
     """All stages of the experiment's recipe, each once, in an order in which they can run.
 
     weights: fingerprints of the files with weights at hand, by network. device: what computes, on which some results depend.
+    settle: gives a stage, or the variant of it that is meant.
     """
     settings = experiment.settings
 
@@ -153,7 +215,7 @@ def resolve(
             read["weights"] = (weights or {}).get(network)
         if kind.of_device:
             read["device"] = device
-        return Stage(kind, role, fingerprint(role, kind.parts), read, experiment.seed if kind.random else 0, inputs)
+        return settle(Stage(kind, role, fingerprint(role, kind.parts), read, experiment.seed if kind.random else 0, inputs))
 
     stages = {needed.key: needed for end in last_stages(settings, stage) for needed in end.upstream()}
     names = [needed.name for needed in stages.values()]
@@ -191,17 +253,21 @@ def experiment_id(experiment: Experiment, stages: Iterable[Stage]) -> str:
     return digest([flat(experiment.settings), experiment.seed, keys])[:10]
 
 
-def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> Result:
+def run_experiment(
+    experiment: Experiment, runtime: Runtime, report: Report, expected: Mapping[str, Expected] | None = None
+) -> Result:
     """Run the stages that the store does not hold, in order, and collect what all of them gave.
 
-    After each stage, found or run, it reports `stage` and `made`, the fields of Made. Raises DataError, StoreError,
+    After each stage, found or run, it reports `stage` and `made`, the fields of Made. expected: by stage, with what code the
+    experiment was planned; without it, whatever the store holds counts. Raises OtherCode, DataError, StoreError,
     NonFiniteLoss, OutOfMemory or LoaderDied; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
     artifacts: dict[str, Artifact] = {}
     made: dict[str, Made] = {}
-    stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name())
+    settle = functools.partial(_as_expected, expected or {})
+    stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle)
     for stage in stages:
         with store.claim(stage.kind, stage.key) as claimed:
             started = time.monotonic()
@@ -218,6 +284,15 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     return Result(made)
 
 
+def _as_expected(expected: Mapping[str, Expected], stage: Stage) -> Stage:
+    code, variant = expected.get(stage.name, Expected(stage.code.digest, False))
+    if code != stage.code.digest:
+        raise OtherCode(
+            f"the code of stage {stage.name} is not that with which the sweep was started: edited since, or another copy"
+        )
+    return replace(stage, variant=code) if variant else stage
+
+
 def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:
     done = artifact.done
     history: dict[str, list[float]] = {}
@@ -225,8 +300,9 @@ def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:
         numbers = {name: value for name, value in line.items() if "/" in name}
         for name, value in named_metrics(stage, numbers).items():
             history.setdefault(name, []).append(value)
-    used = min(elapsed, done["seconds"])
-    return Made(stage.key, named_metrics(stage, done["metrics"]), history, used, done["seconds"] - used)
+    used, code = min(elapsed, done["seconds"]), code_of_artifact(artifact)
+    by = "" if code is None else f"{code.digest} ({code.state})"
+    return Made(stage.key, named_metrics(stage, done["metrics"]), history, used, done["seconds"] - used, by)
 
 
 def work_of(
@@ -260,7 +336,7 @@ def run_stage(stage: Stage, work: Work) -> Artifact:
         metrics=outcome.metrics,
         history=outcome.history,
         tensors=outcome.tensors,
-        files=outcome.files,
+        files={**outcome.files, CODE_FILE: {"modules": dict(stage.code.modules), "state": stage.code.state}},
     )
 
 

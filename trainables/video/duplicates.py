@@ -30,3 +30,12 @@ def duplicates(videos: VideoSet) -> Duplicates:
             counts[one, other] = len(shared)
             names += shared
     return Duplicates(counts, tuple(names[:_SHOWN]))
+
+
+def said_of_duplicates(videos: VideoSet) -> list[str]:
+    """What a user should know of them, a line per pair of parts."""
+    found = duplicates(videos)
+    return [
+        f"{count} of {len(videos.part(other))} {other} videos are also in {one}, byte for byte"
+        for (one, other), count in found.counts.items()
+    ]

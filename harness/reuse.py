@@ -1,0 +1,74 @@
+"""Whether a result in the store counts when the code that made it was other code.
+
+Every artifact says what code made it (`code.json`). The same code always counts. Other code counts where both are the code of a
+commit or of a version: then the stages' versions say whether results are comparable, and that it is used is said. Where files
+were edited since, it does not count: the stage runs again, and its result lies beside the other, which stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from trainables.pipeline import Stage, code_of_artifact
+from trainables.source import EDITED, Code
+from trainables.store import Store
+
+Policy = Literal["auto", "same", "any"]
+MODULES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Results of other code: of which kind of stage, by what code, what differs, and whether they count."""
+
+    kind: str
+    state: str
+    changed: tuple[str, ...]
+    counts: bool
+
+
+@dataclass
+class Reuse:
+    """Settles which results of a store count, and remembers what was found."""
+
+    store: Store
+    policy: Policy
+    found: dict[_Finding, set[str]] = field(default_factory=dict)
+
+    def settle(self, stage: Stage) -> Stage:
+        """The stage under the key at which its result counts, or is to be made."""
+        variant = replace(stage, variant=stage.code.digest)
+        if self.store.find(variant.kind, variant.key) is not None:
+            return variant
+        artifact = self.store.find(stage.kind, stage.key)
+        if artifact is None:
+            return stage
+        before = code_of_artifact(artifact)
+        if before is not None and before.digest == stage.code.digest:
+            return stage
+        counts = self._counts(before, stage.code)
+        changed = tuple(stage.code.changed(before.modules)) if before is not None else ()
+        state = before.state if before is not None else "an earlier version"
+        self.found.setdefault(_Finding(stage.kind, state, changed, counts), set()).add(stage.key)
+        return stage if counts else variant
+
+    def _counts(self, before: Code | None, now: Code) -> bool:
+        if self.policy != "auto" or before is None:
+            return self.policy != "same"
+        if now.elsewhere(now.changed(before.modules)):
+            return False
+        return EDITED not in (before.state, now.state) and before.state != now.state
+
+    def notes(self) -> Iterator[str]:
+        """What was found since this was last asked, in words."""
+        for finding, keys in self.found.items():
+            names = ", ".join(finding.changed[:MODULES_SHOWN]) + (", ..." if len(finding.changed) > MODULES_SHOWN else "")
+            what = f"{len(keys)} result{'s' if len(keys) > 1 else ''} of stage {finding.kind} by other code ({finding.state}"
+            what += f"; differs in {names})" if names else ")"
+            if finding.counts:
+                yield f"{what}: used; --code same runs the stage again"
+            else:
+                yield f"{what}: not used, the stage runs again; --code any uses what is there"
+        self.found.clear()
