@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from trainables.settings import ExperimentSettings, Pretraining, Readable, Setti
 from trainables.stages.kind import Kind, identity
 from trainables.stages.training import train
 from trainables.stages.work import Report, Training, Work
-from trainables.store import Artifact, Workplace
+from trainables.store import Artifact, DamagedArtifact, Holder, LeaseLost, Store, Workplace
 from trainables.video.videos import PARTS, VideoSet
 
 PROTOCOL = "1"
@@ -198,23 +198,67 @@ def run_experiment(experiment: Experiment, runtime: Runtime, report: Report) -> 
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
-    artifacts: dict[str, Artifact] = {}
     made: dict[str, Made] = {}
-    stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name())
-    for stage in stages:
-        with store.claim(stage.kind, stage.key) as claimed:
-            started = time.monotonic()
-            if isinstance(claimed, Artifact):
-                artifact, elapsed = claimed, 0.0
-            else:
-                inputs = {role: artifacts[source.key] for role, source in stage.inputs.items()}
-                work = work_of(stage, experiment.settings, data[stage.data], inputs, runtime, claimed, report)
-                artifact = run_stage(stage, work)
-                elapsed = time.monotonic() - started
-        artifacts[stage.key] = artifact
-        made[stage.name] = _made(stage, artifact, elapsed)
+
+    def run(stage: Stage, inputs: Mapping[str, Artifact], workplace: Workplace) -> Artifact:
+        return run_stage(stage, work_of(stage, experiment.settings, data[stage.data], inputs, runtime, workplace, report))
+
+    artifacts = _Artifacts(store, run)
+    for stage in resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name()):
+        made[stage.name] = artifacts.make(stage)
         report({"stage": stage.name, "made": asdict(made[stage.name])})
     return Result(made)
+
+
+MOST_DAMAGE = 3
+"""How often in a row an artifact, or one that it needs, may turn out damaged before its experiment gives up."""
+
+
+@dataclass
+class _Artifacts:
+    """Finds or makes the artifacts of an experiment's stages, by key. What is damaged is set aside and made again."""
+
+    store: Store
+    run: Callable[[Stage, Mapping[str, Artifact], Workplace], Artifact]
+    found: dict[str, Artifact] = field(default_factory=dict)
+
+    def make(self, stage: Stage) -> Made:
+        """Raises StoreError, DamagedArtifact for what is damaged time after time, and what running the stage raises."""
+        damages = 0
+        while True:
+            try:
+                elapsed = self._claimed(stage)
+                return _made(stage, self.found[stage.key], elapsed)
+            except LeaseLost as lost:
+                self.store.warn(str(lost))
+            except DamagedArtifact as damage:
+                damages += 1
+                if damages > MOST_DAMAGE:
+                    raise
+                self.store.set_aside(Artifact(damage.directory))
+
+    def _claimed(self, stage: Stage) -> float:
+        """Seconds that making the artifact took, 0 where it was found."""
+        with self.store.claim(stage.kind, stage.key, on_wait=functools.partial(self._waits, stage)) as claimed:
+            if isinstance(claimed, Artifact):
+                self.found[stage.key] = claimed
+                return 0.0
+            inputs = {role: self._whole(source) for role, source in stage.inputs.items()}
+            started = time.monotonic()
+            self.found[stage.key] = self.run(stage, inputs, claimed)
+            return time.monotonic() - started
+
+    def _whole(self, stage: Stage) -> Artifact:
+        """The artifact of a stage that was made or found, to the bit as it was published."""
+        try:
+            self.found[stage.key].verify()
+        except DamagedArtifact:
+            self.store.set_aside(self.found[stage.key])
+            self.make(stage)
+        return self.found[stage.key]
+
+    def _waits(self, stage: Stage, holder: Holder, seconds: float) -> None:
+        self.store.warn(f"waiting for {stage.name} for {seconds:.0f} s, which {holder} is making")
 
 
 def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:

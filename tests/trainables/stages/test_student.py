@@ -26,6 +26,7 @@ from trainables.stages.training import NonFiniteLoss
 from trainables.stages.view_bank import BANK
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
+from trainables.store.state import saved_state
 from trainables.tasks import find_task
 from trainables.video.videos import DataError
 
@@ -109,8 +110,8 @@ def states_of(place: Runtime, found: list[dict[str, Tensor]]) -> Callable[[dict[
 
     def report(line: dict[str, Any]) -> None:
         if line["stage"] == "student":
-            (path,) = place.store.glob("student/.*.work/state.pt")
-            found.append(torch.load(path, weights_only=True)["network"])
+            (path,) = place.store.glob("student/.*.work/*/state.json")
+            found.append(saved_state(path.parent).load()["network"]  # type: ignore[union-attr])
 
     return report
 
