@@ -111,7 +111,9 @@ def states_of(place: Runtime, found: list[dict[str, Tensor]]) -> Callable[[dict[
     def report(line: dict[str, Any]) -> None:
         if line["stage"] == "student":
             (path,) = place.store.glob("student/.*.work/*/state.json")
-            found.append(saved_state(path.parent).load()["network"]  # type: ignore[union-attr])
+            saved = saved_state(path.parent)
+            assert saved is not None
+            found.append(saved.load()["network"])
 
     return report
 
