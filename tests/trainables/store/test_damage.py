@@ -47,9 +47,9 @@ def test_what_is_opened_is_checked_before(store: Store, publish: Callable[..., A
     content[-1] ^= 1
     weights.write_bytes(content)
     history.write_text(history.read_text().replace("0.25", "0.35"))
-    with pytest.raises(DamagedArtifact, match="weights.safetensors has other content"):
+    with pytest.raises(DamagedArtifact, match=r"weights\.safetensors has other content"):
         artifact.tensors()
-    with pytest.raises(DamagedArtifact, match="metrics.jsonl has other content"):
+    with pytest.raises(DamagedArtifact, match=r"metrics\.jsonl has other content"):
         artifact.history()
     assert artifact.tensors("weights-1")["w"].sum() == 8
 
@@ -127,7 +127,7 @@ def test_artifacts_that_list_no_files_are_valid_while_they_are_readable(store: S
     artifact.verify()
     assert artifact.done["seconds"] == 1.5 and len(artifact.history()) == 2 and artifact.tensors().keys() == {"layer.weight"}
     cut_weights(artifact.directory)
-    with pytest.raises(DamagedArtifact, match="weights.safetensors is not readable"):
+    with pytest.raises(DamagedArtifact, match=r"weights\.safetensors is not readable"):
         artifact.verify()
 
 
