@@ -103,9 +103,14 @@ class Workplace:
             save_state(self.directory, state, number=number, seconds=self.seconds, kept=self.kept)
             flush(self.directory)
         self.number = number
-        for path in self.directory.glob("state-*.safetensors"):
-            if path.name != f"state-{number}.safetensors":
-                path.unlink(missing_ok=True)
+        self._remove_older_states()
+
+    def _remove_older_states(self) -> None:
+        """What cannot be removed goes with the rest when the artifact is published."""
+        with contextlib.suppress(OSError):
+            for path in self.directory.glob("state-*.safetensors"):
+                if path.name != f"state-{self.number}.safetensors":
+                    path.unlink()
         while self.superseded:
             shutil.rmtree(self.superseded.pop(), ignore_errors=True)
 

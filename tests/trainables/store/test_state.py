@@ -141,7 +141,7 @@ def test_a_state_of_another_version_counts_as_none(store: Store, monkeypatch: py
 def test_the_newest_whole_state_is_taken_over_with_what_had_been_kept(
     store: Store, warned: list[str], publish: Callable[..., Artifact]
 ) -> None:
-    """Of three claims the last was cut off while it wrote: the second's state counts, and all three go when it is saved again."""
+    """Of three claims the last's state is cut: the second's counts, and all three go when the next one is saved."""
     states = []
     for number in range(1, 4):
         workplace = Workplace(store, KIND, KEY)
