@@ -68,9 +68,9 @@ class Workplace:
 
     def end(self) -> None:
         """Leave the place: nothing stays of a claim that saved nothing."""
-        if not (self.directory / STATE).exists():
-            shutil.rmtree(self.directory, ignore_errors=True)
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if not (self.directory / STATE).exists():
+                shutil.rmtree(self.directory, ignore_errors=True)
                 work_path(self.target).rmdir()
 
     def load_state(self) -> dict[str, Any] | None:

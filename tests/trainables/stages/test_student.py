@@ -109,7 +109,7 @@ def states_of(place: Runtime, found: list[dict[str, Tensor]]) -> Callable[[dict[
     """A report that keeps the network of the student's training state after every epoch, graphs included."""
 
     def report(line: dict[str, Any]) -> None:
-        if line["stage"] == "student":
+        if line["stage"] == "student" and "epoch" in line:
             (path,) = place.store.glob("student/.*.work/*/state.json")
             saved = saved_state(path.parent)
             assert saved is not None
