@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,9 +27,10 @@ from harness.trials import Job, Sweep, SweepError
 from search_spaces.space import Space
 from trainables.data import describe
 from trainables.files import write_atomically
-from trainables.pipeline import PROTOCOL, Made, all_metrics
+from trainables.pipeline import PROTOCOL, Made, Stage, all_metrics
 from trainables.presets import departures
 from trainables.settings import flat
+from trainables.store import Store
 from trainables.suggestions import did_you_mean
 from trainables.video.decoding import decoder_versions
 
@@ -39,6 +40,8 @@ WORKER_LIVES = 5
 """How often a trial is begun before the death of its worker counts as its own failure."""
 COMPUTED_BY = "computed_by/"
 """Prefix of a trial's last report under which it says what computed it."""
+MOST_LOOKED_AT = 20
+"""Waiting trials of which it is looked up whether another sweep computes a stage of theirs."""
 ERRORS = "errors"
 """Directory of a sweep in which there is a file with the traceback of each trial that failed."""
 RETRY_SECONDS = 5.0
@@ -130,15 +133,17 @@ class Bookkeeper:
         }
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
-        """The first trial of the queue that would not wait for a stage that a running trial is to compute."""
+        """The first trial of the queue that would not wait for a stage that a running trial, or another sweep, computes.
+
+        Where all that are left would wait for other sweeps, one of them does.
+        """
         store = self.sweep.runtime.open_store()
-        computing = {
-            stage.key
-            for job in running
-            for stage in job.stages
-            if stage.declared.random and store.find(stage.kind, stage.key) is None
-        }
-        return next((job for job in queue if not any(stage.key in computing for stage in job.stages)), None)
+        computing = {stage.key for job in running for stage in _missing(store, job)}
+        own = [job for job in queue if not any(stage.key in computing for stage in job.stages)]
+        for job in own[:MOST_LOOKED_AT]:
+            if not any(store.holder(stage.kind, stage.key) for stage in _missing(store, job)):
+                return job
+        return own[0] if own else None
 
     def started(self, worker: str) -> None:
         """The worker begins its trial, or begins it again after an earlier worker died."""
@@ -309,6 +314,11 @@ class Bookkeeper:
             write_atomically(path, f"{head}{record.versions}\n\n{traceback}")
         except OSError as error:
             self.progress.note(f"{path} cannot be written: {error.strerror}")
+
+
+def _missing(store: Store, job: Job) -> Iterator[Stage]:
+    """The stages of a trial that other seeds do not share and the store does not hold."""
+    return (stage for stage in job.stages if stage.declared.random and store.find(stage.kind, stage.key) is None)
 
 
 def _computed_by(last: Mapping[str, Any]) -> dict[str, str]:

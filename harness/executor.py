@@ -70,7 +70,8 @@ def run_trial(config: dict[str, Any]) -> None:
     begun: list[str] = []
 
     def report(line: dict[str, Any]) -> None:
-        begun.append(line["stage"])
+        if "stage" in line:
+            begun.append(line["stage"])
         tune.report(line)
 
     try:

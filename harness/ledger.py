@@ -88,8 +88,8 @@ class Record(BaseModel):
     reason: str | None = Field(description="why it failed or was pruned")
     code: dict[str, str] = Field(
         default_factory=dict,
-        description="stage -> hash of the syntax trees of the modules that made it, and whose they are: a commit's, a version's, "
-        "or edited",
+        description="stage -> hash of the syntax trees of the modules that made it, and whose they are: a commit's, a "
+        "version's, or edited",
     )
     ended: str | None = Field(default=None, description="when it ended, UTC, ISO 8601; null in older records")
     versions: dict[str, str] = Field(

@@ -16,7 +16,10 @@ OVERHEAD = 1.3
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts of a sweep before it runs. notes: what of the store is by other code, in words. hours: on this machine, with `concurrency` trials at once."""
+    """Counts of a sweep before it runs. hours: on this machine, with `concurrency` trials at once.
+
+    notes: what of the store is by other code, in words.
+    """
 
     trials: int
     trials_complete: int

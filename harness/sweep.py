@@ -261,8 +261,8 @@ def main(
     code: Annotated[
         CodeChoice,
         typer.Option(
-            help="which finished stages count if other code made them; auto: those of another commit or version, said loudly, not "
-            "those whose files were edited since",
+            help="which finished stages count if other code made them; auto: those of another commit or version, which is "
+            "said, not those whose files were edited since",
             rich_help_panel=RUN,
         ),
     ] = CodeChoice.auto,

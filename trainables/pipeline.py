@@ -29,7 +29,7 @@ from trainables.stages.kind import Kind, identity
 from trainables.stages.memory import memory_of, within_memory
 from trainables.stages.training import train
 from trainables.stages.work import Outcome, Report, Training, Work
-from trainables.store import Artifact, Workplace
+from trainables.store import Artifact, DamagedArtifact, Holder, LeaseLost, Store, Workplace
 from trainables.video.videos import PARTS, VideoSet
 
 PROTOCOL = "1"
@@ -116,7 +116,7 @@ class Stage:
 
 
 def _modules_of(thing: Any) -> Iterator[str]:
-    """The modules in which something is written: a function, a class and what it extends, or several with one bound to others."""
+    """The modules in which something is written: a function and what is bound to it, a class and what it extends."""
     if isinstance(thing, functools.partial):
         for part in (thing.func, *thing.args):
             yield from _modules_of(part)
@@ -258,28 +258,23 @@ def run_experiment(
 ) -> Result:
     """Run the stages that the store does not hold, in order, and collect what all of them gave.
 
-    After each stage, found or run, it reports `stage` and `made`, the fields of Made. expected: by stage, with what code the
+    After each stage, found or run, it reports `stage` and `made`, the fields of Made; and in a `note` what a user should know:
+    who is waited for, what was damaged. expected: by stage, with what code the
     experiment was planned; without it, whatever the store holds counts. Raises OtherCode, DataError, StoreError,
     NonFiniteLoss, OutOfMemory or LoaderDied; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
-    artifacts: dict[str, Artifact] = {}
+    store.warn = lambda message: report({"note": message})
     made: dict[str, Made] = {}
+
+    def run(stage: Stage, inputs: Mapping[str, Artifact], workplace: Workplace) -> Artifact:
+        return run_stage(stage, work_of(stage, experiment.settings, data[stage.data], inputs, runtime, workplace, report))
+
+    artifacts = _Artifacts(store, run)
     settle = functools.partial(_as_expected, expected or {})
-    stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle)
-    for stage in stages:
-        with store.claim(stage.kind, stage.key) as claimed:
-            started = time.monotonic()
-            if isinstance(claimed, Artifact):
-                artifact, elapsed = claimed, 0.0
-            else:
-                inputs = {role: artifacts[source.key] for role, source in stage.inputs.items()}
-                work = work_of(stage, experiment.settings, data[stage.data], inputs, runtime, claimed, report)
-                artifact = run_stage(stage, work)
-                elapsed = time.monotonic() - started
-        artifacts[stage.key] = artifact
-        made[stage.name] = _made(stage, artifact, elapsed)
+    for stage in resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle):
+        made[stage.name] = artifacts.make(stage)
         report({"stage": stage.name, "made": asdict(made[stage.name])})
     return Result(made)
 
@@ -291,6 +286,58 @@ def _as_expected(expected: Mapping[str, Expected], stage: Stage) -> Stage:
             f"the code of stage {stage.name} is not that with which the sweep was started: edited since, or another copy"
         )
     return replace(stage, variant=code) if variant else stage
+
+
+MOST_DAMAGE = 3
+"""How often in a row an artifact, or one that it needs, may turn out damaged before its experiment gives up."""
+
+
+@dataclass
+class _Artifacts:
+    """Finds or makes the artifacts of an experiment's stages, by key. What is damaged is set aside and made again."""
+
+    store: Store
+    run: Callable[[Stage, Mapping[str, Artifact], Workplace], Artifact]
+    found: dict[str, Artifact] = field(default_factory=dict)
+
+    def make(self, stage: Stage) -> Made:
+        """Raises StoreError, DamagedArtifact for what is damaged time after time, and what running the stage raises."""
+        damages = 0
+        while True:
+            try:
+                elapsed = self._claimed(stage)
+                return _made(stage, self.found[stage.key], elapsed)
+            except LeaseLost as lost:
+                self.store.warn(str(lost))
+            except DamagedArtifact as damage:
+                damages += 1
+                if damages > MOST_DAMAGE:
+                    raise
+                self.store.set_aside(Artifact(damage.directory))
+
+    def _claimed(self, stage: Stage) -> float:
+        """Seconds that making the artifact took, 0 where it was found."""
+        with self.store.claim(stage.kind, stage.key, on_wait=functools.partial(self._waits, stage)) as claimed:
+            if isinstance(claimed, Artifact):
+                self.found[stage.key] = claimed
+                return 0.0
+            inputs = {role: self._whole(source) for role, source in stage.inputs.items()}
+            claimed.code = stage.code.digest
+            started = time.monotonic()
+            self.found[stage.key] = self.run(stage, inputs, claimed)
+            return time.monotonic() - started
+
+    def _whole(self, stage: Stage) -> Artifact:
+        """The artifact of a stage that was made or found, to the bit as it was published."""
+        try:
+            self.found[stage.key].verify()
+        except DamagedArtifact:
+            self.store.set_aside(self.found[stage.key])
+            self.make(stage)
+        return self.found[stage.key]
+
+    def _waits(self, stage: Stage, holder: Holder, seconds: float) -> None:
+        self.store.warn(f"waiting for {stage.name} for {seconds:.0f} s, which {holder} is making")
 
 
 def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:

@@ -124,7 +124,7 @@ def final(runs: Path) -> list[dict[str, Any]]:
 
 
 def in_training(runs: Path) -> list[Path]:
-    return list(runs.glob("store/*/.*.work/state.pt"))
+    return list(runs.glob("store/*/.*.work/*/state.json"))
 
 
 @pytest.fixture(scope="module")

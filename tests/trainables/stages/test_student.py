@@ -26,6 +26,7 @@ from trainables.stages.training import NonFiniteLoss
 from trainables.stages.view_bank import BANK
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store, Workplace
+from trainables.store.state import saved_state
 from trainables.tasks import find_task
 from trainables.video.videos import DataError
 
@@ -109,9 +110,11 @@ def states_of(place: Runtime, found: list[dict[str, Tensor]]) -> Callable[[dict[
     """A report that keeps the network of the student's training state after every epoch, graphs included."""
 
     def report(line: dict[str, Any]) -> None:
-        if line["stage"] == "student":
-            (path,) = place.store.glob("student/.*.work/state.pt")
-            found.append(torch.load(path, weights_only=True)["network"])
+        if line["stage"] == "student" and "epoch" in line:
+            (path,) = place.store.glob("student/.*.work/*/state.json")
+            saved = saved_state(path.parent)
+            assert saved is not None
+            found.append(saved.load()["network"])
 
     return report
 
