@@ -58,7 +58,7 @@ def code_of(modules: frozenset[str]) -> Code:
         if name in found or path is None or not is_own(str(path)) or _is_left_out(name):
             continue
         found[name] = path
-        waiting += sorted(set(_imports(name, path)) - found.keys())
+        waiting += sorted(_imports(name, path) - found.keys())
     trees = {name: _tree_hash(path, name.startswith(f"{PACKAGE.name}.settings")) for name, path in sorted(found.items())}
     return Code(trees, _state(frozenset(found.values())))
 
@@ -82,14 +82,14 @@ def _file_of(name: str) -> Path | None:
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+def _imports(name: str, path: Path) -> frozenset[str]:
+    return frozenset(_imported(name, ast.parse(path.read_bytes(), str(path)), path))
 
 
-def _imports(name: str, path: Path) -> Iterator[str]:
+def _imported(name: str, tree: ast.Module, path: Path) -> Iterator[str]:
     """Names of modules that a module imports anywhere, and of what may be modules among what it imports from packages."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -101,6 +101,7 @@ def _imports(name: str, path: Path) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def _tree_hash(path: Path, of_settings: bool) -> str:
     tree = ast.parse(path.read_bytes(), str(path))
     for node in ast.walk(tree):
