@@ -10,14 +10,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainables.files import flush_directory, write_atomically
+from trainables.files import digest, flush_directory, write_atomically
 
 FILE_NAME = "ledger.jsonl"
 HISTORIES = "histories"
@@ -194,6 +194,26 @@ def read_records(path: Path, *, histories: bool = False) -> list[Record]:
         for record in records:
             record.history = record.history or read_history(path, record.trial)
     return records
+
+
+def superseded(records: Sequence[Record]) -> list[Record]:
+    """Complete records of experiments that were run again by other code, or with a later version of a stage, and completed.
+
+    Of those with the same settings, seed and data the one that ended last stands; the others, given in their order, are numbers
+    of the same question that nothing should be made of.
+    """
+    last: dict[str, Record] = {}
+    for record in records:
+        if record.outcome == "complete":
+            question = _question(record)
+            if question not in last or (record.ended or "") >= (last[question].ended or ""):
+                last[question] = record
+    return [one for one in records if one.outcome == "complete" and last[_question(one)].trial != one.trial]
+
+
+def _question(record: Record) -> str:
+    data = {role: entry.get("fingerprint") for role, entry in record.data.items()}
+    return digest([record.preset, record.settings, record.seed, data, record.versions.get("protocol")])
 
 
 def read_history(path: Path, trial: str) -> dict[str, list[float]]:

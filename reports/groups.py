@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.ledger import FILE_NAME, LedgerError, Record, read_records
+from harness.ledger import FILE_NAME, LedgerError, Record, read_records, superseded
 
 LIKE_FOR_LIKE, PUBLISHED = "like_for_like", "published"
 CHECKPOINTS = {"auxskd.checkpoint": "auxskd.checkpoints", "pretext.checkpoint": "pretext.checkpoints"}
@@ -106,7 +106,8 @@ def sweep_names(runs_directory: Path) -> list[str]:
 
 
 def read_trials(runs_directory: Path, sweep: str | None = None) -> list[Record]:
-    """The last record of every trial of each sweep (or of one), ordered by sweep, configuration and seed.
+    """The last record of every trial of each sweep (or of one), ordered by sweep, configuration and seed; of trials that were
+    run again by other code only the one that stands.
 
     Writes nothing, so a running sweep may be read. Raises LedgerError for a line that is not a record.
     """
@@ -115,7 +116,8 @@ def read_trials(runs_directory: Path, sweep: str | None = None) -> list[Record]:
         if sweep in (None, name):
             last = {record.trial: record for record in read_records(runs_directory / name / FILE_NAME, histories=True)}
             trials += sorted(last.values(), key=lambda record: (record.index, record.seed, record.trial))
-    return trials
+    old = {record.trial for record in superseded(trials)}
+    return [record for record in trials if record.trial not in old]
 
 
 def explicit(record: Record) -> Record:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.ledger import FILE_NAME, SCHEMA, SET_ASIDE, Ledger, LedgerError, Record, read_records, repair
+from harness.ledger import FILE_NAME, SCHEMA, SET_ASIDE, Ledger, LedgerError, Record, read_records, repair, superseded
 
 
 def record(trial: str = "a", **changes: Any) -> Record:
@@ -220,3 +220,16 @@ def test_thousands_of_records_take_little_memory(tmp_path: Path) -> None:
     number, memory = map(int, read.stdout.split())
     assert number == 2000
     assert memory < 2 * path.stat().st_size
+
+
+def test_of_the_same_question_only_the_last_answer_stands() -> None:
+    """Run again by other code, or with a later version of a stage: another trial of the same settings, seed and data."""
+    old = record("a", ended="2026-01-01T00:00:00+00:00")
+    new = record("b", ended="2026-01-02T00:00:00+00:00")
+    others = [record("c", seed=1), record("d", settings={"recipe": "scratch"}), record("e", preset="small")]
+    others += [record("f", data={"downstream": {"fingerprint": "2"}}), record("g", versions={"protocol": "2"})]
+    failed = record("h", outcome="failed", reason="x", ended="2026-01-03T00:00:00+00:00")
+    ancient = record("i", ended=None)
+    assert superseded([new, old, *others, failed, ancient]) == [old, ancient]
+    assert superseded([ancient, record("j", ended=None)]) == [ancient], "of those without a time the one written last stands"
+    assert superseded([old, *others, failed]) == []
