@@ -82,7 +82,7 @@ def ledger(runs: Path) -> dict[str, dict[str, object]]:
     records = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         record = json.loads(line)
-        del record["seconds"], record["command"]
+        del record["seconds"], record["command"], record["ended"]
         records[record["trial"]] = record
     return records
 

@@ -49,7 +49,9 @@ def test_every_recipe_gives_its_metrics(
     lines: list[dict[str, Any]] = []
     metrics = run_experiment(Experiment(with_values(tiny_graph, values), 0), after_teachers(), lines.append).metrics
     assert (SCORES | expected) <= metrics.keys()
-    assert {(line["stage"], line["epochs"]) for line in lines} <= {("student", 3)}, "the teachers were there"
+    assert {(line["stage"], line["epochs"]) for line in lines if "epochs" in line} <= {("student", 3)}, (
+        "the teachers were there"
+    )
     fractions = [name for name in metrics if name.rpartition("/")[2].endswith(("top1", "top5", "map", "accuracy"))]
     assert all(0 <= metrics[name] <= 1 for name in fractions)
     assert metrics["test/videos"] == metrics["validation/videos"] == 6
@@ -71,7 +73,7 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(
     assert contents(place.store, again) == contents(store, expected)
     other = run_experiment(Experiment(tiny_graph, 1), place, ignore)
     assert {name for name in other.stages if other.stages[name] == again.stages[name]} == {"tracks"}
-    assert other.seconds["tracks"].used == 0
+    assert other.made["tracks"].used == 0
     for name in ("student/loss", *(f"{task}_classifier/loss" for task in TEACHER_TASKS)):
         assert other.metrics[name] != again.metrics[name], name
 

@@ -114,7 +114,7 @@ def states_of(place: Runtime, found: list[dict[str, Tensor]]) -> Callable[[dict[
             (path,) = place.store.glob("student/.*.work/*/state.json")
             saved = saved_state(path.parent)
             assert saved is not None
-            found.append(saved.load()["network"])
+            found.append(saved.load()["content"]["network"])
 
     return report
 

@@ -36,7 +36,7 @@ def suspended_in_finetuning(experiment: Experiment, place: Runtime, log: Path, s
     """Run it, and stop this process once at the end of the first finetuning epoch, or wait there until told to go on."""
 
     def report(line: dict[str, Any]) -> None:
-        if line["stage"] == "finetune" and "epoch" in line:
+        if line.get("stage") == "finetune" and "epoch" in line:
             with log.open("a") as file:
                 file.write(f"{stop} {line['epoch']}\n")
             if stop and line["epoch"] == 1 and log.read_text().count("True 1") == 1:
