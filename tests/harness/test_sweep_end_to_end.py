@@ -258,12 +258,20 @@ def test_the_death_of_ray_itself_ends_the_command_and_the_next_one_continues(
     assert final(runs) == final(reference)
 
 
-def test_ctrl_c_and_again(runner: Runner, reference: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_again(runner: Runner, reference: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """Or what Slurm, Kubernetes and a terminal that closes send. Meanwhile a second command of the sweep is refused."""
     runs = tmp_path / "runs"
     process = runner.start(runs, "--trials", "2")
     runner.until(process, lambda: in_training(runs))
+    if number == signal.SIGTERM:
+        code, output = runner.run(runs, "--trials", "2")
+        assert (code, f"is being run by process {process.pid} on" in output) == (2, True), output
     children = [pid for pid, _ in descendants(process.pid)]
-    os.killpg(process.pid, signal.SIGINT)
+    if number == signal.SIGINT:  # as a terminal sends it
+        os.killpg(process.pid, number)
+    else:
+        os.kill(process.pid, number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "the same command continues" in output
