@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from harness.driver import only_driver
+
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -258,15 +260,20 @@ def test_the_death_of_ray_itself_ends_the_command_and_the_next_one_continues(
     assert final(runs) == final(reference)
 
 
+def test_a_second_command_of_a_sweep_is_refused(runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    with only_driver(tmp_path / "runs" / "tiny"):
+        code, output = runner.run(tmp_path / "runs", "--trials", "2")
+    assert (code, f"is being run by process {os.getpid()} on" in output) == (2, True), output
+    assert not (tmp_path / "runs" / "tiny" / "ledger.jsonl").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_again(runner: Runner, reference: Path, tmp_path: Path, number: signal.Signals) -> None:
-    """Or what Slurm, Kubernetes and a terminal that closes send. Meanwhile a second command of the sweep is refused."""
+    """Or what Slurm, Kubernetes and a terminal that closes send."""
     runs = tmp_path / "runs"
     process = runner.start(runs, "--trials", "2")
     runner.until(process, lambda: in_training(runs))
-    if number == signal.SIGTERM:
-        code, output = runner.run(runs, "--trials", "2")
-        assert (code, f"is being run by process {process.pid} on" in output) == (2, True), output
     children = [pid for pid, _ in descendants(process.pid)]
     if number == signal.SIGINT:  # as a terminal sends it
         os.killpg(process.pid, number)
