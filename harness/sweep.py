@@ -424,7 +424,9 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
         sweep = request.sweep(_reading_only(runtime, Path(scratch)))
+        changes = sweep.changes()
         found = make_plan(sweep, Ledger(sweep.directory), at_once)
+        found = replace(found, notes=(*changes, *found.notes))
         if as_json:
             print(json.dumps({name: value for name, value in asdict(found).items() if name != "experiments"}, indent=1))
         else:

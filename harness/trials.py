@@ -140,22 +140,31 @@ class Sweep:
             jobs.append(Job(experiment_id(experiment, stages), configuration, experiment, data, stages))
         return jobs
 
-    def settle_identity(self) -> list[str]:
-        """Write what the sweep is, and say in words which configurations the space has gained or lost since it was started.
+    def changes(self) -> list[str]:
+        """In words, which configurations the space has gained or lost since the sweep was last started.
 
         Raises SweepError when its name is taken by a sweep with other settings.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
         before, ledger = _written(self.directory), Ledger(self.directory)
-        mine = json.loads(json.dumps(self.identity()))
-        _check_same(self.name, before or _told_by_records(ledger), mine)
-        named = self.named(ledger)
-        rows = [{"position": position, **asdict(one)} for position, one in named.items()]
-        data = {"data": {**before.get("data", {}), **mine["data"]}}
-        write_atomically(
-            self.directory / IDENTITY_FILE, json.dumps({**mine, **data, ROWS: rows}, indent=1, sort_keys=True) + "\n"
-        )
-        return list(_changes(_named_before(before), named))
+        _check_same(self.name, before or _told_by_records(ledger), self._identity_as_written())
+        return list(_changes(_named_before(before), self.named(ledger)))
+
+    def settle_identity(self) -> list[str]:
+        """The changes, after writing down what the sweep is. Raises SweepError as `changes` does."""
+        changes = self.changes()
+        mine = self._identity_as_written()
+        content = {
+            **mine,
+            "data": {**_written(self.directory).get("data", {}), **mine["data"]},
+            ROWS: [{"position": position, **asdict(one)} for position, one in self.named(Ledger(self.directory)).items()],
+        }
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.directory / IDENTITY_FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")
+        return changes
+
+    def _identity_as_written(self) -> dict[str, Any]:
+        written: dict[str, Any] = json.loads(json.dumps(self.identity()))
+        return written
 
 
 def _known(ledger: Ledger) -> dict[int, Parameters]:
@@ -183,13 +192,14 @@ def _named_before(written: Mapping[str, Any]) -> dict[int, Named] | None:
 
 
 def _check_same(name: str, before: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Data sets that only one of the two reads are no difference: a row may have come or gone."""
+    """Data sets that only one of the two reads are no difference, as a row may have come or gone; nor are settings that only one
+    of two versions of the program has."""
     names = before.keys() & mine.keys() | ({"narrowing"} if "settings" in before else set())
     then: dict[str, Any] = {key: before.get(key) for key in names}
     now: dict[str, Any] = {key: mine.get(key) for key in names}
-    if "data" in names:
-        both = before["data"].keys() & mine["data"].keys()
-        then["data"], now["data"] = ({key: content["data"][key] for key in both} for content in (before, mine))
+    for key in names & {"data", "settings"}:
+        both = before[key].keys() & mine[key].keys()
+        then[key], now[key] = ({name: content[key][name] for name in both} for content in (before, mine))
     if then != now:
         changes = "; ".join(_differences(then, now))
         raise SweepError(
