@@ -192,8 +192,8 @@ def _named_before(written: Mapping[str, Any]) -> dict[int, Named] | None:
 
 
 def _check_same(name: str, before: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Data sets that only one of the two reads are no difference, as a row may have come or gone; nor are settings that only one
-    of two versions of the program has."""
+    """Data sets that only one of the two reads are no difference, as a row may have come or gone, nor are settings that only
+    one of two versions of the program has."""
     names = before.keys() & mine.keys() | ({"narrowing"} if "settings" in before else set())
     then: dict[str, Any] = {key: before.get(key) for key in names}
     now: dict[str, Any] = {key: mine.get(key) for key in names}
