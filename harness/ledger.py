@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainables.files import digest, flush_directory, write_atomically
+from trainables.files import digest, flush, write_atomically
 
 FILE_NAME = "ledger.jsonl"
 HISTORIES = "histories"
@@ -132,7 +132,7 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         if new:
-            flush_directory(self.path.parent)
+            flush(self.path.parent)
         self._last[record.trial] = record.model_copy(update={"history": {}})
 
 

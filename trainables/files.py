@@ -27,15 +27,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
-            flush_directory(path.parent)
+            flush(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
 
 
-def flush_directory(path: Path) -> None:
-    """Force to the disk which files a directory holds. Raises OSError."""
+def flush(path: Path) -> None:
+    """Force a file, or which files a directory holds, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,10 +11,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from trainables.files import flush
 from trainables.store.artifact import Artifact, published
 from trainables.store.errors import DamagedArtifact, readable_errors
 from trainables.store.leases import POLL_SECONDS, Holder, Lease, Watch
-from trainables.store.workplace import Workplace, flush
+from trainables.store.workplace import Workplace
 
 FIRST_WORD_SECONDS = 30.0
 """After which a process that waits says so for the first time."""

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from trainables.files import replacing
+from trainables.files import flush, replacing
 from trainables.store.artifact import DONE, Artifact
 from trainables.store.checksums import Mismatch, entry_of, json_text, sealed
 from trainables.store.errors import LeaseLost, readable_errors
@@ -235,15 +235,6 @@ class Workplace:
                 f"{self._name} was taken over by {self.store.holder(*self._name.split('/')) or 'another process'}, "
                 "as this one was stopped or cut off from the store for too long"
             )
-
-
-def flush(path: Path) -> None:
-    """Force a file or directory to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
