@@ -70,6 +70,10 @@ def _is_left_out(name: str) -> bool:
 
 @functools.cache
 def _file_of(name: str) -> Path | None:
+    """The file of a module; None where there is no such module, and for parts of installed packages, which are not imported."""
+    top, inside, _ = name.partition(".")
+    if inside and (origin := _file_of(top)) is not None and not is_own(str(origin)):
+        return None
     known = sys.modules.get(name)
     if known is not None:
         file = getattr(known, "__file__", None)

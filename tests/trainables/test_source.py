@@ -86,6 +86,11 @@ def test_imports_are_followed_relative_ones_and_those_in_functions_too(digest_of
     assert set(digest_of(files).modules) == {"mine", "parts", "parts.deep", "parts.beside"}, "not into what is installed"
 
 
+def test_modules_in_a_folder_without_init_count(digest_of: Digest) -> None:
+    files = {"mine.py": "import parts.deep\n", "parts/deep.py": ""}
+    assert set(digest_of(files).modules) == {"mine", "parts.deep"}
+
+
 def test_a_stage_s_code_is_that_of_what_it_is_made_of(tiny: ExperimentSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its task, its network and the loop; not other tasks, and nothing of where things lie."""
 
