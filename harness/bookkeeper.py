@@ -19,7 +19,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from harness.hindrances import NO_ROOM, Hindrances
-from harness.ledger import Ledger, Outcome, Record, Seconds
+from harness.ledger import Ledger, Outcome, Record, Seconds, superseded
 from harness.progress import Progress
 from harness.proposals import Configuration, Exhausted, Waiting
 from harness.tracking import Tracker
@@ -104,6 +104,7 @@ class Bookkeeper:
         self.seeds: dict[int, list[Job]] = {}
         self.unsettled: set[int] = set()
         self.versions = _versions()
+        self.old = {record.trial for record in superseded(self.ledger.records())}
         self.hindrances = Hindrances(self.sweep.runtime.store, self.progress.note)
 
     def is_complete(self) -> bool:
@@ -118,7 +119,7 @@ class Bookkeeper:
             return None
         job = self.choose(self.queue, [assigned.job for assigned in self.assigned.values()])
         if job is None:
-            if self.exhausted and not self.queue:
+            if self.exhausted and not self.queue and not self.assigned:  # what runs may be hindered, and then waits here again
                 raise Exhausted
             return None
         self.queue.remove(job)
@@ -129,7 +130,7 @@ class Bookkeeper:
             "seed": job.experiment.seed,
             "settings": job.experiment.settings.model_dump(),
             "runtime": self.sweep.runtime.as_config(),
-            "code": {stage.name: [stage.code.digest, bool(stage.variant)] for stage in job.stages},
+            "code": {stage.name: [stage.code.digest, bool(stage.variant), stage.accepted] for stage in job.stages},
         }
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
@@ -241,6 +242,8 @@ class Bookkeeper:
         for job in self.seeds[configuration.index]:
             record = self.sweep.record(self.ledger, job.trial)
             if record is not None and self._stands(job, record):
+                if record.trial in self.old:  # its code is the present one again
+                    self.ledger.append(record.model_copy(update={"ended": _now()}))
                 self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
             elif job.trial not in self.open:  # else another configuration that is the same experiment runs it already
                 self.open.add(job.trial)
@@ -281,7 +284,7 @@ class Bookkeeper:
             outcome=outcome,
             reason=reason,
             code={name: one.code for name, one in made.items() if one.code},
-            ended=datetime.now(UTC).isoformat(timespec="seconds"),
+            ended=_now(),
             versions=self.versions | _computed_by(last),
             command=self.sweep.command,
         )
@@ -301,7 +304,10 @@ class Bookkeeper:
                 self.ledger.append(record)
                 return
             except OSError as error:
-                if not patient or error.errno not in NO_ROOM:
+                if not patient:
+                    self.progress.note(f"{self.ledger.path}: {error.strerror}; {record.trial} is not on record as interrupted")
+                    return
+                if error.errno not in NO_ROOM:
                     raise
                 self.progress.note(f"paused: {self.ledger.path}: {error.strerror}; the record is written once there is room")
                 time.sleep(RETRY_SECONDS)
@@ -319,6 +325,10 @@ class Bookkeeper:
 def _missing(store: Store, job: Job) -> Iterator[Stage]:
     """The stages of a trial that other seeds do not share and the store does not hold."""
     return (stage for stage in job.stages if stage.declared.random and store.find(stage.kind, stage.key) is None)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _computed_by(last: Mapping[str, Any]) -> dict[str, str]:

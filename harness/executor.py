@@ -217,6 +217,8 @@ def run_trials(
             try:
                 _tuner(books, stop, trainable, concurrency, gpus_per_trial, scratch).fit()
                 stop.check()
+                if not books.is_complete():
+                    raise ClusterLost("Ray Tune has ended before the sweep has")
             except BaseException:  # whatever ends the sweep, what was running has a record
                 books.interrupt()
                 stop.check()

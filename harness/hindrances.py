@@ -63,9 +63,9 @@ class Hindrances:
             if self._free() > self.free_when_full:
                 self.free_when_full = None
                 self.note("there is room again: the sweep goes on")
-            elif now - self.reminded >= REMIND_SECONDS:
-                self.reminded = now
-                self.note(f"still paused: no room at {self.store}")
+            elif now - self.reminded >= REMIND_SECONDS:  # what was full need not be this disk
+                self.free_when_full = None
+                self.note(f"still no room at {self.store}, as far as can be seen from here: tried again")
         return self.free_when_full is not None or now < self.until
 
     def _free(self) -> int:

@@ -197,23 +197,36 @@ def read_records(path: Path, *, histories: bool = False) -> list[Record]:
 
 
 def superseded(records: Sequence[Record]) -> list[Record]:
-    """Complete records of experiments that were run again by other code, or with a later version of a stage, and completed.
+    """Records of experiments that were run again by other code, or with a later version of a stage, and completed.
 
-    Of those with the same settings, seed and data the one that ended last stands; the others, given in their order, are numbers
-    of the same question that nothing should be made of.
+    Of those with the same parameters, seed and data, and the same settings as far as both have them, the complete one that
+    ended last stands. The others that ended before it are given, in their order: numbers of the same question that nothing
+    should be made of.
     """
-    last: dict[str, Record] = {}
+    questions: dict[str, list[Record]] = {}
     for record in records:
-        if record.outcome == "complete":
-            question = _question(record)
-            if question not in last or (record.ended or "") >= (last[question].ended or ""):
-                last[question] = record
-    return [one for one in records if one.outcome == "complete" and last[_question(one)].trial != one.trial]
+        questions.setdefault(_question(record), []).append(record)
+    old: set[int] = set()
+    for alike in questions.values():
+        for place, record in enumerate(alike if len(alike) > 1 else ()):
+            if any(_answers_again(other, record, later=number > place) for number, other in enumerate(alike)):
+                old.add(id(record))
+    return [record for record in records if id(record) in old]
+
+
+def _answers_again(other: Record, record: Record, later: bool) -> bool:
+    """Whether another record is the answer that stands instead. later: whether it was written later, if no times are known."""
+    if other.outcome != "complete" or other.trial == record.trial:
+        return False
+    if any(other.settings[name] != value for name, value in record.settings.items() if name in other.settings):
+        return False
+    ended, its_end = other.ended or "", record.ended or ""
+    return ended > its_end or (ended == its_end and later)
 
 
 def _question(record: Record) -> str:
     data = {role: entry.get("fingerprint") for role, entry in record.data.items()}
-    return digest([record.preset, record.settings, record.seed, data, record.versions.get("protocol")])
+    return digest([record.preset, record.parameters, record.seed, data, record.versions.get("protocol")])
 
 
 def read_history(path: Path, trial: str) -> dict[str, list[float]]:

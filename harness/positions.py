@@ -40,13 +40,13 @@ def placed(named: Sequence[Named], before: Mapping[int, Named] | None, known: Ma
     positions: dict[str, int] = {}
     for position in sorted(standing):
         positions.setdefault(digest(standing[position]), position)
-    added = {position for position, one in (before or {}).items() if one.added}
+    first = {position for position, one in (before or {}).items() if not one.added}
     found: dict[int, Named] = {}
     new: list[Named] = []
     for order, one in enumerate(named):
         position = positions.get(digest(one.parameters), -1)
         if position >= 0 and position not in found:
-            found[position] = Named(one.label, one.parameters, position in added)
+            found[position] = Named(one.label, one.parameters, before is not None and position not in first)
         elif before is None and order not in standing and order not in found:
             found[order] = one
         else:

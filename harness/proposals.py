@@ -54,8 +54,9 @@ class Proposals:
     """Configurations of a sweep in order of their position.
 
     named: what the space names, by position. known: parameters by position of what an earlier run of the sweep has recorded.
-    limit: how many configurations in all, beside those that came to the space after the sweep was started. configured: gives
-    the settings of parameters; a proposal for which it raises SettingsError is told FAIL and drawn again.
+    limit: how many configurations in all; and, unless that is less than the space named when the sweep was started, all that it
+    names and all that are known. configured: gives the settings of parameters; a proposal for which it raises SettingsError is
+    told FAIL and drawn again.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Proposals:
         self.space = space
         self.search = search
         self.seed = seed
-        self.limit = limit + sum(one.added for one in named.values())
+        self.limit = limit
         self.named = dict(named)
         self.known = dict(known)
         self.configured = configured
@@ -88,7 +89,11 @@ class Proposals:
     @property
     def size(self) -> int:
         """How many configurations there are, unless the space is exhausted earlier."""
-        return min(self.limit, len(self.named)) if self.search == "grid" else self.limit
+        if self.limit < sum(not one.added for one in self.named.values()):
+            return self.limit
+        if self.search == "grid":
+            return len(self.named)
+        return max(self.limit, len(self.named.keys() | self.known.keys()))
 
     def next(self) -> Configuration:
         """The configuration at the next position. Raises Waiting or Exhausted."""
@@ -107,10 +112,11 @@ class Proposals:
         return Configuration(index, parameters, named.label if named is not None else None)
 
     def _next_position(self) -> int:
-        """A grid leaves out the positions of points that it no longer has."""
-        if self.search == "grid":
-            return next(index for index in sorted(self.named) if index >= self.position)
-        return self.position
+        """The next at which there is something, or a proposal behind all that the space names."""
+        there = self.named.keys() if self.search == "grid" else self.named.keys() | self.known.keys()
+        if self.position > max(self.named, default=-1) and self.search != "grid":
+            return self.position
+        return min(index for index in there if index >= self.position)
 
     def close(self, index: int, value: float | None) -> None:
         """All seeds at this position have ended: their mean objective, or None when none completed."""

@@ -32,7 +32,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from harness import settings_table
-from harness.ledger import FILE_NAME, Ledger, LedgerError, repair
+from harness.ledger import FILE_NAME, Ledger, LedgerError, repair, superseded
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.summary import show_circumstances, show_plan, show_results
@@ -476,7 +476,8 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
     if stopped is not None:
         console.print("interrupted: the same command continues this sweep")
         return 130 if isinstance(stopped, KeyboardInterrupt) else 1
-    return 1 if any(record.outcome != "complete" for record in records) else 0
+    old = {record.trial for record in superseded(records)}
+    return 1 if any(record.outcome != "complete" and record.trial not in old for record in records) else 0
 
 
 if __name__ == "__main__":

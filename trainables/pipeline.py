@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from trainables.settings import ENCODERS, ExperimentSettings, Pretraining, Reada
 from trainables.source import Code, code_of
 from trainables.stages.kind import Kind, identity
 from trainables.stages.memory import memory_of, within_memory
-from trainables.stages.training import train
+from trainables.stages.training import NonFiniteLoss, train
 from trainables.stages.work import Outcome, Report, Training, Work
 from trainables.store import Artifact, DamagedArtifact, Holder, LeaseLost, Store, Workplace
 from trainables.video.videos import PARTS, VideoSet
@@ -48,7 +49,7 @@ class Stage:
     """A step of an experiment. data: the role of the video set it reads, `pretraining` or `downstream[/<set>]`.
 
     settings: those in its key, by dotted name, and what else it depends on. variant: of the result of other code than that of
-    which a result lies under the plain key: the digest of that code.
+    which a result lies under the plain key: the digest of that code. accepted: the digest of other code whose result counts.
     """
 
     declared: Kind
@@ -58,6 +59,7 @@ class Stage:
     seed: int
     inputs: Mapping[str, Stage] = field(default_factory=dict)
     variant: str = ""
+    accepted: str = ""
 
     @property
     def kind(self) -> str:
@@ -141,15 +143,26 @@ def code_of_artifact(artifact: Artifact) -> Code | None:
         return None
 
 
+UNKNOWN_CODE = "unknown"
+
+
+def digest_of_artifact(artifact: Artifact) -> str:
+    """The digest of the code that made it, or UNKNOWN_CODE."""
+    code = code_of_artifact(artifact)
+    return UNKNOWN_CODE if code is None else code.digest
+
+
 class OtherCode(RuntimeError):
     """The code that would run is not that with which the experiment was planned; the message says of which stage."""
 
 
 class Expected(NamedTuple):
-    """With what an experiment was planned, of a stage: the digest of its code, and whether it is a variant."""
+    """With what an experiment was planned, of a stage: the digest of its code, whether it is a variant, and the digest of other
+    code whose result counts."""
 
     code: str
     variant: bool
+    accepted: str
 
 
 @dataclass(frozen=True)
@@ -270,7 +283,7 @@ def run_experiment(
     def run(stage: Stage, inputs: Mapping[str, Artifact], workplace: Workplace) -> Artifact:
         return run_stage(stage, work_of(stage, experiment.settings, data[stage.data], inputs, runtime, workplace, report))
 
-    artifacts = _Artifacts(store, run)
+    artifacts = _Artifacts(store, run, any_code=expected is None)
     settle = functools.partial(_as_expected, expected or {})
     for stage in resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle):
         made[stage.name] = artifacts.make(stage)
@@ -279,12 +292,12 @@ def run_experiment(
 
 
 def _as_expected(expected: Mapping[str, Expected], stage: Stage) -> Stage:
-    code, variant = expected.get(stage.name, Expected(stage.code.digest, False))
+    code, variant, accepted = expected.get(stage.name, Expected(stage.code.digest, False, ""))
     if code != stage.code.digest:
         raise OtherCode(
             f"the code of stage {stage.name} is not that with which the sweep was started: edited since, or another copy"
         )
-    return replace(stage, variant=code) if variant else stage
+    return replace(stage, variant=code if variant else "", accepted=accepted)
 
 
 MOST_DAMAGE = 3
@@ -297,6 +310,7 @@ class _Artifacts:
 
     store: Store
     run: Callable[[Stage, Mapping[str, Artifact], Workplace], Artifact]
+    any_code: bool
     found: dict[str, Artifact] = field(default_factory=dict)
 
     def make(self, stage: Stage) -> Made:
@@ -318,12 +332,19 @@ class _Artifacts:
         """Seconds that making the artifact took, 0 where it was found."""
         with self.store.claim(stage.kind, stage.key, on_wait=functools.partial(self._waits, stage)) as claimed:
             if isinstance(claimed, Artifact):
+                self._check_code(stage, claimed)
                 self.found[stage.key] = claimed
                 return 0.0
             inputs = {role: self._whole(source) for role, source in stage.inputs.items()}
             claimed.code = stage.code.digest
             self.found[stage.key] = self.run(stage, inputs, claimed)
             return claimed.seconds - claimed.before
+
+    def _check_code(self, stage: Stage, artifact: Artifact) -> None:
+        """Another process may have made it since the experiment was planned, by other code."""
+        by = digest_of_artifact(artifact)
+        if not self.any_code and by not in (stage.code.digest, stage.accepted):
+            raise OtherCode(f"stage {stage.name} was made by other code since the sweep was planned, which is to be done again")
 
     def _whole(self, stage: Stage) -> Artifact:
         """The artifact of a stage that was made or found, to the bit as it was published."""
@@ -387,7 +408,11 @@ def run_stage(stage: Stage, work: Work) -> Artifact:
 
 def _outcome(stage: Stage, work: Work) -> Outcome:
     said = stage.declared.run(work)
-    return train(said, work) if isinstance(said, Training) else said
+    outcome = train(said, work) if isinstance(said, Training) else said
+    for name, value in outcome.metrics.items():
+        if not math.isfinite(value):
+            raise NonFiniteLoss(f"{stage.name}: {name} is {value}")
+    return outcome
 
 
 def _remedies(stage: Stage, work: Work) -> str:

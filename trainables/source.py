@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from trainables.files import digest
 from trainables.tracebacks import is_own
@@ -87,6 +88,8 @@ def _file_of(name: str) -> Path | None:
 
 @functools.cache
 def _imports(name: str, path: Path) -> frozenset[str]:
+    if path.suffix != ".py":
+        return frozenset()
     return frozenset(_imported(name, ast.parse(path.read_bytes(), str(path)), path))
 
 
@@ -107,6 +110,8 @@ def _imported(name: str, tree: ast.Module, path: Path) -> Iterator[str]:
 
 @functools.cache
 def _tree_hash(path: Path, of_settings: bool) -> str:
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     tree = ast.parse(path.read_bytes(), str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -114,18 +119,29 @@ def _tree_hash(path: Path, of_settings: bool) -> str:
                 node.body = node.body[1:]
             if of_settings and isinstance(node, ast.ClassDef):
                 node.body = [part for part in node.body if not isinstance(part, ast.AnnAssign)]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as nested tuples, without what is empty: of that, versions of Python have more or less."""
+    if isinstance(node, list):
+        return tuple(map(_plain, node))
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+    return (type(node).__name__, *((name, _plain(value)) for name, value in parts))
 
 
 @functools.cache
 def _state(files: frozenset[Path]) -> str:
     """Whose files these are: those of a commit or of an installed version, as long as none of this package's is changed."""
     own = {path for path in files if PACKAGE in path.parents}
-    head = _git("rev-parse", "--short=12", "HEAD")
-    if head is None:
+    head, top = _git("rev-parse", "--short=12", "HEAD"), _git("rev-parse", "--show-toplevel")
+    if head is None or top is None:
         return f"version {_version()}"
-    changed = _git("status", "--porcelain", "--untracked-files=all", "--", str(PACKAGE))
-    if changed is None or any(PACKAGE.parent / line[3:].split(" -> ")[-1].strip('"') in own for line in changed.splitlines()):
+    status = _git("status", "--porcelain", "--untracked-files=all", "--", str(PACKAGE))
+    changed = {Path(top.strip()) / line[3:].split(" -> ")[-1].strip('"') for line in (status or "").splitlines()}
+    if status is None or changed & own:
         return EDITED
     return f"commit {head.strip()}"
 

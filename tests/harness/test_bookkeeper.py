@@ -15,7 +15,7 @@ import pytest
 from harness.bookkeeper import Bookkeeper, Ending, verdict
 from harness.executor import how_it_failed
 from harness.hindrances import LOOK_SECONDS, MOST_IN_A_ROW, GivenUp, Hindrances
-from harness.ledger import FILE_NAME, SCHEMA, Ledger, Record, read_records
+from harness.ledger import FILE_NAME, SCHEMA, Ledger, Record, read_records, superseded
 from harness.planner import make_plan
 from harness.proposals import Configuration, Exhausted
 from harness.trials import Sweep
@@ -385,6 +385,9 @@ def test_a_trial_waits_in_the_queue_while_another_computes_its_stages(make_sweep
     for stage in sweep.jobs(configuration(sweep))[1].stages:
         Workplace(store, stage.kind, stage.key).publish(settings={}, metrics={}, history=[])
     assert list(hand_out(books)) == [(1, 1)]
+    assert books.next("another") is None, "what runs may be hindered"
+    for worker in list(books.assigned):
+        complete(books, worker)
     with pytest.raises(Exhausted):
         books.next("another")
 
@@ -499,6 +502,46 @@ def test_a_hindered_trial_has_no_outcome_and_is_tried_again(make_sweep: MakeSwee
     assert hand_out(books) == {}, "not at once"
     complete(books, hand_out(impatient(books))[0, 0])
     assert [record.outcome for record in Ledger(sweep.directory).records()] == ["complete"]
+
+
+def test_the_last_trial_may_be_hindered_while_another_worker_asks(make_sweep: MakeSweep) -> None:
+    """Tune never asks again once it was told that there is nothing more."""
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep)
+    worker = hand_out(books)[0, 0]
+    assert books.next("idle") is None
+    books.ended(worker, HINDERED)
+    complete(books, hand_out(impatient(books))[0, 0])
+    with pytest.raises(Exhausted):
+        books.next("idle")
+
+
+def test_a_result_whose_code_is_the_present_one_again_stands_again(make_sweep: MakeSweep) -> None:
+    """Edited, run, and undone: what the edit gave does not stay the last word."""
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep)
+    complete(books, hand_out(books)[0, 0])
+    (first,) = Ledger(sweep.directory).records()
+    edited = first.model_copy(update={"trial": "edited", "ended": "2999-01-01"})
+    Ledger(sweep.directory).append(edited.model_copy(update={"ended": first.ended}))
+    assert superseded(Ledger(sweep.directory).records()) == [first]
+    assert bookkeeper(sweep)[0].is_complete()
+    (old,) = superseded(Ledger(sweep.directory).records())
+    assert old.trial == "edited"
+
+
+def test_an_interrupted_sweep_on_a_full_disk_ends_all_the_same(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = make_sweep()
+    books, _, progress = bookkeeper(sweep)
+    for worker in hand_out(books).values():
+        books.started(worker)
+
+    def full(record: Record) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(books.ledger, "append", full)
+    books.interrupt()
+    assert len([note for (note,) in progress.of("note") if "not on record" in note]) == 2
 
 
 def test_a_sweep_gives_up_when_trials_are_hindered_again_and_again(make_sweep: MakeSweep) -> None:

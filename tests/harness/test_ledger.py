@@ -233,3 +233,7 @@ def test_of_the_same_question_only_the_last_answer_stands() -> None:
     assert superseded([new, old, *others, failed, ancient]) == [old, ancient]
     assert superseded([ancient, record("j", ended=None)]) == [ancient], "of those without a time the one written last stands"
     assert superseded([old, *others, failed]) == []
+    interrupted = record("k", outcome="interrupted", reason="x", ended="2026-01-01T00:00:00+00:00")
+    assert superseded([interrupted, new]) == [interrupted], "what was asked is answered"
+    more = record("l", settings={"recipe": "auxskd_pretext", "compute.accumulation": 1}, ended="2026-01-04T00:00:00+00:00")
+    assert superseded([new, more]) == [new], "by a later version of the program, which has more settings"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_worker_with_other_code_than_planned_makes_nothing(tiny: ExperimentSet
     """Files that are edited while a sweep runs: workers that start later would publish other numbers under its keys."""
     place = runtime()
     with pytest.raises(OtherCode, match="the code of stage auxskd is not that with which the sweep was started"):
-        run_experiment(Experiment(tiny, 0), place, lambda line: None, {"auxskd": Expected("0123", False)})
+        run_experiment(Experiment(tiny, 0), place, lambda line: None, {"auxskd": Expected("0123", False, "")})
     assert not place.store.exists()
 
 
@@ -111,9 +112,31 @@ def test_a_variant_is_made_beside_what_is_there_and_so_is_what_follows_from_it(
     place = runtime()
     first = run_experiment(Experiment(settings, 0), place, lambda line: None)
     digest = first.made["pretext"].code.partition(" ")[0]
-    again = run_experiment(Experiment(settings, 0), place, lambda line: None, {"pretext": Expected(digest, True)})
+    again = run_experiment(Experiment(settings, 0), place, lambda line: None, {"pretext": Expected(digest, True, "")})
     assert [name for name in first.stages if first.stages[name] != again.stages[name]] == ["pretext", "finetune", "evaluate"]
     assert again.metrics == first.metrics
+
+
+def test_what_another_process_made_by_other_code_since_the_plan_does_not_count(
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime]
+) -> None:
+    """Two checkouts on one store: what lay there when the sweep was planned was settled then, what comes later was not."""
+    place = runtime()
+    settings = with_values(tiny, {"recipe": "scratch", "evaluation.measures": ["finetune"]})
+    first = run_experiment(Experiment(settings, 0), place, lambda line: None)
+    path = place.store / "finetune" / first.stages["finetune"]
+    other = {CODE_FILE: {"modules": {"trainables.stages.finetune": "0"}, "state": "commit a"}}
+    shutil.rmtree(path)
+    Workplace(Store(place.store), "finetune", path.name).publish(settings={}, metrics={}, files=other)
+    by = Code({"trainables.stages.finetune": "0"}, "commit a").digest
+    own = {name: one.code.partition(" ")[0] for name, one in first.made.items()}
+    for accepted in (by, ""):
+        expected = {name: Expected(code, False, accepted if name == "finetune" else "") for name, code in own.items()}
+        if accepted:
+            assert run_experiment(Experiment(settings, 0), place, lambda line: None, expected).made["finetune"].code[:16] == by
+        else:
+            with pytest.raises(OtherCode, match="stage finetune was made by other code since the sweep was planned"):
+                run_experiment(Experiment(settings, 0), place, lambda line: None, expected)
 
 
 def test_a_training_state_of_other_code_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -98,9 +98,57 @@ def test_a_row_added_in_front_moves_no_other_and_runs(make_sweep: MakeSweep) -> 
     assert sweep.settle_identity() == ["new in the space: new, at position 3"]
     assert placed_rows(sweep) == {0: ROWS[0].label, 1: ROWS[1].label, 2: ROWS[2].label, 3: "new"}
     proposals = sweep.proposals(Ledger(sweep.directory))
-    assert proposals.size == 5, "one more than asked for before it came"
+    assert proposals.size == 4, "all that it names"
     assert sweep.settle_identity() == [], "said once"
     assert placed_rows(make_sweep(**edited((*ROWS[:3], NEW)), trials=4)) == placed_rows(sweep), "wherever it stands in the file"
+
+
+def run_of(sweep: Sweep) -> list[tuple[int, str | None]]:
+    """Position and row of all configurations that it would run."""
+    proposals, found = sweep.proposals(Ledger(sweep.directory)), []
+    with pytest.raises(Exhausted):
+        while True:
+            one = proposals.next()
+            proposals.close(one.index, None)
+            found.append((one.index, one.row))
+    return found
+
+
+A, B, C = (row.label for row in ROWS[:3])
+
+
+@pytest.mark.parametrize(
+    ("recorded_rows", "now", "trials", "expected"),
+    [
+        ((0, 1, 2), (ROWS[0], ROWS[2], NEW), 3, [(0, A), (1, None), (2, C), (3, "new")]),
+        ((0, 2), (ROWS[0], ROWS[2], NEW), 3, [(0, A), (2, C), (3, "new")]),
+        ((0, 1, 2), (*ROWS[:3], NEW), 4, [(0, A), (1, B), (2, C), (3, "new")]),
+        ((0, 1, 2), (*ROWS[:3], NEW), 3, [(0, A), (1, B), (2, C), (3, "new")]),
+        ((0, 1), (*ROWS[:3], NEW), 2, [(0, A), (1, B)]),
+        ((), (*ROWS[:3], NEW), 5, [(0, A), (1, B), (2, C), (3, "new"), (4, None)]),
+    ],
+    ids=["removed and known", "removed and not run", "trials grow", "trials stay", "fewer asked for", "a proposal more"],
+)
+def test_all_that_an_edited_space_names_runs(
+    make_sweep: MakeSweep, recorded_rows: tuple[int, ...], now: tuple[Row, ...], trials: int, expected: list[tuple[int, str]]
+) -> None:
+    """Unless fewer are asked for than it named at first; nothing that nobody asked for takes the place of a row."""
+    sweep = make_sweep(**edited(ROWS[:3]), trials=3)
+    sweep.settle_identity()
+    for index in recorded_rows:
+        Ledger(sweep.directory).append(recorded(f"t{index}", index=index, parameters=dict(ROWS[index].parameters)))
+    sweep = make_sweep(**edited(now), trials=trials)
+    sweep.settle_identity()
+    assert run_of(sweep) == expected
+
+
+def test_a_row_that_comes_back_runs(make_sweep: MakeSweep) -> None:
+    sweeps = [make_sweep(**edited(rows), trials=3) for rows in (ROWS[:3], (*ROWS[:3], NEW), ROWS[:3], (*ROWS[:3], NEW))]
+    for number, sweep in enumerate(sweeps):
+        sweep.settle_identity()
+        if number == 1:
+            Ledger(sweep.directory).append(recorded("n", index=3, parameters=dict(NEW.parameters)))
+    assert run_of(sweeps[-1])[-1] == (3, "new")
 
 
 def test_a_removed_row_is_said_and_its_records_stay_where_they_are(make_sweep: MakeSweep) -> None:

@@ -86,6 +86,16 @@ def test_imports_are_followed_relative_ones_and_those_in_functions_too(digest_of
     assert set(digest_of(files).modules) == {"mine", "parts", "parts.deep", "parts.beside"}, "not into what is installed"
 
 
+def test_a_compiled_module_counts_by_its_bytes(tmp_path: Path) -> None:
+    compiled, hashes = tmp_path / "other.so", []
+    for content in (b"\0one", b"\0two"):
+        compiled.write_bytes(content)
+        source._tree_hash.cache_clear()
+        hashes.append(source._tree_hash(compiled, False))
+    assert hashes[0] != hashes[1]
+    assert source._imports("other", compiled) == frozenset()
+
+
 def test_modules_in_a_folder_without_init_count(digest_of: Digest) -> None:
     files = {"mine.py": "import parts.deep\n", "parts/deep.py": ""}
     assert set(digest_of(files).modules) == {"mine", "parts.deep"}
