@@ -43,7 +43,7 @@ Window = tuple[int, int, int, int]
 
 RULES = 1  # raised with every change of what a file decodes to: kept inventories and caches of other rules are not used
 _BLOCK = 64 * 2**20  # bytes of frames that decord hands over at a time, in the size of the source; at least one frame
-_DECORD_PIXELS = 2**24  # in a frame; of larger ones decord alone was seen to take more than half a gigabyte
+_DECORD_PIXELS = 2**22  # in a frame; at 3840x2160 decord alone was seen to take more than half a gigabyte
 _AGREEMENT = 8  # levels by which the decoders may differ in a pixel: their conversions were seen to differ by 2
 
 
