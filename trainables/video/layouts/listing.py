@@ -1,11 +1,12 @@
 """What a layout gives: the videos that it lists. And what layouts share to read lists and directories."""
 
 import errno
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from trainables.video.layouts.groups import hold_out, said_of
@@ -171,6 +172,35 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> I
 def by_stem(names: Iterable[str]) -> dict[str, str]:
     """Names of videos by their file's name without extension; of those that share it, the first."""
     return {name.rpartition("/")[2].rpartition(".")[0]: name for name in reversed(list(names))}
+
+
+def sort_out_by_stem(root: Path, entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...], tuple[Skipped, ...]]:
+    """The entries of which a video of that stem lies anywhere below `root`, by its name, and those of which none does; and the
+    files there that cannot be used. Raises DataError for a video that is listed twice."""
+    names, skipped = video_files(root)
+    files = by_stem(names)
+    present: list[Entry] = []
+    missing: list[Entry] = []
+    seen: dict[str, str] = {}
+    for entry in entries:
+        stem = PurePosixPath(entry.name).stem
+        if stem in seen:
+            raise DataError(f"{entry.where}: video {stem} is listed before, at {seen[stem]}")
+        seen[stem] = entry.where
+        if stem in files:
+            present.append(replace(entry, name=files[stem]))
+        else:
+            missing.append(entry)
+    return tuple(present), tuple(missing), tuple(skipped)
+
+
+def find_annotations(places: Iterable[Path], prefixes: Iterable[str], names: Iterable[str]) -> tuple[Path, str] | None:
+    """The first directory in which `<prefix><name>.json` is there for all names, and that prefix; None if there is none."""
+    wanted = tuple(names)
+    for place, prefix in itertools.product(places, prefixes):
+        if all((place / f"{prefix}{name}.json").is_file() for name in wanted):
+            return place, prefix
+    return None
 
 
 def youtube_id(stem: str) -> str:

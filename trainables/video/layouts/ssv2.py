@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.video.layouts.listing import Entry, Layout, Listing, by_stem, list_folders, video_files
+from trainables.video.layouts.listing import Entry, Layout, Listing, find_annotations, list_folders, sort_out_by_stem
 from trainables.video.layouts.texts import json_content, json_items, shown
 from trainables.video.videos import DataError
 
@@ -26,19 +26,12 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
         raise DataError(f"data.split {split}; Something-Something v2 has one official split, so it is 1 there")
     place, prefix = _annotations(root, splits)
     classes = _classes(place / f"{prefix}labels.json")
-    names, skipped = video_files(root)
-    files = by_stem(names)
-    present: list[Entry] = []
-    missing: list[Entry] = []
-    seen: dict[str, str] = {}
-    for official, part in _PARTS.items():
-        for where, video, label in _items(place / f"{prefix}{official}.json", classes):
-            if video in seen:
-                raise DataError(f"{where}: video {video} is listed before, at {seen[video]}")
-            seen[video] = where
-            entry = Entry(files.get(video, f"{video}.webm"), label, video, part, where)
-            (present if video in files else missing).append(entry)
-    return Listing(root, classes, tuple(present), tuple(missing), tuple(skipped))
+    listed = (
+        Entry(f"{video}.webm", label, video, part, where)
+        for official, part in _PARTS.items()
+        for where, video, label in _items(place / f"{prefix}{official}.json", classes)
+    )
+    return Listing(root, classes, *sort_out_by_stem(root, listed))
 
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
@@ -48,15 +41,7 @@ def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
 
 def _found(root: Path, splits: Path | None) -> tuple[Path, str] | None:
     """The directory of the annotations and what their names begin with."""
-    return next(
-        (
-            (place, prefix)
-            for place in list_folders(root, splits, "labels")
-            for prefix in _PREFIXES
-            if all((place / f"{prefix}{name}.json").is_file() for name in ("labels", *_PARTS))
-        ),
-        None,
-    )
+    return find_annotations(list_folders(root, splits, "labels"), _PREFIXES, ("labels", *_PARTS))
 
 
 def _annotations(root: Path, splits: Path | None) -> tuple[Path, str]:
