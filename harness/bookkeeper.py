@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -138,11 +138,11 @@ class Bookkeeper:
 
         Where all that are left would wait for other sweeps, one of them does.
         """
-        store = self.sweep.runtime.open_store()
-        computing = {stage.key for job in running for stage in _missing(store, job)}
+        store = self.sweep.reuse.store  # one for all questions: it remembers how long the leases of other hosts were silent
+        computing = {stage.key for job in running for stage in job.stages if _is_missing(store, stage)}
         own = [job for job in queue if not any(stage.key in computing for stage in job.stages)]
         for job in own[:MOST_LOOKED_AT]:
-            if not any(store.holder(stage.kind, stage.key) for stage in _missing(store, job)):
+            if not any(store.holder(stage.kind, stage.key) and _is_missing(store, stage) for stage in job.stages):
                 return job
         return own[0] if own else None
 
@@ -322,9 +322,9 @@ class Bookkeeper:
             self.progress.note(f"{path} cannot be written: {error.strerror}")
 
 
-def _missing(store: Store, job: Job) -> Iterator[Stage]:
-    """The stages of a trial that other seeds do not share and the store does not hold."""
-    return (stage for stage in job.stages if stage.declared.random and store.find(stage.kind, stage.key) is None)
+def _is_missing(store: Store, stage: Stage) -> bool:
+    """Whether other seeds do not share a stage and the store does not hold it."""
+    return stage.declared.random and store.find(stage.kind, stage.key) is None
 
 
 def _now() -> str:

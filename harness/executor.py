@@ -262,7 +262,7 @@ def connect(address: str | None, concurrency: int, gpus_per_trial: float) -> Non
             _require_listener(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, OverflowError, RuntimeError, ValueError) as error:
-            raise SweepError(f"--address {address}: no Ray cluster there: {' '.join(str(error).split())}") from None
+            raise SweepError(f"--address {address}: no Ray cluster there: {one_line(error)}") from None
         return
     ray.init(
         address="local",

@@ -10,7 +10,7 @@ import errno
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 MOST_IN_A_ROW = 5
@@ -34,7 +34,7 @@ class Hindrances:
     in_a_row: int = 0
     until: float = 0.0
     free_when_full: int | None = None
-    looked: float = field(default=-LOOK_SECONDS)
+    looked: float = -LOOK_SECONDS
     reminded: float = 0.0
 
     def met(self, trial: str, reason: str, number: int | None) -> None:

@@ -214,6 +214,12 @@ def superseded(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if id(record) in old]
 
 
+def standing(records: Sequence[Record]) -> list[Record]:
+    """The records without those that are superseded."""
+    old = {id(record) for record in superseded(records)}
+    return [record for record in records if id(record) not in old]
+
+
 def _answers_again(other: Record, record: Record, later: bool) -> bool:
     """Whether another record is the answer that stands instead. later: whether it was written later, if no times are known."""
     if other.outcome != "complete" or other.trial == record.trial:

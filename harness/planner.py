@@ -18,7 +18,7 @@ OVERHEAD = 1.3
 class Plan:
     """Counts of a sweep before it runs. hours: on this machine, with `concurrency` trials at once.
 
-    notes: what of the store is by other code, in words.
+    notes: which configurations the space has gained or lost, and what of the store is by other code, in words.
     """
 
     trials: int
@@ -35,8 +35,10 @@ class Plan:
 def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
     """Which stages the sweep needs and which the store holds. Starts and writes nothing.
 
-    A proposal beyond the fixed rows depends on results; a random draw stands in for it, so its stages count as new.
+    A proposal beyond the fixed rows depends on results; a random draw stands in for it, so its stages count as new. Raises
+    SweepError where the sweep would be refused.
     """
+    changes = sweep.changes()
     store, device = sweep.runtime.open_store(), sweep.runtime.torch_device()
     proposals = sweep.proposals(ledger, search="random" if sweep.search == "tpe" else None)
     stages: dict[str, float] = {}
@@ -72,5 +74,5 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
         low,
         low * OVERHEAD,
         tuple(experiments),
-        tuple(sweep.reuse.notes()),
+        (*changes, *sweep.reuse.notes()),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from trainables.pipeline import Stage, code_of_artifact, digest_of_artifact
+from trainables.pipeline import Stage, code_of_artifact, digest_of
 from trainables.source import EDITED, Code
 from trainables.store import Store
 
@@ -52,7 +52,7 @@ class Reuse:
         changed = tuple(stage.code.changed(before.modules)) if before is not None else ()
         state = before.state if before is not None else "an earlier version"
         self.found.setdefault(_Finding(stage.kind, state, changed, counts), set()).add(stage.key)
-        return replace(stage, accepted=digest_of_artifact(artifact)) if counts else variant
+        return replace(stage, accepted=digest_of(before)) if counts else variant
 
     def _counts(self, before: Code | None, now: Code) -> bool:
         if self.policy != "auto" or before is None:

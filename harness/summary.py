@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from harness.ledger import Record, superseded
+from harness.ledger import Record
 from harness.progress import shown
 from trainables.video.duplicates import said_of_duplicates
 from trainables.video.videos import PARTS, printable
@@ -68,15 +68,14 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
             console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
 
 
-def show_results(sweep: Sweep, records: Sequence[Record], wandb: str, console: Console) -> None:
-    """What failed, the best trial, the paper's table or figure of the space, and where everything is."""
+def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, console: Console) -> None:
+    """What failed, the best trial, the paper's table or figure of the space, and where everything is.
+
+    records: those that stand; old: how many do not.
+    """
     objective = sweep.space.objective
-    old = {record.trial for record in superseded(records)}
     if old:
-        console.print(
-            f"{len(old)} trials were run again by other code, or a later version of a stage: the old ones do not count"
-        )
-    records = [record for record in records if record.trial not in old]
+        console.print(f"{old} trials were run again by other code, or a later version of a stage: the old ones do not count")
     scored = [record for record in records if record.outcome == "complete" and objective in record.metrics]
     for record in records:
         if record.outcome == "failed":

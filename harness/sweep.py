@@ -32,7 +32,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from harness import settings_table
-from harness.ledger import FILE_NAME, Ledger, LedgerError, repair, superseded
+from harness.ledger import FILE_NAME, Ledger, LedgerError, repair, standing
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.summary import show_circumstances, show_plan, show_results
@@ -424,9 +424,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
         sweep = request.sweep(_reading_only(runtime, Path(scratch)))
-        changes = sweep.changes()
         found = make_plan(sweep, Ledger(sweep.directory), at_once)
-        found = replace(found, notes=(*changes, *found.notes))
         if as_json:
             print(json.dumps({name: value for name, value in asdict(found).items() if name != "experiments"}, indent=1))
         else:
@@ -471,13 +469,13 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
                 progress.note(str(error))
             finally:
                 tracker.close(timeout=TRACKER_SECONDS)
-    records = ledger.records()
-    show_results(sweep, records, tracker.description, console)
+    everything = ledger.records()
+    records = standing(everything)
+    show_results(sweep, records, len(everything) - len(records), tracker.description, console)
     if stopped is not None:
         console.print("interrupted: the same command continues this sweep")
         return 130 if isinstance(stopped, KeyboardInterrupt) else 1
-    old = {record.trial for record in superseded(records)}
-    return 1 if any(record.outcome != "complete" and record.trial not in old for record in records) else 0
+    return 1 if any(record.outcome != "complete" for record in records) else 0
 
 
 if __name__ == "__main__":

@@ -145,26 +145,27 @@ class Sweep:
 
         Raises SweepError when its name is taken by a sweep with other settings.
         """
-        before, ledger = _written(self.directory), Ledger(self.directory)
-        _check_same(self.name, before or _told_by_records(ledger), self._identity_as_written())
-        return list(_changes(_named_before(before), self.named(ledger)))
+        before, _, named = self._compared()
+        return list(_changes(_named_before(before), named))
 
     def settle_identity(self) -> list[str]:
         """The changes, after writing down what the sweep is. Raises SweepError as `changes` does."""
-        changes = self.changes()
-        mine = self._identity_as_written()
+        before, mine, named = self._compared()
         content = {
             **mine,
-            "data": {**_written(self.directory).get("data", {}), **mine["data"]},
-            ROWS: [{"position": position, **asdict(one)} for position, one in self.named(Ledger(self.directory)).items()],
+            "data": {**before.get("data", {}), **mine["data"]},
+            ROWS: [{"position": position, **asdict(one)} for position, one in named.items()],
         }
         self.directory.mkdir(parents=True, exist_ok=True)
         write_atomically(self.directory / IDENTITY_FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")
-        return changes
+        return list(_changes(_named_before(before), named))
 
-    def _identity_as_written(self) -> dict[str, Any]:
-        written: dict[str, Any] = json.loads(json.dumps(self.identity()))
-        return written
+    def _compared(self) -> tuple[dict[str, Any], dict[str, Any], dict[int, Named]]:
+        """What was written when the sweep was last started, its identity as it would be written now, and what is named."""
+        before, ledger = _written(self.directory), Ledger(self.directory)
+        mine: dict[str, Any] = json.loads(json.dumps(self.identity()))
+        _check_same(self.name, before or _told_by_records(ledger), mine)
+        return before, mine, self.named(ledger)
 
 
 def _known(ledger: Ledger) -> dict[int, Parameters]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.ledger import FILE_NAME, LedgerError, Record, read_records, superseded
+from harness.ledger import FILE_NAME, LedgerError, Record, read_records, standing
 
 LIKE_FOR_LIKE, PUBLISHED = "like_for_like", "published"
 CHECKPOINTS = {"auxskd.checkpoint": "auxskd.checkpoints", "pretext.checkpoint": "pretext.checkpoints"}
@@ -116,8 +116,7 @@ def read_trials(runs_directory: Path, sweep: str | None = None) -> list[Record]:
         if sweep in (None, name):
             last = {record.trial: record for record in read_records(runs_directory / name / FILE_NAME, histories=True)}
             trials += sorted(last.values(), key=lambda record: (record.index, record.seed, record.trial))
-    old = {record.trial for record in superseded(trials)}
-    return [record for record in trials if record.trial not in old]
+    return standing(trials)
 
 
 def explicit(record: Record) -> Record:

@@ -146,9 +146,8 @@ def code_of_artifact(artifact: Artifact) -> Code | None:
 UNKNOWN_CODE = "unknown"
 
 
-def digest_of_artifact(artifact: Artifact) -> str:
-    """The digest of the code that made it, or UNKNOWN_CODE."""
-    code = code_of_artifact(artifact)
+def digest_of(code: Code | None) -> str:
+    """The digest of the code that made an artifact, or UNKNOWN_CODE."""
     return UNKNOWN_CODE if code is None else code.digest
 
 
@@ -271,9 +270,9 @@ def run_experiment(
     """Run the stages that the store does not hold, in order, and collect what all of them gave.
 
     After each stage, found or run, it reports `stage` and `made`, the fields of Made; and in a `note` what a user should know:
-    who is waited for, what was damaged. expected: by stage, with what code the
-    experiment was planned; without it, whatever the store holds counts. Raises OtherCode, DataError, StoreError,
-    NonFiniteLoss, OutOfMemory or LoaderDied; what was finished before stays in the store.
+    who is waited for, what was damaged. expected: by stage, with what code the experiment was planned; without it, whatever the
+    store holds counts. Raises OtherCode, DataError, StoreError, NonFiniteLoss, OutOfMemory or LoaderDied; what was finished
+    before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
@@ -342,8 +341,9 @@ class _Artifacts:
 
     def _check_code(self, stage: Stage, artifact: Artifact) -> None:
         """Another process may have made it since the experiment was planned, by other code."""
-        by = digest_of_artifact(artifact)
-        if not self.any_code and by not in (stage.code.digest, stage.accepted):
+        if self.any_code:
+            return
+        if digest_of(code_of_artifact(artifact)) not in (stage.code.digest, stage.accepted):
             raise OtherCode(f"stage {stage.name} was made by other code since the sweep was planned, which is to be done again")
 
     def _whole(self, stage: Stage) -> Artifact:

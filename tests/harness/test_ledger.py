@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.ledger import FILE_NAME, SCHEMA, SET_ASIDE, Ledger, LedgerError, Record, read_records, repair, superseded
+from harness.ledger import FILE_NAME, SCHEMA, SET_ASIDE, Ledger, LedgerError, Record, read_records, repair, standing, superseded
 
 
 def record(trial: str = "a", **changes: Any) -> Record:
@@ -237,3 +237,10 @@ def test_of_the_same_question_only_the_last_answer_stands() -> None:
     assert superseded([interrupted, new]) == [interrupted], "what was asked is answered"
     more = record("l", settings={"recipe": "auxskd_pretext", "compute.accumulation": 1}, ended="2026-01-04T00:00:00+00:00")
     assert superseded([new, more]) == [new], "by a later version of the program, which has more settings"
+
+
+def test_an_experiment_that_two_sweeps_recorded_stands_by_the_record_that_ended_last() -> None:
+    """The same trial in another sweep, after an edit in between was undone: the records stand or fall, not the trial's name."""
+    first, edited, last = (record(name, ended=f"2026-01-0{day}") for day, name in enumerate(("a", "b", "a"), start=1))
+    assert superseded([first, edited, last]) == [first, edited]
+    assert standing([first, edited, last]) == [last]
