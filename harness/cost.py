@@ -12,6 +12,7 @@ from trainables.models.device import on_device, wait_for
 from trainables.pipeline import Stage
 from trainables.settings import ComputeSettings, ExperimentSettings
 from trainables.stages.kind import Counts
+from trainables.stages.memory import memory_of, within_memory
 from trainables.video.videos import PARTS, VideoSet
 
 PROBE_CLIPS = 4
@@ -30,11 +31,14 @@ def stage_seconds(stage: Stage, settings: ExperimentSettings, videos: VideoSet, 
 def clip_seconds(network: str, settings: ExperimentSettings, device: torch.device) -> tuple[float, float]:
     """Seconds of one clip: (forward, forward and backward), the better of two measurements on a few clips.
 
-    network: BACKBONE, or an encoder's name. Settings that it does not depend on cause no new measurement.
+    network: BACKBONE, or an encoder's name. Settings that it does not depend on cause no new measurement. Raises OutOfMemory.
     """
     groups = ("video", "frames", network)
     plain = ExperimentSettings().model_copy(update={name: getattr(settings, name) for name in groups})
-    return _measured(network, plain, device)
+    return within_memory(
+        lambda: _measured(network, plain, device),
+        lambda: f"{network}: {PROBE_CLIPS} clips of it, by which its cost is measured, are too much for {memory_of(device)}",
+    )
 
 
 @functools.lru_cache(maxsize=32)

@@ -43,14 +43,17 @@ from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import SpaceError, find_space, space_names
 from trainables.presets import PRESETS
 from trainables.settings import LAYOUTS, SettingsError, parse_assignment, read_values
-from trainables.video.videos import DataError
+from trainables.video.videos import DataError, printable
 
 if TYPE_CHECKING:
     from harness.trials import Sweep
     from trainables.runtime import Runtime
 
 MOST_WORKERS = 8
+MOST_AT_ONCE = 4096
 TRACKER_SECONDS = 60.0
+LONGEST_ERROR = 2000
+"""Characters of an error that are shown: what a user typed may be quoted in it."""
 WHAT, DATA, SEARCH, RUN, WATCH = "What is swept", "Data", "Search", "Run", "Watch"
 """Panels of the help."""
 EXAMPLES = """
@@ -113,8 +116,14 @@ class SweepCommand(TyperCommand):
         try:
             return super().invoke(ctx)
         except (SettingsError, SpaceError, RequestError, DataError, LedgerError) as error:
-            errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-            raise typer.Exit(2) from None
+            said, code = str(error), 2
+        except OSError as error:
+            said, code = f"{error.strerror}: {error.filename}" if error.filename else str(error), 1
+        if len(said) > LONGEST_ERROR:
+            said = f"{said[:LONGEST_ERROR]} ... ({len(said):,} characters)"
+        shown = "\n".join(map(printable, said.splitlines()))
+        errors.print(f"error: {shown}", style="red", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(code)
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
@@ -231,7 +240,9 @@ def main(
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="trials at once; default: one per core or GPU", rich_help_panel=RUN),
+        typer.Option(
+            min=1, max=MOST_AT_ONCE, metavar="N", help="trials at once; default: one per core or GPU", rich_help_panel=RUN
+        ),
     ] = None,
     gpus_per_trial: Annotated[
         float | None, typer.Option(min=0, metavar="N", help="default: 1 with a GPU, else 0", rich_help_panel=RUN)
@@ -332,10 +343,13 @@ def main(
     for option, number in (("--cache-gb", cache_gb), ("--gpus-per-trial", gpus_per_trial), ("--save-every", save_every)):
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
+    for option, directory in (("--runs-dir", runs_dir), ("--store", store)):
+        _check_directory(option, directory)
 
     from harness.driver import SweepIsRun
     from harness.trials import SweepError
     from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime
+    from trainables.stages.memory import OutOfMemory
     from trainables.store import StoreError
 
     runtime = Runtime(
@@ -359,9 +373,20 @@ def main(
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
         exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed)
-    except (StoreError, SweepError, SweepIsRun) as error:
+    except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
+
+
+def _check_directory(option: str, path: Path | None) -> None:
+    """Raises RequestError for what is there and no directory, and for what cannot be looked at."""
+    try:
+        if path is None or path.is_dir() or not (path.exists() or path.is_symlink()):
+            return
+        problem = "not a directory"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    raise RequestError(f"{option}: {problem}: {path}")
 
 
 def _repair(runs_dir: Path) -> None:
@@ -423,8 +448,9 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
     from harness.planner import make_plan
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
-        sweep = request.sweep(_reading_only(runtime, Path(scratch)))
-        found = make_plan(sweep, Ledger(sweep.directory), at_once)
+        with console.status("reading the data, measuring the networks ..."):
+            sweep = request.sweep(_reading_only(runtime, Path(scratch)))
+            found = make_plan(sweep, Ledger(sweep.directory), at_once)
         if as_json:
             print(json.dumps({name: value for name, value in asdict(found).items() if name != "experiments"}, indent=1))
         else:

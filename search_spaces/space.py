@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, Literal, Protocol, get_args
 
 from search_spaces.papers import Row as Row
+from search_spaces.papers import paper_tables
 from trainables.presets import configure
 from trainables.settings import ExperimentSettings, SettingsError
 from trainables.suggestions import did_you_mean
@@ -56,7 +57,8 @@ class Space:
     at least this many positions before it, and of no others; so proposals depend neither on the number of workers nor on
     which trial happens to end first.
 
-    Raises SpaceError for an objective on test data, an unknown direction, and trials or a lookahead below 1.
+    Raises SpaceError for what is of another kind, an objective on test data, an unknown direction, table or figure, and
+    trials or a lookahead below 1.
     """
 
     name: str
@@ -73,20 +75,37 @@ class Space:
     lookahead: int = 4
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or not isinstance(self.summary, str):
+            raise SpaceError(f"a space is called {self.name!r}, {self.summary!r}; expected a name and a summary in words")
         if not isinstance(self.rows, tuple) or not all(isinstance(row, Row) for row in self.rows):
             raise SpaceError(f"{self.name}: rows = {self.rows!r}; expected a tuple of Row(label, parameters)")
+        for row in self.rows:
+            if not isinstance(row.label, str) or not are_parameters(row.parameters):
+                raise SpaceError(f"{self.name}: {row!r}; expected Row(label, parameters), parameters by the settings' names")
+        if not are_parameters(self.base):
+            raise SpaceError(f"{self.name}: base = {self.base!r}; expected values by the settings' names")
+        if not callable(self.suggest) or not (self.grid is None or callable(self.grid)):
+            raise SpaceError(f"{self.name}: suggest = {self.suggest!r} and grid = {self.grid!r}; expected functions")
+        if not isinstance(self.objective, str):
+            raise SpaceError(f"{self.name}: objective = {self.objective!r}; expected a metric's name")
         if self.objective.startswith("test/"):
             raise SpaceError(f"{self.name}: the objective '{self.objective}' is a test metric; a search sees validation only")
         if self.direction not in get_args(Direction):
             raise SpaceError(f"{self.name}: unknown direction '{self.direction}'; valid: {', '.join(get_args(Direction))}")
-        if self.lookahead < 1 or self.trials < 1:
-            raise SpaceError(f"{self.name}: lookahead = {self.lookahead} and trials = {self.trials}; both are at least 1")
+        figures = [name for name, one in paper_tables().items() if one.is_figure]
+        for report, named, valid in (("table", self.table, list(paper_tables())), ("figure", self.figure, figures)):
+            if named is not None and named not in valid:
+                raise SpaceError(f"{self.name}: unknown {report} {named!r}; valid: {', '.join(valid)}")
+        if not all(isinstance(number, int) and number >= 1 for number in (self.lookahead, self.trials)):
+            raise SpaceError(
+                f"{self.name}: lookahead = {self.lookahead!r} and trials = {self.trials!r}; both are whole numbers from 1"
+            )
 
     def draw(self, trial: Suggest) -> Parameters:
         """The parameters of a further trial. Raises SpaceError for whatever goes wrong in `suggest`."""
         with _told_by(f"{self.name}: suggest() fails"):
             parameters = self.suggest(trial)
-        if not isinstance(parameters, dict):
+        if not isinstance(parameters, dict) or not are_parameters(parameters):
             raise SpaceError(f"{self.name}: suggest() gives {parameters!r}, not parameters by name")
         return parameters
 
@@ -96,13 +115,18 @@ class Space:
             raise SpaceError(f"{self.name} has no grid: search it by tpe or random, or give its Space a grid")
         with _told_by(f"{self.name}: grid() fails"):
             points = self.grid()
-        if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        if not isinstance(points, list) or not all(map(are_parameters, points)):
             raise SpaceError(f"{self.name}: grid() gives {points!r}, not a list of parameters by name")
         return points
 
     def named(self) -> list[Parameters]:
         """Every configuration that the space names: its rows, and the points of its grid where there is one."""
         return [*(dict(row.parameters) for row in self.rows), *(self.points() if self.grid else ())]
+
+
+def are_parameters(given: Any) -> bool:
+    """Whether a space's author has given values by name."""
+    return isinstance(given, Mapping) and all(isinstance(name, str) for name in given)
 
 
 def space_names() -> list[str]:
@@ -149,9 +173,9 @@ def _told_by(failure: str) -> Iterator[None]:
     """Makes of what a space's own code raises one line: the failure, file and line, the exception."""
     try:
         yield
-    except SpaceError:
+    except (SpaceError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # what a space's own code may raise has no bounds
         said = " ".join(f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".split())
         raise SpaceError(": ".join([failure, *_place_of(error), said])) from None
 

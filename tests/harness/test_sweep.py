@@ -71,6 +71,13 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=-1"], ["greater than 0"]),
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=nan"], ["teacher_temperature = nan"]),
         (["--space", "temperatures", "--set", "auxskd.teacher_temperature=0.7"], ["draws it from 0.005 to 0.5"]),
+        (["--space", "temperatures", "--set", f"finetune.epochs={'9' * 20}"], ["finetune.epochs", "at most 2,147,483,647"]),
+        (["--space", "temperatures", "--set", "data.embedded.train=100000000"], ["data.embedded.train", "10000"]),
+        (["--space", "temperatures", "--concurrency", "100000"], ["--concurrency", "4096"]),
+        (["--space", "temperatures", "--runs-dir", "9" * 5000], ["--runs-dir: File name too long: 999"]),
+        (["--space", "temperatures", "--store", sys.executable], [f"--store: not a directory: {sys.executable}"]),
+        (["--space", "9" * 5000], ["unknown space '999"]),
+        (["--space", "\x1b[31m"], ["unknown space '\\x1b[31m'"]),
         (["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.6:0.7"], ["0.6:0.7", "nothing is left"]),
         (["--space", "temperatures", "--range", "auxskd.teacher_temperature=0.2:0.1"], ["--range", "0.2 is above 0.1"]),
         (["--space", "temperatures", "--range", "auxskd.teacher_temperature"], ["--range", "NAME=LOW:HIGH"]),
@@ -221,9 +228,33 @@ def test_what_is_only_shown_waits_for_no_heavy_package(tmp_path: Path, arguments
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "print('imported', *sys.modules)"
     )
-    options = {"capture_output": True, "text": True, "timeout": 120, "check": True}
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=os.environ | {"COLUMNS": "80"}, **options)
+    options = {"capture_output": True, "text": True, "timeout": 120, "check": False}
+    program = [sys.executable, "-X", "faulthandler", "-c", code]
+    done = subprocess.run(program, cwd=REPOSITORY, env=os.environ | {"COLUMNS": "80"}, **options)
+    assert done.returncode == 0, done.stderr
     assert not without & set(done.stdout.splitlines()[-1].split())
+
+
+def test_what_is_quoted_in_an_error_is_cut(run: Run) -> None:
+    code, _, message = run("--space", "9" * 5000)
+    assert code == 2
+    assert len(message) < sweep.LONGEST_ERROR + 100
+
+
+def test_a_network_that_no_memory_holds_is_said_before_anything_runs(run: Run) -> None:
+    code, _, message = run("--space", "temperatures", "--set", "backbone.width=100000000", "--plan")
+    assert code == 2
+    assert message.startswith("error: backbone: 4 clips of it")
+    assert "this machine, which has" in message
+
+
+def test_a_disk_that_cannot_be_read_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error", "runs/x/ledger.jsonl")
+
+    monkeypatch.setattr(Request, "sweep", fails)
+    code, _, message = run("--space", "temperatures")
+    assert (code, message) == (1, "error: Input/output error: runs/x/ledger.jsonl")
 
 
 def test_help_names_every_flag_of_the_contract(run: Run) -> None:

@@ -125,10 +125,11 @@ def test_unknown_spaces(name: str, says: str) -> None:
         ("def stop():\n    raise SystemExit('two\\nlines')\nstop()", "line 2: SystemExit: two lines"),
         ("import numpy\nnumpy.zeros(-1)", "line 2: ValueError: negative dimensions are not allowed"),
         ("import absent_package", "line 1: ModuleNotFoundError: No module named 'absent_package'"),
+        ("raise BaseException('x')", "line 1: BaseException: x"),
         (MINE.replace("0, 0.9", "0"), "line 6: TypeError: .*suggest_float.*missing 1 required"),
         (MINE.replace("},\n)", "},\n    grid=lambda: [{}][1],\n)"), "line 7: IndexError: list index out of range"),
     ],
-    ids=["exception", "syntax", "exit", "library", "import", "suggest", "grid"],
+    ids=["exception", "syntax", "exit", "library", "import", "no exception", "suggest", "grid"],
 )
 def test_what_a_space_s_own_code_raises_is_one_line_with_file_and_line(code: str, place: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
@@ -158,6 +159,30 @@ def base() -> Space:
 )
 def test_spaces_that_break_the_contract_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises((SpaceError, SettingsError)):
+        check_space(replace(base(), **changes), "demo")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": None}, "a space is called None"),
+        ({"summary": 3}, "expected a name and a summary"),
+        ({"rows": (Row("a", None),)}, r"Row\(label='a', parameters=None\); expected"),  # type: ignore[arg-type]
+        ({"rows": (Row("a", {1: 2}),)}, "expected Row"),  # type: ignore[dict-item]
+        ({"base": [1]}, r"base = \[1\]; expected values by the settings' names"),
+        ({"grid": 3}, "grid = 3; expected functions"),
+        ({"suggest": "suggest"}, "expected functions"),
+        ({"objective": None}, "objective = None; expected a metric's name"),
+        ({"trials": "3"}, "trials = '3'; both are whole numbers"),
+        ({"table": "auxskd/table9"}, "unknown table 'auxskd/table9'; valid: .*auxskd/table3"),
+        ({"figure": "auxskd/table3"}, "unknown figure 'auxskd/table3'; valid: auxskd/figure4-left"),
+        ({"suggest": lambda trial: {1: 2}}, r"suggest\(\) gives \{1: 2\}, not parameters by name"),
+        ({"grid": lambda: [{1: 2}]}, r"grid\(\) gives"),
+    ],
+)
+def test_what_is_of_another_kind_in_a_space_is_named(changes: dict[str, Any], says: str) -> None:
+    """Each of them ended in a traceback somewhere behind."""
+    with pytest.raises(SpaceError, match=says):
         check_space(replace(base(), **changes), "demo")
 
 

@@ -10,12 +10,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
+
+LARGEST = 2**31 - 1
+"""Of a whole number among the settings: a larger one is a slip, and would compute for ever or fill every memory."""
 
 
 class SettingsError(ValueError):
@@ -52,6 +55,14 @@ class Settings(BaseModel):
     """A frozen group of settings: unknown names and out-of-range values are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_no_slip(cls, value: Any) -> Any:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, int) and number > LARGEST for number in numbers):
+            raise ValueError(f"a whole number of at most {LARGEST:,}")
+        return value
 
     _readable: Readable | None = PrivateAttr(None)
     _values: Mapping[str, Any] = PrivateAttr(default_factory=dict)

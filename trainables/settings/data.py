@@ -14,12 +14,12 @@ class EmbeddedSettings(Settings):
     """The generated clips that come with the project: videos per class of each part, and their size in pixels."""
 
     classes: int = Field(8, ge=6, le=10, description="motion classes")
-    train: Count = 24
-    validation: Count = 8
-    test: Count = 12
-    frames: int = Field(72, ge=2)
-    height: int = Field(40, ge=16, multiple_of=2)
-    width: int = Field(40, ge=16, multiple_of=2)
+    train: int = Field(24, ge=1, le=10_000)
+    validation: int = Field(8, ge=1, le=10_000)
+    test: int = Field(12, ge=1, le=10_000)
+    frames: int = Field(72, ge=2, le=10_000)
+    height: int = Field(40, ge=16, le=4096, multiple_of=2)
+    width: int = Field(40, ge=16, le=4096, multiple_of=2)
     seed: int = Field(0, ge=0)
 
 

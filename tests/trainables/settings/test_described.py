@@ -40,7 +40,7 @@ def test_every_setting_is_described_once_with_its_default() -> None:
         ("augmentation.hue", "number", "0 to 0.5", 0.2, ""),
         ("backbone.depth", "one of", "10, 18, 34", 18, "c3d has one depth"),
         ("backbone.width", "whole number", "at least 4", 64, "channels after the stem"),
-        ("data.embedded.height", "whole number", "at least 16, a multiple of 2", 40, ""),
+        ("data.embedded.height", "whole number", "16 to 4096, a multiple of 2", 40, ""),
         ("pretext.checkpoint", "whole number or null", "at least 1", None, "handed on"),
         ("graph.bandwidth", "median or number or null", "above 0", "median", "Gaussian"),
         ("augmentation.crop_area", "list of 2 numbers or null", "each 0 to 1", None, "random crop"),
