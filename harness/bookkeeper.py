@@ -22,6 +22,7 @@ from harness.hindrances import NO_ROOM, Hindrances
 from harness.ledger import Ledger, Outcome, Record, Seconds, superseded
 from harness.progress import Progress
 from harness.proposals import Configuration, Exhausted, Waiting
+from harness.secrets import without_secrets
 from harness.tracking import Tracker
 from harness.trials import Job, Sweep, SweepError
 from search_spaces.space import Space
@@ -130,7 +131,7 @@ class Bookkeeper:
             "seed": job.experiment.seed,
             "settings": job.experiment.settings.model_dump(),
             "runtime": self.sweep.runtime.as_config(),
-            "code": {stage.name: [stage.code.digest, bool(stage.variant), stage.accepted] for stage in job.stages},
+            "code": {stage.name: [stage.code.digest, stage.variant, stage.accepted] for stage in job.stages},
         }
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
@@ -265,6 +266,7 @@ class Bookkeeper:
     def _record(self, assigned: _Assigned, ending: Ending) -> None:
         job, last = assigned.job, {} if ending == "interrupted" else assigned.last
         outcome, reason = verdict(ending, last)
+        reason = without_secrets(reason) if reason else reason
         made = {stage.name: assigned.made[stage.name] for stage in job.stages if stage.name in assigned.made}
         record = Record(
             trial=job.trial,
@@ -317,7 +319,7 @@ class Bookkeeper:
         head = f"{record.reason}\n\ntrial {record.trial}, seed {record.seed}, {record.ended}\n{record.parameters}\n"
         try:
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, f"{head}{record.versions}\n\n{traceback}")
+            write_atomically(path, without_secrets(f"{head}{record.versions}\n\n{traceback}"))
         except OSError as error:
             self.progress.note(f"{path} cannot be written: {error.strerror}")
 

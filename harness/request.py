@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.secrets import without_secrets
 from search_spaces.narrowing import Range, narrowed, varied
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
@@ -62,6 +63,7 @@ class Request:
     runs_dir: Path
     ranges: Mapping[str, Range] = field(default_factory=dict)
     code: Policy = "auto"
+    fresh: Sequence[str] = ()
 
     def sweep(self, runtime: Runtime) -> Sweep:
         """Raises SpaceError, SettingsError, RequestError or DataError."""
@@ -88,11 +90,12 @@ class Request:
             trials=trials,
             seeds=self.seeds,
             runtime=runtime,
-            command=shlex.join(["python", "harness/sweep.py", *sys.argv[1:]]),
+            command=without_secrets(shlex.join(["python", "harness/sweep.py", *sys.argv[1:]])),
             elsewhere=complete_trials(self.runs_dir, name) if self.table else {},
             narrowing={**pinned, **{name: str(one) for name, one in self.ranges.items()}},
             rows_left_out=len(whole.rows) - len(space.rows),
             code=self.code,
+            fresh=tuple(dict.fromkeys(self.fresh)),
         )
 
     def searched(self) -> tuple[Space | None, dict[str, Any]]:

@@ -7,7 +7,7 @@ were edited since, it does not count: the stage runs again, and its result lies 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -31,14 +31,21 @@ class _Finding:
 
 @dataclass
 class Reuse:
-    """Settles which results of a store count, and remembers what was found."""
+    """Settles which results of a store count, and remembers what was found.
+
+    fresh: of kinds of stage that were to be made afresh, how often by now. Each time the results, and those of what follows
+    from them, lie beside the earlier ones.
+    """
 
     store: Store
     policy: Policy
+    fresh: Mapping[str, int] = field(default_factory=dict)
     found: dict[_Finding, set[str]] = field(default_factory=dict)
 
     def settle(self, stage: Stage) -> Stage:
         """The stage under the key at which its result counts, or is to be made."""
+        if times := self.fresh.get(stage.kind):
+            return replace(stage, variant=f"{stage.code.digest}, afresh {times}")
         variant = replace(stage, variant=stage.code.digest)
         if self.store.find(variant.kind, variant.key) is not None:
             return variant

@@ -277,6 +277,15 @@ def main(
             rich_help_panel=RUN,
         ),
     ] = CodeChoice.auto,
+    fresh: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STAGE",
+            help="make these stages, and what follows from them, afresh beside what is there; without it the sweep goes on "
+            "with what was made last; repeatable",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     repair_ledgers: Annotated[
         bool,
         typer.Option(
@@ -335,6 +344,7 @@ def main(
         runs_dir=runs_dir,
         ranges=_ranges(ranges or []),
         code=code.value,
+        fresh=fresh or (),
     )
     sources = data_sources(data or [], splits or [])
     if settings is not None:

@@ -16,7 +16,7 @@ from harness.ledger import FILE_NAME, Ledger, Record, read_records
 from harness.positions import Named, named_configurations, placed
 from harness.proposals import Configuration, Proposals, Search
 from harness.reuse import Policy, Reuse
-from search_spaces.narrowing import drawn
+from search_spaces.narrowing import drawn, named_or_drawn
 from search_spaces.space import Parameters, Space
 from trainables.data import downstream_roles, open_data
 from trainables.files import digest, write_atomically
@@ -24,11 +24,14 @@ from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, reso
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, flat
+from trainables.suggestions import did_you_mean
 from trainables.video.videos import VideoSet
 
 IDENTITY_FILE = "sweep.json"
 ROWS = "configurations"
 """Key in IDENTITY_FILE under which the configurations are that the space names, with their positions."""
+FRESH = "afresh"
+"""Key in IDENTITY_FILE under which it is said of kinds of stage how often they were to be made afresh."""
 
 
 class SweepError(ValueError):
@@ -59,6 +62,7 @@ class Sweep:
     values: what is set over the preset for all trials, by the space and by the user. elsewhere: complete trials of other
     sweeps, by identity, that need not run again. narrowing: parameters of the space that are pinned or narrowed, and to what;
     rows_left_out: how many rows that excludes. code: which results of other code than the present count.
+    fresh: kinds of stage that this command makes afresh.
     """
 
     name: str
@@ -75,11 +79,18 @@ class Sweep:
     narrowing: Mapping[str, Any] = field(default_factory=dict)
     rows_left_out: int = 0
     code: Policy = "auto"
+    fresh: tuple[str, ...] = ()
 
     @functools.cached_property
     def reuse(self) -> Reuse:
         """Which results of the store count."""
-        return Reuse(self.runtime.open_store(), self.code)
+        return Reuse(self.runtime.open_store(), self.code, self.made_afresh)
+
+    @functools.cached_property
+    def made_afresh(self) -> dict[str, int]:
+        """How often this sweep was told to make stages afresh, by kind, this time included."""
+        before = _written(self.directory).get(FRESH, {})
+        return {kind: before.get(kind, 0) + (kind in self.fresh) for kind in sorted({*before, *self.fresh})}
 
     def configured(self, parameters: Mapping[str, Any]) -> ExperimentSettings:
         """The settings of a configuration. Raises SettingsError."""
@@ -155,6 +166,7 @@ class Sweep:
             **mine,
             "data": {**before.get("data", {}), **mine["data"]},
             ROWS: [{"position": position, **asdict(one)} for position, one in named.items()],
+            **({FRESH: self.made_afresh} if self.made_afresh else {}),
         }
         self.directory.mkdir(parents=True, exist_ok=True)
         write_atomically(self.directory / IDENTITY_FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")
@@ -165,7 +177,19 @@ class Sweep:
         before, ledger = _written(self.directory), Ledger(self.directory)
         mine: dict[str, Any] = json.loads(json.dumps(self.identity()))
         _check_same(self.name, before or _told_by_records(ledger), mine)
+        self._check_fresh()
         return before, mine, self.named(ledger)
+
+    def _check_fresh(self) -> None:
+        """Raises SweepError for kinds of stage that the sweep does not have."""
+        if not self.fresh:
+            return
+        configurations = [Configuration(0, dict(parameters), None) for parameters in named_or_drawn(self.space)]
+        kinds = sorted({stage.kind for one in configurations for job in self.jobs(one) for stage in job.stages})
+        for kind in self.fresh:
+            if kind not in kinds:
+                near = did_you_mean(kind, kinds)
+                raise SweepError(f"--fresh {kind}: sweep '{self.name}' has no such stage; it has {', '.join(kinds)}{near}")
 
 
 def _known(ledger: Ledger) -> dict[int, Parameters]:

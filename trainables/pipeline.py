@@ -48,8 +48,9 @@ class Experiment:
 class Stage:
     """A step of an experiment. data: the role of the video set it reads, `pretraining` or `downstream[/<set>]`.
 
-    settings: those in its key, by dotted name, and what else it depends on. variant: of the result of other code than that of
-    which a result lies under the plain key: the digest of that code. accepted: the digest of other code whose result counts.
+    settings: those in its key, by dotted name, and what else it depends on. variant: which of several results of the stage is
+    meant, where it is not the first: by what code, or made for the how many-th time. accepted: the digest of other code whose
+    result counts.
     """
 
     declared: Kind
@@ -73,7 +74,7 @@ class Stage:
 
     @functools.cached_property
     def key(self) -> str:
-        """Hash of kind and version, settings, inputs' keys, data fingerprint and seed; of a variant also its code."""
+        """Hash of kind and version, settings, inputs' keys, data fingerprint and seed; and of which variant."""
         return digest(
             {
                 **({"code": self.variant} if self.variant else {}),
@@ -156,11 +157,11 @@ class OtherCode(RuntimeError):
 
 
 class Expected(NamedTuple):
-    """With what an experiment was planned, of a stage: the digest of its code, whether it is a variant, and the digest of other
-    code whose result counts."""
+    """With what an experiment was planned, of a stage: the digest of its code, its variant, and the digest of other code whose
+    result counts."""
 
     code: str
-    variant: bool
+    variant: str
     accepted: str
 
 
@@ -291,12 +292,12 @@ def run_experiment(
 
 
 def _as_expected(expected: Mapping[str, Expected], stage: Stage) -> Stage:
-    code, variant, accepted = expected.get(stage.name, Expected(stage.code.digest, False, ""))
+    code, variant, accepted = expected.get(stage.name, Expected(stage.code.digest, "", ""))
     if code != stage.code.digest:
         raise OtherCode(
             f"the code of stage {stage.name} is not that with which the sweep was started: edited since, or another copy"
         )
-    return replace(stage, variant=code if variant else "", accepted=accepted)
+    return replace(stage, variant=variant, accepted=accepted)
 
 
 MOST_DAMAGE = 3

@@ -607,3 +607,17 @@ def test_a_failure_leaves_its_traceback(make_sweep: MakeSweep) -> None:
     said = (sweep.directory / "errors" / f"{record.trial}.txt").read_text()
     assert said.startswith(record.reason)
     assert 'raise KeyError("logits")' in said
+
+
+def test_a_key_that_an_error_quotes_is_in_no_file_of_the_sweep(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep)
+    try:
+        raise ValueError("no access with 0123456789abcdef")
+    except ValueError as error:
+        books.ended(hand_out(books)[0, 0], how_it_failed(error, begun=True))
+    texts = {path.name: path.read_text() for path in sweep.directory.rglob("*") if path.is_file()}
+    assert "ledger.jsonl" in texts
+    assert len([text for text in texts.values() if "no access with ***" in text]) == 2
+    assert not [name for name, text in texts.items() if "0123456789abcdef" in text]

@@ -101,7 +101,7 @@ def test_a_worker_with_other_code_than_planned_makes_nothing(tiny: ExperimentSet
     """Files that are edited while a sweep runs: workers that start later would publish other numbers under its keys."""
     place = runtime()
     with pytest.raises(OtherCode, match="the code of stage auxskd is not that with which the sweep was started"):
-        run_experiment(Experiment(tiny, 0), place, lambda line: None, {"auxskd": Expected("0123", False, "")})
+        run_experiment(Experiment(tiny, 0), place, lambda line: None, {"auxskd": Expected("0123", "", "")})
     assert not place.store.exists()
 
 
@@ -112,7 +112,7 @@ def test_a_variant_is_made_beside_what_is_there_and_so_is_what_follows_from_it(
     place = runtime()
     first = run_experiment(Experiment(settings, 0), place, lambda line: None)
     digest = first.made["pretext"].code.partition(" ")[0]
-    again = run_experiment(Experiment(settings, 0), place, lambda line: None, {"pretext": Expected(digest, True, "")})
+    again = run_experiment(Experiment(settings, 0), place, lambda line: None, {"pretext": Expected(digest, "another", "")})
     assert [name for name in first.stages if first.stages[name] != again.stages[name]] == ["pretext", "finetune", "evaluate"]
     assert again.metrics == first.metrics
 
@@ -131,7 +131,7 @@ def test_what_another_process_made_by_other_code_since_the_plan_does_not_count(
     by = Code({"trainables.stages.finetune": "0"}, "commit a").digest
     own = {name: one.code.partition(" ")[0] for name, one in first.made.items()}
     for accepted in (by, ""):
-        expected = {name: Expected(code, False, accepted if name == "finetune" else "") for name, code in own.items()}
+        expected = {name: Expected(code, "", accepted if name == "finetune" else "") for name, code in own.items()}
         if accepted:
             assert run_experiment(Experiment(settings, 0), place, lambda line: None, expected).made["finetune"].code[:16] == by
         else:

@@ -75,6 +75,37 @@ def test_trials_have_the_same_identity_in_every_sweep(make_sweep: MakeSweep, tmp
     assert trials(make_sweep({"finetune.epochs": 1}, seeds=2)) != first
 
 
+def test_stages_made_afresh_and_what_follows_from_them_get_new_keys_until_they_are_asked_for_again(
+    make_sweep: MakeSweep,
+) -> None:
+    """Nothing that is there is touched; the plain command goes on with what was made last."""
+
+    def keys(*fresh: str, settle: bool = True) -> dict[str, str]:
+        sweep = make_sweep(fresh=fresh)
+        if settle:
+            sweep.settle_identity()
+        (job,) = sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())
+        return {stage.name: stage.key for stage in job.stages} | {"trial": job.trial}
+
+    first = keys()
+    assert [name for name, key in keys("finetune", settle=False).items() if key != first[name]] == [
+        "finetune",
+        "evaluate",
+        "trial",
+    ]
+    second = keys("pretext")
+    assert first.keys() - {name for name in first if first[name] != second[name]} == {"auxskd"}
+    assert keys() == second
+    third = keys("pretext")
+    assert third not in (first, second)
+    assert keys() == third
+
+
+def test_a_stage_that_no_trial_has_cannot_be_made_afresh(make_sweep: MakeSweep) -> None:
+    with pytest.raises(SweepError, match=r"--fresh pretex: sweep 'tiny' has no such stage; it has .*; did you mean 'pretext'"):
+        make_sweep(fresh=("pretex",)).changes()
+
+
 T, S = "auxskd.teacher_temperature", "auxskd.student_temperature"
 
 
