@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.cost import stage_seconds
+from harness.disk import Needed, needed
 from harness.ledger import Ledger
-from harness.proposals import Exhausted
+from harness.proposals import Configuration, Exhausted
 from harness.trials import Sweep
 
 OVERHEAD = 1.3
@@ -28,35 +30,33 @@ class Plan:
     stages_naive: int
     hours_low: float
     hours_expected: float
+    disk: Needed
     experiments: tuple[tuple[str, dict[str, Any], bool], ...]
     notes: tuple[str, ...] = ()
 
 
-def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
+def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) -> Plan:
     """Which stages the sweep needs and which the store holds. Starts and writes nothing.
+
+    cache_bytes: how large the cache of decoded frames may get.
 
     A proposal beyond the fixed rows depends on results; a random draw stands in for it, so its stages count as new. Raises
     SweepError where the sweep would be refused.
     """
     changes = sweep.changes()
     store, device = sweep.runtime.open_store(), sweep.runtime.torch_device()
-    proposals = sweep.proposals(ledger, search="random" if sweep.search == "tpe" else None)
     stages: dict[str, float] = {}
     trials = complete = naive = 0
-    experiments = []
-    while True:
-        try:
-            configuration = proposals.next()
-        except Exhausted:
-            break
-        proposals.close(configuration.index, None)
-        known = configuration.row is not None or configuration.index in proposals.known or sweep.search == "grid"
-        jobs = sweep.jobs(configuration)
+    experiments, missing = [], []
+    for configuration, known in _configurations(sweep, ledger):
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
-        for job in jobs:
+        for job in sweep.jobs(configuration):
             trials += 1
             record = sweep.record(ledger, job.trial)
-            complete += record is not None and record.outcome == "complete"
+            is_complete = record is not None and record.outcome == "complete"
+            complete += is_complete
+            if not is_complete:
+                missing.append(job)
             for stage in job.stages:
                 naive += 1
                 if stage.key not in stages:
@@ -73,6 +73,26 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int) -> Plan:
         naive,
         low,
         low * OVERHEAD,
+        needed(missing, store, cache_bytes, concurrency),
         tuple(experiments),
         (*changes, *sweep.reuse.notes()),
     )
+
+
+def disk_needed(sweep: Sweep, ledger: Ledger, concurrency: int) -> Needed:
+    """What the trials that are not complete will take of the disk."""
+    jobs = (job for configuration, _ in _configurations(sweep, ledger) for job in sweep.jobs(configuration))
+    missing = (job for job in jobs if (record := sweep.record(ledger, job.trial)) is None or record.outcome != "complete")
+    return needed(missing, sweep.runtime.open_store(), sweep.runtime.cache_bytes, concurrency)
+
+
+def _configurations(sweep: Sweep, ledger: Ledger) -> Iterator[tuple[Configuration, bool]]:
+    """All that the sweep would run, and whether it will run just that: a random draw stands in for what depends on results."""
+    proposals = sweep.proposals(ledger, search="random" if sweep.search == "tpe" else None)
+    while True:
+        try:
+            configuration = proposals.next()
+        except Exhausted:
+            return
+        proposals.close(configuration.index, None)
+        yield configuration, configuration.row is not None or configuration.index in proposals.known or sweep.search == "grid"

@@ -18,6 +18,7 @@ from trainables.video.duplicates import said_of_duplicates
 from trainables.video.videos import PARTS, printable
 
 if TYPE_CHECKING:
+    from harness.disk import Needed
     from harness.planner import Plan
     from harness.trials import Sweep
 
@@ -43,9 +44,16 @@ def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
     console.print(
         f"{plan.trials_complete} trials complete; stages: {plan.stages_to_run} to run, {plan.stages_done} done, "
         f"{plan.stages_naive} without sharing\n"
-        f"about {plan.hours_expected:.2g} hours here with {at_once} at once (networks alone: {plan.hours_low:.2g})",
+        f"about {_hours(plan.hours_expected)} hours here with {at_once} at once (networks alone: {_hours(plan.hours_low)})",
         highlight=False,
     )
+    show_disk(plan.disk, console)
+
+
+def show_disk(disk: Needed, console: Console) -> None:
+    """What the disk has to hold, and a warning where it does not."""
+    warning = "" if disk.fits else ": not enough; the sweep pauses when the disk is full, until there is room"
+    console.print(f"{disk}{warning}", style=None if disk.fits else "yellow", highlight=False, soft_wrap=True)
 
 
 def show_circumstances(sweep: Sweep, console: Console) -> None:
@@ -111,6 +119,10 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, 
 
 def _report(script: str, *arguments: str) -> None:
     subprocess.run([sys.executable, str(REPORTS / script), *arguments], check=False)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
 
 
 def _short(value: Any) -> str:

@@ -35,7 +35,7 @@ from harness import settings_table
 from harness.ledger import FILE_NAME, Ledger, LedgerError, repair, standing
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
-from harness.summary import show_circumstances, show_plan, show_results
+from harness.summary import show_circumstances, show_disk, show_plan, show_results
 from harness.terminal import LastingOutput
 from harness.tracking import Tracker
 from search_spaces.narrowing import parse_range
@@ -460,7 +460,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
         with console.status("reading the data, measuring the networks ..."):
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
-            found = make_plan(sweep, Ledger(sweep.directory), at_once)
+            found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
         if as_json:
             print(json.dumps({name: value for name, value in asdict(found).items() if name != "experiments"}, indent=1))
         else:
@@ -480,6 +480,7 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
     from harness.driver import only_driver
     from harness.executor import ClusterLost, run_trials
     from harness.hindrances import GivenUp
+    from harness.planner import disk_needed
 
     try:
         sweep.directory.mkdir(parents=True, exist_ok=True)
@@ -490,6 +491,7 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
             console.print(change, style="yellow", highlight=False, markup=False)
         ledger = Ledger(sweep.directory)
         show_circumstances(sweep, console)
+        show_disk(disk_needed(sweep, ledger, at_once), console)
         stopped: KeyboardInterrupt | RuntimeError | None = None
         total = sweep.proposals(ledger).size * sweep.seeds
         space = sweep.space

@@ -229,7 +229,7 @@ def test_a_table_does_not_run_what_another_sweep_has_completed(make_sweep: MakeS
     assert books.settled(0) == (True, 0.5), "the mean over both seeds"
     assert {record.seed for record in Ledger(sweep.directory).records()} == {1}
     assert tracker.of("start") == []
-    assert make_plan(sweep, Ledger(sweep.directory), 1).trials_complete == 2
+    assert make_plan(sweep, Ledger(sweep.directory), 1, 2**30).trials_complete == 2
 
 
 def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSweep) -> None:

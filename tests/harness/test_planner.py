@@ -29,7 +29,7 @@ DROPOUTS = replace(
 
 
 def plan(sweep: Sweep) -> Plan:
-    return make_plan(sweep, Ledger(sweep.directory), 1)
+    return make_plan(sweep, Ledger(sweep.directory), 1, 2**30)
 
 
 def counts(found: Plan) -> tuple[int, int, int, int]:
@@ -151,5 +151,5 @@ def test_a_plan_writes_nothing(make_sweep: MakeSweep, tmp_path: Path) -> None:
 
 def test_more_trials_at_once_take_less_time(make_sweep: MakeSweep) -> None:
     sweep = make_sweep()
-    one, two = (make_plan(sweep, Ledger(sweep.directory), at_once) for at_once in (1, 2))
+    one, two = (make_plan(sweep, Ledger(sweep.directory), at_once, 2**30) for at_once in (1, 2))
     assert two.hours_expected == pytest.approx(one.hours_expected / 2)

@@ -35,13 +35,14 @@ class Counts(NamedTuple):
 class Cost:
     """What a stage computes: clips through a network (BACKBONE or an encoder's name), forward only and forward and backward.
 
-    seconds: what it takes beside that, on one core.
+    seconds: what it takes beside that, on one core. kept: bytes that it leaves beside a network's weights.
     """
 
     network: str = ""
     forward: float = 0.0
     trained: float = 0.0
     seconds: float = 0.0
+    kept: float = 0.0
 
 
 NEGLIGIBLE = Cost(seconds=1e-3)

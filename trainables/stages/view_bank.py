@@ -103,6 +103,23 @@ def confidence(found: Mapping[str, Tensor]) -> Tensor:
     return found["logits"].softmax(-1).mean(1)
 
 
+def _view_bytes(encoder: str, layer: int, settings: ExperimentSettings) -> int:
+    """Of the features and the map that are kept of a clip."""
+    groups = ("video", "frames", "views", encoder)
+    plain = ExperimentSettings().model_copy(update={name: getattr(settings, name) for name in groups})
+    return _bytes_of_outputs(encoder, layer, plain)
+
+
+@functools.lru_cache(maxsize=32)
+@torch.no_grad()
+def _bytes_of_outputs(encoder: str, layer: int, settings: ExperimentSettings) -> int:
+    video = settings.video
+    with torch.device("meta"):  # nothing is computed: shapes are enough
+        network = make_encoder(encoder, settings, 1).eval()
+        outputs = network.outputs(torch.zeros(1, 3, video.clip_frames, video.crop, video.crop), layer)
+    return outputs.features.nbytes + outputs.map.nelement() * (4 if settings.views.stored == "float32" else 2)
+
+
 @functools.cache
 def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     def reads(settings: ExperimentSettings) -> tuple[str, ...]:
@@ -112,6 +129,8 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
 
     def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
         asked = (videos.validation + videos.test) * settings.evaluation.clips
-        return Cost(task.encoder, videos.train * settings.views.views + asked)
+        views = videos.train * settings.views.views
+        kept = views * _view_bytes(task.encoder, kept_layer(task, settings), settings)
+        return Cost(task.encoder, views + asked, kept=kept)
 
     return Kind(f"{task.name}_views", 1, functools.partial(run, task), reads, PARTS, cost, where=__name__)
