@@ -22,7 +22,7 @@ from harness.hindrances import NO_ROOM, Hindrances
 from harness.ledger import Ledger, Outcome, Record, Seconds, superseded
 from harness.progress import Progress
 from harness.proposals import Configuration, Exhausted, Waiting
-from harness.secrets import without_secrets
+from harness.redaction import without_secrets
 from harness.tracking import Tracker
 from harness.trials import Job, Sweep, SweepError
 from search_spaces.space import Space

@@ -83,7 +83,8 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, 
     """
     objective = sweep.space.objective
     if old:
-        console.print(f"{old} trials were run again by other code, or a later version of a stage: the old ones do not count")
+        why = "afresh, by other code, or with a later version of a stage"
+        console.print(f"{old} trials were run again ({why}): the old ones do not count")
     scored = [record for record in records if record.outcome == "complete" and objective in record.metrics]
     for record in records:
         if record.outcome == "failed":

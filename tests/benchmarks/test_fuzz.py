@@ -1,4 +1,4 @@
-"""The fuzzer sees what it is to see; how it fares on the program is among the other faults (test_faults.py)."""
+"""The fuzzer sees what it is to see, and in its short form nothing on the program."""
 
 from __future__ import annotations
 
@@ -46,3 +46,7 @@ def test_a_command_that_never_ends_is_found(tmp_path: Path, monkeypatch: pytest.
 
 def test_wrong_usage_is_no_problem(tmp_path: Path) -> None:
     assert fuzz.run_case(fuzz.Case(("sweep", "--space", "nothing"), {}), tmp_path) == (2, "")
+
+
+def test_the_program_ends_in_words() -> None:
+    assert [figure.seen for figure in fuzz.run(fuzz.SHORT, seed=1) if not figure.met] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.secrets import without_secrets
+from harness.redaction import without_secrets
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 ENVIRONMENT = {
