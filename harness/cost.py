@@ -10,10 +10,10 @@ import torch
 from trainables.models import make_network
 from trainables.models.device import on_device, wait_for
 from trainables.pipeline import Stage
-from trainables.settings import ComputeSettings, ExperimentSettings
+from trainables.settings import ComputeSettings, ExperimentSettings, groups_alone
 from trainables.stages.kind import Counts
 from trainables.stages.memory import memory_of, within_memory
-from trainables.video.videos import PARTS, VideoSet
+from trainables.video.videos import VideoSet
 
 PROBE_CLIPS = 4
 PROBE_CLASSES = 10
@@ -21,7 +21,7 @@ PROBE_CLASSES = 10
 
 def stage_seconds(stage: Stage, settings: ExperimentSettings, videos: VideoSet, device: torch.device) -> float:
     """Seconds that a stage computes on its videos; decoding and start-up come on top."""
-    cost = stage.declared.cost(settings, Counts(*(len(videos.part(part)) for part in PARTS)))
+    cost = stage.declared.cost(settings, Counts.of(videos))
     if not cost.network:
         return cost.seconds
     forward, both = clip_seconds(cost.network, settings, device)
@@ -33,8 +33,7 @@ def clip_seconds(network: str, settings: ExperimentSettings, device: torch.devic
 
     network: BACKBONE, or an encoder's name. Settings that it does not depend on cause no new measurement. Raises OutOfMemory.
     """
-    groups = ("video", "frames", network)
-    plain = ExperimentSettings().model_copy(update={name: getattr(settings, name) for name in groups})
+    plain = groups_alone(settings, "video", "frames", network)
     return within_memory(
         lambda: _measured(network, plain, device),
         lambda: f"{network}: {PROBE_CLIPS} clips of it, by which its cost is measured, are too much for {memory_of(device)}",

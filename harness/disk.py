@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.filesize import decimal
 
 from harness.trials import Job
 from trainables.models import make_network
 from trainables.pipeline import Stage
-from trainables.settings import ExperimentSettings, Optimisation
+from trainables.settings import ExperimentSettings, Optimisation, groups_alone
 from trainables.stages.kind import Counts
 from trainables.store import Store
 from trainables.video.videos import PARTS, VideoSet
@@ -48,41 +49,44 @@ def needed(jobs: Iterable[Job], store: Store, cache_bytes: int, at_once: int) ->
     sizes: dict[str, int] = {}
     states: dict[str, int] = {}
     frames: dict[tuple[str, int, int], int] = {}
+    looked_at: set[tuple[str, int, int]] = set()
     for job in jobs:
+        settings = job.experiment.settings
+        size = (settings.video.height, settings.video.width)
         for stage in job.stages:
             if stage.key in sizes or store.find(stage.kind, stage.key) is not None:
                 continue
             videos = job.data[stage.data]
-            sizes[stage.key], states[stage.key] = _stage_bytes(stage, job.experiment.settings, videos)
-            frames |= _frames(job.experiment.settings, videos)
+            sizes[stage.key], states[stage.key] = _stage_bytes(stage, settings, videos)
+            if (stage.fingerprint, *size) not in looked_at:  # sets may be large, and are those of many stages
+                looked_at.add((stage.fingerprint, *size))
+                frames |= _frames(videos, *size)
     running = sum(sorted(states.values())[-at_once:])
     return Needed(sum(sizes.values()) + running, min(cache_bytes, sum(frames.values())), _free(store.directory))
 
 
 def _stage_bytes(stage: Stage, settings: ExperimentSettings, videos: VideoSet) -> tuple[int, int]:
-    """Of what it leaves, and of its state while it trains."""
-    cost = stage.declared.cost(settings, Counts(*(len(videos.part(part)) for part in PARTS)))
-    if stage.declared.schedule is None or not cost.network:
-        return int(cost.kept), 0
+    """Of what it leaves, and of its state while it trains. Nothing where code from elsewhere fails: its trial says how."""
+    try:
+        cost = stage.declared.cost(settings, Counts.of(videos))
+        if stage.declared.schedule is None or not cost.network:
+            return int(cost.kept), 0
+        network = _network_bytes(cost.network, groups_alone(settings, "video", "frames", cost.network))
+    except Exception:
+        return 0, 0
     schedule: Optimisation = getattr(settings, stage.declared.schedule)
-    network = network_bytes(cost.network, settings)
     return int(cost.kept) + network * getattr(schedule, "checkpoints", 1), STATE * network
-
-
-def network_bytes(network: str, settings: ExperimentSettings) -> int:
-    """Of the weights and the statistics of a network, without its last layer."""
-    groups = ("video", "frames", network)
-    return _network_bytes(network, ExperimentSettings().model_copy(update={name: getattr(settings, name) for name in groups}))
 
 
 @functools.lru_cache(maxsize=32)
 def _network_bytes(network: str, settings: ExperimentSettings) -> int:
-    return sum(values.nbytes for values in make_network(network, settings).state_dict().values())
+    """Of the weights and the statistics of a network, without its last layer."""
+    with torch.device("meta"):  # takes no memory
+        return sum(values.nbytes for values in make_network(network, settings).state_dict().values())
 
 
-def _frames(settings: ExperimentSettings, videos: VideoSet) -> dict[tuple[str, int, int], int]:
+def _frames(videos: VideoSet, height: int, width: int) -> dict[tuple[str, int, int], int]:
     """By video and size of its frames the bytes that they take in the cache."""
-    height, width = settings.video.height, settings.video.width
     everything = (video for part in PARTS for video in videos.part(part))
     return {(video.name, height, width): video.frames * height * width * PIXEL_BYTES for video in everything}
 

@@ -10,7 +10,7 @@ from harness.cost import stage_seconds
 from harness.disk import Needed, needed
 from harness.ledger import Ledger
 from harness.proposals import Configuration, Exhausted
-from harness.trials import Sweep
+from harness.trials import Job, Sweep
 
 OVERHEAD = 1.3
 """Expected hours over the bare networks' hours: decoding, checkpoints, start-up."""
@@ -52,10 +52,9 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) 
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
         for job in sweep.jobs(configuration):
             trials += 1
-            record = sweep.record(ledger, job.trial)
-            is_complete = record is not None and record.outcome == "complete"
-            complete += is_complete
-            if not is_complete:
+            if _is_complete(sweep, ledger, job):
+                complete += 1
+            else:
                 missing.append(job)
             for stage in job.stages:
                 naive += 1
@@ -82,8 +81,13 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) 
 def disk_needed(sweep: Sweep, ledger: Ledger, concurrency: int) -> Needed:
     """What the trials that are not complete will take of the disk."""
     jobs = (job for configuration, _ in _configurations(sweep, ledger) for job in sweep.jobs(configuration))
-    missing = (job for job in jobs if (record := sweep.record(ledger, job.trial)) is None or record.outcome != "complete")
+    missing = (job for job in jobs if not _is_complete(sweep, ledger, job))
     return needed(missing, sweep.runtime.open_store(), sweep.runtime.cache_bytes, concurrency)
+
+
+def _is_complete(sweep: Sweep, ledger: Ledger, job: Job) -> bool:
+    record = sweep.record(ledger, job.trial)
+    return record is not None and record.outcome == "complete"
 
 
 def _configurations(sweep: Sweep, ledger: Ledger) -> Iterator[tuple[Configuration, bool]]:

@@ -185,7 +185,7 @@ class Sweep:
         if not self.fresh:
             return
         configurations = [Configuration(0, dict(parameters), None) for parameters in named_or_drawn(self.space)]
-        kinds = sorted({stage.kind for one in configurations for job in self.jobs(one) for stage in job.stages})
+        kinds = sorted({stage.kind for one in configurations for stage in self.jobs(one)[0].stages})
         for kind in self.fresh:
             if kind not in kinds:
                 near = did_you_mean(kind, kinds)

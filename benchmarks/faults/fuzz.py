@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,37 +60,16 @@ OPTIONS = {
 }
 FLAGS = (*["--plan"] * 8, *["--json"] * 2, "--list", "--version", "--repair", "--retry-failed")
 REPORTS = {
-    "tables": (
-        "auxskd/table2",
-        "graph/table1",
-        "--list",
-        "--settings",
-        "--format",
-        "md",
-        "html",
-        "--out",
-        "out",
-        "--sweep",
-        "a",
-    ),
-    "figures": ("auxskd/figure4-left", "--list", "--format", "svg", "--out", "out", "--sweep", "a", "--store", "runs"),
-    "backbones": ("--format", "csv", "--out", "out.md", "--sweep", "a", "--runs-dir", "runs"),
-    "store list": ("runs/store", "runs", "mine.py", "loop"),
-    "store show": ("runs/store", "abc", "finetune"),
-    "store verify": ("runs/store", "mine.py"),
-    "store prune": (
-        "runs/store",
-        "--unreferenced",
-        "--older-than",
-        "3",
-        "--sweep",
-        "a",
-        "--keep-best",
-        "2",
-        "--damaged",
-        "--yes",
-    ),
+    "tables": "auxskd/table2 graph/table1 --list --settings --format md html --out out --sweep a",
+    "figures": "auxskd/figure4-left --list --format svg --out out --sweep a --store runs",
+    "backbones": "--format csv --out out.md --sweep a --runs-dir runs",
+    "store list": "runs/store runs mine.py loop",
+    "store show": "runs/store abc finetune",
+    "store verify": "runs/store mine.py",
+    "store prune": "runs/store --unreferenced --older-than 3 --sweep a --keep-best 2 --damaged --yes",
 }
+"""By command the words that are right in it somewhere."""
+RANGES = ("1:2", "2:1", "0.1:", "1,2", "a,b", "1:2:3", "nan:1", *NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -119,9 +99,7 @@ def _sweep(chance: random.Random) -> list[str]:
         if option == "--set":
             value = f"{_word(chance, SETTINGS)}={chance.choice((*VALUES, *NUMBERS, *ODD))}"
         elif option == "--range":
-            value = (
-                f"{_word(chance, SETTINGS)}={_word(chance, ('1:2', '2:1', '0.1:', '1,2', 'a,b', '1:2:3', 'nan:1', *NUMBERS))}"
-            )
+            value = f"{_word(chance, SETTINGS)}={_word(chance, RANGES)}"
         else:
             value = _word(chance, OPTIONS[option])
         words += [f"{option}={value}"] if chance.random() < 0.2 else [option, value]
@@ -131,10 +109,10 @@ def _sweep(chance: random.Random) -> list[str]:
 
 def _report(chance: random.Random) -> list[str]:
     name = chance.choice(sorted(REPORTS))
-    return [*name.split(), *(_word(chance, REPORTS[name]) for _ in range(chance.randrange(4)))]
+    return [*name.split(), *(_word(chance, REPORTS[name].split()) for _ in range(chance.randrange(4)))]
 
 
-def _word(chance: random.Random, right: tuple[str, ...]) -> str:
+def _word(chance: random.Random, right: Sequence[str]) -> str:
     return chance.choice(right if chance.random() < 0.75 else ODD)
 
 

@@ -593,13 +593,20 @@ def test_a_record_waits_for_room_on_a_full_disk(make_sweep: MakeSweep, monkeypat
     assert len(progress.of("note")) == 2
 
 
-def test_a_failure_leaves_its_traceback(make_sweep: MakeSweep) -> None:
-    sweep = make_sweep(trials=1)
+def fail(sweep: Sweep, code: Callable[[], None]) -> None:
+    """The sweep's only trial ends by what `code` raises."""
     books, _, _ = bookkeeper(sweep)
-    try:
+    with pytest.raises(Exception) as raised:
+        code()
+    books.ended(hand_out(books)[0, 0], how_it_failed(raised.value, begun=True))
+
+
+def test_a_failure_leaves_its_traceback(make_sweep: MakeSweep) -> None:
+    def code() -> None:
         raise KeyError("logits")
-    except KeyError as error:
-        books.ended(hand_out(books)[0, 0], how_it_failed(error, begun=True))
+
+    sweep = make_sweep(trials=1)
+    fail(sweep, code)
     (record,) = Ledger(sweep.directory).records()
     assert record.outcome == "failed"
     assert record.reason is not None
@@ -610,13 +617,12 @@ def test_a_failure_leaves_its_traceback(make_sweep: MakeSweep) -> None:
 
 
 def test_a_key_that_an_error_quotes_is_in_no_file_of_the_sweep(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def code() -> None:
+        raise ValueError("no access with 0123456789abcdef")
+
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
     sweep = make_sweep(trials=1)
-    books, _, _ = bookkeeper(sweep)
-    try:
-        raise ValueError("no access with 0123456789abcdef")
-    except ValueError as error:
-        books.ended(hand_out(books)[0, 0], how_it_failed(error, begun=True))
+    fail(sweep, code)
     texts = {path.name: path.read_text() for path in sweep.directory.rglob("*") if path.is_file()}
     assert "ledger.jsonl" in texts
     assert len([text for text in texts.values() if "no access with ***" in text]) == 2

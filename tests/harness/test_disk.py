@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from harness import disk
 from harness.disk import Needed, needed
 from harness.ledger import Ledger
 from harness.trials import Sweep
@@ -43,3 +46,21 @@ def test_too_little_room_is_told_from_enough() -> None:
     assert (
         str(Needed(2_000_000, 1_000, 0)) == "disk: 2.0 MB for stages to run, up to 1.0 kB for decoded frames; 0 bytes are free"
     )
+
+
+def test_a_network_that_no_memory_holds_is_counted_without_being_made(make_sweep: MakeSweep) -> None:
+    """Its trial says that it is too large, with what would need less."""
+    sweep = make_sweep({"backbone.width": 1_000_000}, trials=1)
+    jobs = sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())
+    assert needed(jobs, sweep.runtime.open_store(), 1000, 1).stages > 10**15
+
+
+def test_a_network_that_cannot_be_made_counts_as_nothing(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("features")
+
+    monkeypatch.setattr(disk, "make_network", fails)
+    disk._network_bytes.cache_clear()
+    sweep = make_sweep(trials=1)
+    jobs = sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())
+    assert needed(jobs, sweep.runtime.open_store(), 1000, 1).stages == 0

@@ -337,6 +337,11 @@ def with_values(settings: ExperimentSettings, values: Mapping[str, Any]) -> Expe
     return validated(tree)
 
 
+def groups_alone(settings: ExperimentSettings, *groups: str) -> ExperimentSettings:
+    """The defaults with these groups of `settings`: equal, as a key of a cache, for settings that differ in others only."""
+    return ExperimentSettings().model_copy(update={name: getattr(settings, name) for name in groups})
+
+
 def _with_groups_from_outside(tree: dict[str, Any], values: Mapping[str, Any]) -> list[str]:
     """Names of all settings there are once `values` replace those of `tree`, where groups of tasks are exchanged."""
     named = {"pretext.task": tree["pretext"]["task"], "teachers.tasks": tree["teachers"]["tasks"]} | dict(values)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from trainables.settings import ExperimentSettings, Optimisation, SettingsError, is_import_path
 from trainables.stages.work import Outcome, Training, Work
+from trainables.video.videos import PARTS, VideoSet
 
 FRAME_SIZE = ("video.height", "video.width", "video.crop")
 CLIPS = (*FRAME_SIZE, "video.clip_frames")
@@ -29,6 +30,10 @@ class Counts(NamedTuple):
     train: int
     validation: int
     test: int
+
+    @classmethod
+    def of(cls, videos: VideoSet) -> Counts:
+        return cls(*(len(videos.part(part)) for part in PARTS))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainables.models import Encoder, make_encoder, network_reads
 from trainables.models.encoder import Outputs
-from trainables.settings import ExperimentSettings
+from trainables.settings import ExperimentSettings, groups_alone
 from trainables.stages.evaluate import clips_of_videos
 from trainables.stages.kind import ARITHMETIC, CLIPS, Cost, Counts, Kind
 from trainables.stages.metrics import measure_videos
@@ -105,9 +105,7 @@ def confidence(found: Mapping[str, Tensor]) -> Tensor:
 
 def _view_bytes(encoder: str, layer: int, settings: ExperimentSettings) -> int:
     """Of the features and the map that are kept of a clip."""
-    groups = ("video", "frames", "views", encoder)
-    plain = ExperimentSettings().model_copy(update={name: getattr(settings, name) for name in groups})
-    return _bytes_of_outputs(encoder, layer, plain)
+    return _bytes_of_outputs(encoder, layer, groups_alone(settings, "video", "frames", "views", encoder))
 
 
 @functools.lru_cache(maxsize=32)
