@@ -7,20 +7,19 @@ file and its output.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import random
 import shlex
-import signal
 import sys
 import tempfile
-import time
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.faults import forked
 from benchmarks.faults.figure import Figure, command
 from benchmarks.faults.vocabulary import NUMBERS, ODD, PARTS, RECORDS, SETTINGS, SETTINGS_LINES, SPACE, VALUES
 from harness import command_line, executor
@@ -143,54 +142,24 @@ def run_case(case: Case, cache: Path) -> tuple[int, str]:
         home, output = Path(scratch, "home"), Path(scratch, "output")
         (home / "runs").mkdir(parents=True)
         (home / "runs" / "cache").symlink_to(cache)
-        child = os.fork()
-        if child == 0:
-            _run_command(case, home, output)
-        code = _exit_code(child)
+        code = forked.run(functools.partial(_run_command, case, home), output, SECONDS)
         said = output.read_text(errors="replace") if output.exists() else ""
     if "Traceback (most recent call last)" in said:
         return code, f"exit code {code} and a traceback:\n{said[-3000:]}"
     return code, "" if code in EXIT_CODES else f"exit code {code}:\n{said[-3000:]}"
 
 
-def _run_command(case: Case, home: Path, output: Path) -> None:
-    """The command, in the forked process; does not return."""
-    code = 70
-    try:
-        os.setsid()
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
-        for standard in (0, 1, 2):
-            os.dup2(descriptor if standard else os.open(os.devnull, os.O_RDONLY), standard)
-        sys.stdout = sys.stderr = open(1, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115  as long as the process
-        os.chdir(home)
-        for name, content in case.files.items():
-            Path(name).parent.mkdir(exist_ok=True)
-            Path(name).write_bytes(content)
-        Path("loop").symlink_to("loop")
-        sys.argv = ["auxgraph", *(word.replace("\0", "") for word in case.words)]
-        executor.run_trials = lambda *_, **__: None  # type: ignore[assignment]
-        try:
-            command_line.app()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else end.code is not None
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _exit_code(child: int) -> int:
-    """How a child ended; it is killed when it does not."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.killpg(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def _run_command(case: Case, home: Path) -> int:
+    """The command, in the forked process."""
+    os.chdir(home)
+    for name, content in case.files.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(content)
+    Path("loop").symlink_to("loop")
+    sys.argv = ["auxgraph", *(word.replace("\0", "") for word in case.words)]
+    executor.run_trials = lambda *_, **__: None  # type: ignore[assignment]
+    command_line.app()
+    return 0
 
 
 def run(rounds: int, seed: int) -> list[Figure]:
