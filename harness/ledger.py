@@ -1,8 +1,9 @@
 """The outcome of every trial: the source of truth of a sweep, one JSON record per line.
 
 `Record` is the written schema (docs/ledger.md). The last record of a trial counts, so a retry or a resumed trial supersedes
-what was written before it. Reading tolerates a last line torn by a crash. Any number of processes may append. What a trial's
-metrics were after each epoch lies beside the ledger, a file per trial. Imports no Ray, no Optuna, no W&B.
+what was written before it. Reading tolerates a last line torn by a crash. Any number of processes may append. Every line ends
+in a seal, a hash of the rest, so that a changed digit is no other result. What a trial's metrics were after each epoch lies
+beside the ledger, a sealed file per trial. Imports no Ray, no Optuna, no W&B.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from trainables.checksums import Mismatch, sealed_line, unsealed_line
 from trainables.files import digest, flush, write_atomically
 
 FILE_NAME = "ledger.jsonl"
@@ -24,8 +27,12 @@ HISTORIES = "histories"
 """Directory beside a ledger, with a file per trial: metric -> its value after each epoch."""
 SET_ASIDE = "ledger.damaged.jsonl"
 """File beside a ledger to which `repair` moves lines that are no records."""
-SCHEMA = 2
+SCHEMA = 3
 """Version of the record; raised when a field comes that older versions of the program refuse."""
+SEALED = 3
+"""The version from which on every line has a seal."""
+NO_RECORD = (ValidationError, Mismatch)
+"""What is raised of a line that is no record, or not the one that was written."""
 
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 
@@ -98,6 +105,9 @@ class Record(BaseModel):
     command: str = Field(description="the command that ran it, without secrets")
 
 
+_Histories = TypeAdapter(dict[str, list[float]])
+
+
 class Ledger:
     """Append-only file of records in a sweep's directory."""
 
@@ -120,20 +130,33 @@ class Ledger:
         if record.history:
             path = _history_file(self.path, record.trial)
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, json.dumps(record.history, allow_nan=False))
-        content = {"schema_version": SCHEMA, **record.model_dump(exclude={"history", "schema_version"})}
-        line = json.dumps(content, allow_nan=False, ensure_ascii=False, sort_keys=True) + "\n"
+            write_atomically(path, sealed_line(record.history))
+        line = line_of(record)
         new = not self.path.exists()
         with _locked(self.path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(_whole(file, size))
             file.truncate()
-            file.write(line.encode())
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
         if new:
             flush(self.path.parent)
         self._last[record.trial] = record.model_copy(update={"history": {}})
+
+
+def line_of(record: Record) -> bytes:
+    """A record, without its history, as it is written. Raises ValueError for numbers that are not finite."""
+    return sealed_line({**record.model_dump(exclude={"history"}), "schema_version": SCHEMA})
+
+
+def _record(line: bytes) -> Record:
+    """The record that a line is, its line break aside. Raises NO_RECORD."""
+    text = unsealed_line(line.removesuffix(b"\n") + b"\n")
+    record = Record.model_validate_json(line if text is None else text)
+    if text is None and record.schema_version >= SEALED:
+        raise Mismatch("has lost its seal")
+    return record
 
 
 @contextmanager
@@ -168,8 +191,8 @@ def _whole(file: IO[bytes], size: int) -> int:
 
 def _is_record(line: bytes) -> bool:
     try:
-        Record.model_validate_json(line)
-    except ValidationError:
+        _record(line)
+    except NO_RECORD:
         return False
     return True
 
@@ -182,8 +205,8 @@ def read_records(path: Path, *, histories: bool = False) -> list[Record]:
     records: list[Record] = []
     for number, line in _lines(path):
         try:
-            record = Record.model_validate_json(line)
-        except ValidationError as error:
+            record = _record(line)
+        except NO_RECORD as error:
             if not line.endswith(b"\n"):
                 break
             raise LedgerError(_problem(path, number, line, error)) from None
@@ -236,12 +259,19 @@ def _question(record: Record) -> str:
 
 
 def read_history(path: Path, trial: str) -> dict[str, list[float]]:
-    """Metric -> its value after each epoch, of a trial of the ledger at `path`; nothing where that was not kept."""
+    """Metric -> its value after each epoch, of a trial of the ledger at `path`; nothing where that was not kept.
+
+    A damaged file counts as none, with a warning.
+    """
+    file = _history_file(path, trial)
     try:
-        history: dict[str, list[float]] = json.loads(_history_file(path, trial).read_bytes())
-    except (OSError, ValueError):
+        content = file.read_bytes()
+        return _Histories.validate_json(unsealed_line(content) or content)
+    except OSError:
         return {}
-    return history
+    except NO_RECORD:
+        warnings.warn(f"{file} is damaged: what it says of the epochs is not used", stacklevel=2)
+        return {}
 
 
 def repair(path: Path) -> list[str]:
@@ -254,8 +284,8 @@ def repair(path: Path) -> list[str]:
         kept, removed = [], []
         for number, line in _lines(path):
             try:
-                Record.model_validate_json(line)
-            except ValidationError as error:
+                _record(line)
+            except NO_RECORD as error:
                 if not _is_newer(line):
                     removed.append(line)
                     said.append(_problem(path, number, line, error, advice=""))
@@ -280,14 +310,14 @@ def _history_file(ledger: Path, trial: str) -> Path:
 
 def _share(before: Record, record: Record) -> None:
     """Thousands of records of one sweep hold the same settings over and over; what is equal is kept once."""
-    for name in ("settings", "departures", "data", "versions", "stages"):
-        own, other = getattr(record, name), getattr(before, name)
-        if own == other:
-            setattr(record, name, other)
-        elif name == "settings":
-            own |= {
-                key: other[key] for key, value in own.items() if value == other.get(key) and type(value) is type(other[key])
-            }
+    for name in ("departures", "data", "versions", "stages"):
+        if getattr(record, name) == getattr(before, name):
+            setattr(record, name, getattr(before, name))
+    own, other = record.settings, before.settings
+    if list(own) == list(other):
+        pairs = zip(own.items(), other.values(), strict=True)
+        new = {key: value for (key, value), its in pairs if value is not its and (value != its or type(value) is not type(its))}
+        record.settings = other | new if new else other
 
 
 def _is_newer(line: bytes) -> bool:
@@ -298,10 +328,12 @@ def _is_newer(line: bytes) -> bool:
         return False
 
 
-def _problem(path: Path, number: int, line: bytes, error: ValidationError, advice: str = "; --repair sets it aside") -> str:
+def _problem(path: Path, number: int, line: bytes, error: Exception, advice: str = "; --repair sets it aside") -> str:
     where = f"{path}, line {number}"
     if _is_newer(line):
         return f"{where} was written by a newer version of auxgraph, which is needed to read it"
+    if not isinstance(error, ValidationError):
+        return f"{where} {error}{advice}"
     said = error.errors()[0]
     field = ".".join(map(str, said["loc"]))
     return f"{where} is not a trial record ({field + ': ' if field else ''}{said['msg']}){advice}"

@@ -2,12 +2,13 @@
 
 Every artifact says what code made it (`code.json`). The same code always counts. Other code counts where both are the code of a
 commit or of a version: then the stages' versions say whether results are comparable, and that it is used is said. Where files
-were edited since, it does not count: the stage runs again, and its result lies beside the other, which stays.
+were edited since, it does not count: the stage runs again, and its result lies beside the other, which stays. Results of an
+earlier version of a stage never count, which is said, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -41,6 +42,8 @@ class Reuse:
     policy: Policy
     fresh: Mapping[str, int] = field(default_factory=dict)
     found: dict[_Finding, set[str]] = field(default_factory=dict)
+    outdated: dict[tuple[str, int, int], set[str]] = field(default_factory=dict)
+    """Keys of stages that an earlier version made, by kind, that version and the present one."""
 
     def settle(self, stage: Stage) -> Stage:
         """The stage under the key at which its result counts, or is to be made."""
@@ -51,6 +54,7 @@ class Reuse:
             return variant
         artifact = self.store.find(stage.kind, stage.key)
         if artifact is None:
+            self._look_for_earlier_versions(stage)
             return stage
         before = code_of_artifact(artifact)
         if before is not None and before.digest == stage.code.digest:
@@ -60,6 +64,14 @@ class Reuse:
         state = before.state if before is not None else "an earlier version"
         self.found.setdefault(_Finding(stage.kind, state, changed, counts), set()).add(stage.key)
         return replace(stage, accepted=digest_of(before)) if counts else variant
+
+    def _look_for_earlier_versions(self, stage: Stage) -> None:
+        now = stage.declared.version
+        for version in range(now - 1, 0, -1):
+            earlier = replace(stage, declared=replace(stage.declared, version=version))
+            if self.store.find(earlier.kind, earlier.key) is not None:
+                self.outdated.setdefault((stage.kind, version, now), set()).add(earlier.key)
+                return
 
     def _counts(self, before: Code | None, now: Code) -> bool:
         if self.policy != "auto" or before is None:
@@ -72,10 +84,17 @@ class Reuse:
         """What was found since this was last asked, in words."""
         for finding, keys in self.found.items():
             names = ", ".join(finding.changed[:MODULES_SHOWN]) + (", ..." if len(finding.changed) > MODULES_SHOWN else "")
-            what = f"{len(keys)} result{'s' if len(keys) > 1 else ''} of stage {finding.kind} by other code ({finding.state}"
+            what = f"{_results(keys)} of stage {finding.kind} by other code ({finding.state}"
             what += f"; differs in {names})" if names else ")"
             if finding.counts:
                 yield f"{what}: used; --code same runs the stage again"
             else:
                 yield f"{what}: not used, the stage runs again; --code any uses what is there"
+        for (kind, version, now), keys in self.outdated.items():
+            yield f"{_results(keys)} of stage {kind} by its version {version}: not used, the stage runs again by version {now}"
         self.found.clear()
+        self.outdated.clear()
+
+
+def _results(keys: Collection[str]) -> str:
+    return f"{len(keys)} result{'s' if len(keys) > 1 else ''}"

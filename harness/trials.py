@@ -18,6 +18,7 @@ from harness.proposals import Configuration, Proposals, Search
 from harness.reuse import Policy, Reuse
 from search_spaces.narrowing import drawn, named_or_drawn
 from search_spaces.space import Parameters, Space
+from trainables.checksums import DIGEST, Mismatch, sealed, unsealed
 from trainables.data import downstream_roles, open_data
 from trainables.files import digest, write_atomically
 from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, resolve
@@ -157,7 +158,7 @@ class Sweep:
         Raises SweepError when its name is taken by a sweep with other settings.
         """
         before, _, named = self._compared()
-        return list(_changes(_named_before(before), named))
+        return [*_damage(self.directory), *_changes(_named_before(before), named)]
 
     def settle_identity(self) -> list[str]:
         """The changes, after writing down what the sweep is. Raises SweepError as `changes` does."""
@@ -168,9 +169,10 @@ class Sweep:
             ROWS: [{"position": position, **asdict(one)} for position, one in named.items()],
             **({FRESH: self.made_afresh} if self.made_afresh else {}),
         }
+        changes = [*_damage(self.directory), *_changes(_named_before(before), named)]
         self.directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.directory / IDENTITY_FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")
-        return list(_changes(_named_before(before), named))
+        write_atomically(self.directory / IDENTITY_FILE, sealed(content))
+        return changes
 
     def _compared(self) -> tuple[dict[str, Any], dict[str, Any], dict[int, Named]]:
         """What was written when the sweep was last started, its identity as it would be written now, and what is named."""
@@ -197,12 +199,33 @@ def _known(ledger: Ledger) -> dict[int, Parameters]:
 
 
 def _written(directory: Path) -> dict[str, Any]:
-    """What was written when the sweep was last started; nothing where that is missing, or not whole."""
+    """What was written when the sweep was last started; nothing where that is missing, or damaged."""
     try:
-        content = json.loads((directory / IDENTITY_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        text = (directory / IDENTITY_FILE).read_bytes()
+    except FileNotFoundError:
         return {}
-    return content if isinstance(content, dict) else {}
+    try:
+        return unsealed(text)
+    except Mismatch:
+        return _unsealed_before(text)
+
+
+def _unsealed_before(text: bytes) -> dict[str, Any]:
+    """What versions of before wrote, which sealed nothing."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) and DIGEST not in content else {}
+
+
+def _damage(directory: Path) -> Iterator[str]:
+    path = directory / IDENTITY_FILE
+    if path.exists() and not _written(directory):
+        yield (
+            f"{path} is damaged: which configuration lies where is told by the ledger's records, and what --fresh made before "
+            "is not known any more"
+        )
 
 
 def _told_by_records(ledger: Ledger) -> dict[str, Any]:

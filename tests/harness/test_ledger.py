@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.ledger import FILE_NAME, SCHEMA, SET_ASIDE, Ledger, LedgerError, Record, read_records, repair, standing, superseded
+from harness.ledger import (
+    FILE_NAME,
+    SCHEMA,
+    SET_ASIDE,
+    Ledger,
+    LedgerError,
+    Record,
+    line_of,
+    read_records,
+    repair,
+    standing,
+    superseded,
+)
 
 
 def record(trial: str = "a", **changes: Any) -> Record:
@@ -35,6 +47,11 @@ def record(trial: str = "a", **changes: Any) -> Record:
         "command": "python harness/sweep.py --space temperatures",
     }
     return Record.model_validate(values | changes)
+
+
+def written(trial: str = "a", **changes: Any) -> str:
+    """The line of a record, without its line break."""
+    return line_of(record(trial, **changes)).decode().rstrip()
 
 
 def test_records_survive_reopening(tmp_path: Path) -> None:
@@ -97,7 +114,7 @@ def test_reading_leaves_the_file_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["{}", "not json", "", json.dumps(record().model_dump() | {"extra": 1})])
 def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
-    good = record().model_dump_json()
+    good = written()
     (tmp_path / FILE_NAME).write_text(f"{good}\n{line}\n{good}\n", encoding="utf-8")
     with pytest.raises(LedgerError, match=rf"{FILE_NAME}, line 2 is not a trial record"):
         Ledger(tmp_path)
@@ -166,7 +183,7 @@ def test_no_record_is_lost_to_other_writers(tmp_path: Path) -> None:
 
 def test_repair_sets_lines_aside_that_are_no_records(tmp_path: Path) -> None:
     """And nothing else: neither other records nor those of a newer version, which alone can read them."""
-    good = record("a").model_dump_json()
+    good = written("a")
     newer = json.dumps(record("n").model_dump() | {"schema_version": SCHEMA + 1, "unheard_of": 1})
     path = tmp_path / FILE_NAME
     path.write_text(f"{good}\n{good[:40]}\n{newer}\n{{}}\n{good}\n", encoding="utf-8")
@@ -190,12 +207,48 @@ def test_histories_lie_beside_the_ledger(tmp_path: Path) -> None:
     Ledger(tmp_path).append(record("a", history=history))
     path = tmp_path / FILE_NAME
     assert "history" not in json.loads(path.read_text())
-    old = record("b", history={"pretext/loss": [5.0]})
+    old = record("b", schema_version=2, history={"pretext/loss": [5.0]})
     with path.open("a") as file:
         file.write(old.model_dump_json() + "\n")
     assert [one.history for one in read_records(path, histories=True)] == [history, old.history]
-    (tmp_path / "histories" / "a.json").write_text("{")
-    assert [one.history for one in read_records(path, histories=True)] == [{}, old.history]
+    kept = tmp_path / "histories" / "a.json"
+    kept.write_text(json.dumps(history))
+    assert read_records(path, histories=True)[0].history == history, "as versions wrote it that sealed nothing"
+    for damaged in ("{", json.dumps(history | {"seal": "0" * 16}) + "\n", '{"a": ["b"]}', "[]"):
+        kept.write_text(damaged)
+        with pytest.warns(match="a.json is damaged"):
+            assert [one.history for one in read_records(path, histories=True)] == [{}, old.history]
+
+
+def test_no_flipped_bit_of_a_line_goes_unnoticed(tmp_path: Path) -> None:
+    """Each bit of a line that another follows; in a history likewise, but that what it holds is then nothing."""
+    Ledger(tmp_path).append(record("a", metrics={"test/top1": 0.5}, history={"pretext/loss": [3.0, 2.25]}))
+    path, kept = tmp_path / FILE_NAME, tmp_path / "histories" / "a.json"
+    line, history = path.read_bytes(), kept.read_bytes()
+    for bit in range(0, 8 * len(line), 3):
+        path.write_bytes(flipped(line, bit) + line)
+        with pytest.raises(LedgerError, match="line 1 "):
+            read_records(path)
+    path.write_bytes(line)
+    for bit in range(8 * len(history)):
+        kept.write_bytes(flipped(history, bit))
+        with pytest.warns(match="damaged"):
+            assert read_records(path, histories=True)[0].history == {}
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_a_record_without_a_seal_is_one_of_an_earlier_version_only(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_text(record(schema_version=2).model_dump_json() + "\n")
+    assert [one.trial for one in read_records(path)] == ["a"]
+    path.write_text(record().model_dump_json() + "\n")
+    with pytest.raises(LedgerError, match="line 1 has lost its seal; --repair sets it aside"):
+        read_records(path)
 
 
 READER = """
@@ -212,7 +265,7 @@ print(len(records), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 def test_thousands_of_records_take_little_memory(tmp_path: Path) -> None:
     """Less than twice their size on disk: what they have in common is kept once."""
     settings = {f"group.setting_{number}": [number, 0.5 * number] for number in range(250)}
-    lines = [record(f"{n}", settings=settings | {"group.setting_1": n / 7}).model_dump_json() for n in range(2000)]
+    lines = [written(f"{n}", settings=settings | {"group.setting_1": n / 7}) for n in range(2000)]
     path = tmp_path / FILE_NAME
     path.write_text("\n".join(lines) + "\n")
     command = [sys.executable, "-c", READER, str(path)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,24 @@ def test_results_of_before_there_was_a_digest_count_and_that_is_said(tmp_path: P
     assert reuse.settle(stage).key == stage.key
     assert "by other code (an earlier version)" in next(iter(reuse.notes()))
     assert Reuse(store, "same").settle(stage).key != stage.key
+
+
+def test_results_of_an_earlier_version_of_a_stage_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of the version before the last; and of no version of the stage on other data."""
+    store = Store(tmp_path)
+    stage = stage_of(NOW, "commit b", monkeypatch)
+    publish(store, stage)
+    reuse = Reuse(store, "any")
+    for version in (stage.declared.version + 1, stage.declared.version + 2):
+        raised = replace(stage, declared=replace(stage.declared, version=version))
+        assert reuse.settle(raised) == raised
+        reuse.settle(replace(raised, fingerprint="other data"))
+        (said,) = reuse.notes()
+        assert said == (
+            f"1 result of stage features by its version {stage.declared.version}: not used, the stage runs again by version "
+            f"{version}"
+        )
+    assert list(reuse.notes()) == [], "said once"
 
 
 def test_a_worker_with_other_code_than_planned_makes_nothing(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:

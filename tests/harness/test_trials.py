@@ -200,11 +200,25 @@ def test_without_the_file_rows_are_known_by_the_records_parameters(make_sweep: M
         path = sweep.directory / "sweep.json"
         path.unlink() if content is None else path.write_text(content)
         again = make_sweep(**edited((NEW, *ROWS[:2])))
-        again.settle_identity()
+        said = again.settle_identity()
+        assert [line for line in said if "is damaged" in line] == ([] if content is None else said[:1])
         assert placed_rows(again) == {0: ROWS[0].label, 1: ROWS[1].label, 2: "new"}
         with pytest.raises(SweepError, match="space: temperatures then, finetune now"):
             path.unlink()
             make_sweep(space=find_space("finetune")).settle_identity()
+
+
+def test_no_flipped_bit_of_the_file_is_taken_for_what_was_written(make_sweep: MakeSweep) -> None:
+    """It is as if there were no file, which is said; then it is whole again."""
+    sweep = make_sweep(**edited(ROWS[:2]))
+    sweep.settle_identity()
+    path = sweep.directory / "sweep.json"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert sweep.changes() == sweep.settle_identity() != []
+        assert path.read_bytes() == whole
+        assert sweep.settle_identity() == []
 
 
 @pytest.mark.parametrize(
@@ -228,7 +242,7 @@ def test_a_sweep_of_before_rows_had_positions_goes_on(make_sweep: MakeSweep) -> 
     sweep.settle_identity()
     path = sweep.directory / "sweep.json"
     known = json.loads(path.read_text())
-    for name in ("configurations", "objective", "direction", "ranges", "lookahead"):
+    for name in ("digest", "configurations", "objective", "direction", "ranges", "lookahead"):
         del known[name]
     del known["settings"]["compute.accumulation"]  # a setting that came later
     path.write_text(json.dumps(known))

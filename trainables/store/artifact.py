@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from trainables.store.checksums import Mismatch, check_content, check_size, unsealed
+from trainables.checksums import Mismatch, check_content, check_size, unsealed
 from trainables.store.errors import DamagedArtifact, readable_errors
 
 DONE = "done.json"

@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from trainables.files import write_atomically
-from trainables.store.checksums import Mismatch, check_content, entry_of, sealed, unsealed
+from trainables.checksums import Mismatch, check_content, entry_of, sealed, unsealed
+from trainables.files import flush, write_atomically
 from trainables.store.errors import readable_errors
 
 STATE = "state.json"
@@ -82,6 +82,7 @@ def save_state(
     structure = _Flattening(tensors).flat(dict(state), "")
     name = f"state-{number}.safetensors"
     save_file(tensors, directory / name)
+    flush(directory / name)
     content = {
         "format": FORMAT,
         "number": number,

@@ -22,9 +22,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from trainables.checksums import Mismatch, entry_of, json_text, sealed
 from trainables.files import flush, replacing
 from trainables.store.artifact import DONE, Artifact
-from trainables.store.checksums import Mismatch, entry_of, json_text, sealed
 from trainables.store.errors import LeaseLost, readable_errors
 from trainables.store.leases import CLAIMED, Lease, work_path
 from trainables.store.state import STATE, SavedState, save_state, saved_state

@@ -18,6 +18,7 @@ another encoder makes other pixels of the same settings, results are not taken f
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -28,14 +29,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.files import replacing
+from trainables.checksums import Mismatch, sealed, unsealed
+from trainables.files import replacing, write_atomically
 from trainables.settings import EmbeddedSettings
 from trainables.video.decoding import Pixels, read_all
-from trainables.video.videos import PARTS, DataError, Video, VideoSet
+from trainables.video.videos import PARTS, DataError, Video, VideoSet, content_hash
 
 Array = NDArray[np.float32]
 Series = NDArray[np.float64]
 
+CONTENTS = "contents.json"
+"""File beside the clips' folders: the hash of each clip's content, by name, sealed."""
 GENERATOR = 1  # raised with every change of what the settings generate
 
 _SIZES = (0.11, 0.20)  # half extent of a shape, in units of the frame's shorter side, as all lengths here
@@ -136,22 +140,27 @@ CLASSES = tuple(_MOTIONS)
 
 
 def embedded_videos(settings: EmbeddedSettings, directory: Path) -> VideoSet:
-    """The embedded clips of `settings`, of which those that are missing or cut off below `directory` are generated first.
+    """The embedded clips of `settings`, of which those that are missing or damaged below `directory` are generated first.
 
-    They lie in `<directory>/embedded-<hash of the settings>/<class>/`. Each file is written under a temporary name and
-    moved, so any number of processes may do this at once. Raises DataError for a directory that
-    cannot be written to.
+    They lie in `<directory>/embedded-<hash of the settings>/<class>/`, with the hashes of their contents in CONTENTS. Each file
+    is written under a temporary name and moved, so any number of processes may do this at once. Raises DataError for a
+    directory that cannot be written to.
     """
     home = f"embedded-{_settings_hash(settings)}"
+    known, found = _known_contents(directory / home), {}
     parts: dict[str, list[Video]] = {part: [] for part in PARTS}
     for name, label, part, number in _listing(settings):
         path = directory / home / name
         parts[part].append(Video(f"{home}/{name}", path, label, str(PurePosixPath(name).with_suffix(""))))
-        if not _is_whole(path):
-            try:
+        try:
+            if not _is_sound(path, known.get(name)):
                 _write(path, draw_video(settings, label, part, number))
-            except OSError as error:
-                raise DataError(f"{path}: the embedded clips cannot be written there: {error.strerror}") from None
+            found[name] = content_hash(path)
+        except OSError as error:
+            raise DataError(f"{path}: the embedded clips cannot be written there: {error.strerror}") from None
+    if found != known:
+        with contextlib.suppress(OSError):  # where nothing can be written, what is there is as good as before
+            write_atomically(directory / home / CONTENTS, sealed(found))
     classes = CLASSES[: settings.classes]
     return VideoSet("embedded", classes, tuple(parts["train"]), tuple(parts["validation"]), tuple(parts["test"]))
 
@@ -284,6 +293,22 @@ def _listing(settings: EmbeddedSettings) -> Iterator[tuple[str, int, str, int]]:
         for part in PARTS:
             for number in range(getattr(settings, part)):
                 yield f"{motion}/v_{motion}_{part}{number:03d}.mp4", label, part, number
+
+
+def _known_contents(home: Path) -> dict[str, str]:
+    """The hash of each clip's content by name, as far as it was written down."""
+    try:
+        return unsealed((home / CONTENTS).read_bytes())
+    except (OSError, Mismatch):
+        return {}
+
+
+def _is_sound(path: Path, content: str | None) -> bool:
+    """Whether a clip has this content; where none is known, whether it is whole."""
+    try:
+        return _is_whole(path) if content is None else content_hash(path) == content
+    except OSError:
+        return False
 
 
 def _is_whole(path: Path) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.store import Artifact, Store, Workplace, checksums
+from trainables import checksums
+from trainables.store import Artifact, Store, Workplace
 
 KIND, KEY = "finetune", "0123456789abcdef"
 

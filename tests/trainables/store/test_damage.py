@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from trainables import checksums
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
-from trainables.store import Artifact, DamagedArtifact, Store, Workplace, artifacts, checksums
+from trainables.store import Artifact, DamagedArtifact, Store, Workplace, artifacts
 
 KIND, KEY = "finetune", "0123456789abcdef"
 FILES = ["confusion.json", "done.json", "metrics.jsonl", "settings.json", "weights-1.safetensors", "weights.safetensors"]

@@ -63,6 +63,26 @@ def test_a_clip_that_was_cut_off_is_generated_again(tmp_path: Path, keep: float)
     assert path.read_bytes() == whole
 
 
+def test_a_clip_with_other_content_is_generated_again(tmp_path: Path) -> None:
+    """A flipped bit, which leaves it a whole mp4; and what is known of contents is no more trusted than the clips."""
+    videos = embedded_videos(SMALL, tmp_path)
+    path = videos.train[0].path
+    contents = path.parent.parent / embedded.CONTENTS
+    whole, known = path.read_bytes(), contents.read_bytes()
+    path.write_bytes(flipped(whole))
+    assert embedded_videos(SMALL, tmp_path).fingerprint() == videos.fingerprint()
+    assert path.read_bytes() == whole
+    for lost in (flipped(known), b"", None):
+        contents.unlink() if lost is None else contents.write_bytes(lost)
+        assert embedded_videos(SMALL, tmp_path) == videos
+        assert contents.read_bytes() == known
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+
+
 def test_they_are_read_as_any_dataset(tmp_path: Path) -> None:
     videos = embedded_videos(SMALL, tmp_path)
     taken = take_inventory(videos, tmp_path)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 DIGEST = "digest"
+_SEAL = b', "seal": "%s"}\n'
+_SEAL_LENGTH = len(_SEAL % (b"0" * 16))
 
 _verified: dict[tuple[int, ...], str] = {}
 """Hashes of files that this process has read, by what changes when a file does."""
@@ -62,3 +64,25 @@ def unsealed(text: bytes) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError):
         raise Mismatch("is not readable") from None
     raise Mismatch("has other content than was written")
+
+
+def sealed_line(content: Mapping[str, Any]) -> bytes:
+    """A line of JSON whose last key, `seal`, is a hash of all before it. Raises ValueError for what is not finite, or empty."""
+    text = json.dumps(content, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
+    if not content:
+        raise ValueError("nothing to seal")
+    return text[:-1] + _SEAL % _hash(text)
+
+
+def unsealed_line(line: bytes) -> bytes | None:
+    """The JSON that `sealed_line` sealed, or None for a line without a seal. Raises Mismatch if anything differs from then."""
+    text, seal = line[:-_SEAL_LENGTH] + b"}", line[-_SEAL_LENGTH:]
+    if seal[:11] != _SEAL[:11] or seal[-3:] != _SEAL[-3:]:
+        return None
+    if seal != _SEAL % _hash(text):
+        raise Mismatch("has other content than was written")
+    return text
+
+
+def _hash(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:16].encode()
