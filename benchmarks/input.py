@@ -42,7 +42,8 @@ from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
 from trainables.settings import with_values
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import ClipDataset, generator
-from trainables.video.decoding import Frames, Pixels, Window, cut
+from trainables.video.decoding import Frames, Window, cut
+from trainables.video.pixels import Pixels
 from trainables.video.sampling import consecutive_clip
 from trainables.video.videos import DataSource, Video
 

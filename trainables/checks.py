@@ -148,7 +148,7 @@ def check_layout(name: str, root: Path, splits: Path | None = None) -> None:
     _expect(not twice, f"{name}: a video is listed twice: {', '.join(twice[:3])}")
     for entry in listing.entries:
         _expect(entry.part in PARTS, f"{name}: {entry.name} is in part '{entry.part}'; valid: {', '.join(PARTS)}")
-        _expect((listing.root / entry.name).is_file(), f"{name}: {entry.name} is listed as present, and no file")
+        _expect((listing.root / entry.name).exists(), f"{name}: {entry.name} is listed as present, and is not there")
         unknown = [label for label in (entry.label, *entry.others) if label and label not in listing.classes]
         _expect(not unknown, f"{name}: {entry.name} has the class {unknown}, which is not among the listing's classes")
     trained = {entry.group for entry in listing.entries if entry.part != "test"}

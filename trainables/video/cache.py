@@ -34,8 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.files import digest, replacing, write_atomically
-from trainables.video.decoding import RULES, Frames, Mask, Pixels, Window, cut, decode_in_order, probe, read_frames
-from trainables.video.videos import Video, content_hash
+from trainables.video.contents import content_hash
+from trainables.video.decoding import RULES, Frames, Window, cut, decode_in_order, probe, read_frames
+from trainables.video.pixels import Mask, Pixels
+from trainables.video.videos import Video
 
 Progress = Callable[[int, int], None]
 

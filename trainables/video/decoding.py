@@ -1,4 +1,4 @@
-"""Frames out of video files: the same pixels for the same file and frame, whatever was read before.
+"""Frames out of videos: the same pixels for the same file and frame, whatever was read before.
 
 `probe(path)` decodes a file once, without converting to RGB, and says how many frames are there and which decoder reads
 them exactly; `read_frames(path, indices, size)` gives the frames asked for. The decoders:
@@ -11,6 +11,8 @@ them exactly; `read_frames(path, indices, size)` gives the frames asked for. The
 - *PyAV* decodes in sequence from the first frame and converts only the frames asked for (decoding is some ten times
   cheaper than conversion). It is exact in every file and reads all the others, those of very large frames among them,
   and all where decord is not installed.
+
+A directory of images is a video, too (`frame_folders`): PyAV decodes only the images asked for.
 
 A frame that cannot be decoded is replaced by the nearest earlier one that can (at the beginning: by the first) and
 counted. Decoders conceal damage, and what follows it inherits the traces (grey, after a lost key frame): so a frame
@@ -33,12 +35,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+from trainables.video.contents import Identity, identity
+from trainables.video.images import probe_images, read_images
+from trainables.video.pixels import DecodingError, Mask, Pixels, converter, resize
+
 Window = tuple[int, int, int, int]
 
 RULES = 1  # raised with every change of what a file decodes to: kept inventories and caches of other rules are not used
@@ -47,13 +49,9 @@ _DECORD_PIXELS = 2**22  # in a frame; at 3840x2160 decord alone was seen to take
 _AGREEMENT = 8  # levels by which the decoders may differ in a pixel: their conversions were seen to differ by 2
 
 
-class DecodingError(Exception):
-    """A file of which no frame can be decoded; the message is the reason, without the file's name."""
-
-
 @dataclass(frozen=True)
 class Probe:
-    """What a video file holds: the frames that can be decoded, their size in pixels, and the decoder that is exact."""
+    """What a video holds: the frames that can be decoded, their size in pixels, and the decoder that is exact."""
 
     frames: int
     height: int
@@ -70,17 +68,17 @@ class Frames:
 
 
 def probe(path: Path) -> Probe:
-    """What the file holds. Raises DecodingError with the reason where no frame can be decoded.
+    """What a file, or a directory of frames, holds. Raises DecodingError with the reason where no frame can be decoded.
 
-    Decodes the whole file the first time; the answer is kept while the process lives and the file is unchanged.
+    Decodes all of it the first time; the answer is kept while the process lives and nothing changes.
     """
     try:
-        status = path.stat()
+        found = identity(path)
     except OSError as error:
         raise DecodingError(f"cannot be read: {error.strerror}") from None
-    if status.st_size == 0:
+    if found.bytes == 0 and not path.is_dir():
         raise DecodingError("empty file")
-    return _probe(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _probe(path, found)
 
 
 def read_frames(
@@ -127,6 +125,10 @@ def decode_in_order(
     Holds few frames at a time, whatever the length of the video. Raises as `read_frames`.
     """
     needed = np.asarray(indices, dtype=np.int64)
+    if path.is_dir():
+        _expect_pyav()
+        yield from read_images(path, needed, size)
+        return
     done = 0
     if (decoder or probe(path).decoder) == "decord":
         for image in _read_with_decord(path, needed, size):
@@ -160,12 +162,15 @@ def _installed(decoder: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _probe(path: Path, size: int, modified: int, changed: int) -> Probe:
+def _probe(path: Path, _: Identity) -> Probe:
+    if path.is_dir():
+        _expect_pyav()
+        return Probe(*probe_images(path), decoder="pyav")
     timeline = _Timeline(path)
     samples: dict[int, Pixels] = {}
     wanted = {timeline.places // 2, timeline.places - 1}
     count, last, shape = 0, -1, (0, 0)
-    convert = _converter()
+    convert = converter()
     for place, frame in _decodable(path, timeline):
         count, last = count + 1, place
         shape = shape if count > 1 else (frame.height, frame.width)
@@ -221,9 +226,13 @@ class _Timeline:
         return None if time is None else self.spots.get(time)
 
 
-def _open(path: Path) -> Any:
+def _expect_pyav() -> None:
     if not _installed("pyav"):
         raise DecodingError("PyAV is not installed; install it with: pip install av")
+
+
+def _open(path: Path) -> Any:
+    _expect_pyav()
     import av
 
     try:
@@ -322,26 +331,14 @@ class _Damage:
             yield spot.place, frame
 
 
-def _converter() -> Any:
-    """A function from a PyAV frame to RGB (height, width, 3) that keeps its tables from frame to frame."""
-    from av.video.reformatter import VideoReformatter
-
-    reformatter = VideoReformatter()
-
-    def convert(frame: Any) -> Pixels:
-        return np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8)
-
-    return convert
-
-
 def _read_with_pyav(path: Path, needed: NDArray[np.int64], size: tuple[int, int]) -> Iterator[tuple[Pixels, bool]]:
     """The frames `needed` (rising), and of each whether it shows another frame."""
     timeline = _Timeline(path)
-    convert = _converter()
+    convert = converter()
     done, shown, source = 0, -1, None
     for place, frame in _decodable(path, timeline):
         while done < needed.size and needed[done] < place:
-            yield _resize(convert(source or frame)[None], size)[0], bool(needed[done] != shown)
+            yield resize(convert(source or frame)[None], size)[0], bool(needed[done] != shown)
             done += 1
         shown, source = place, frame
         if done == needed.size:
@@ -351,7 +348,7 @@ def _read_with_pyav(path: Path, needed: NDArray[np.int64], size: tuple[int, int]
     if needed[-1] >= max(timeline.places, shown + 1):
         raise IndexError(f"frame {needed[-1]} of a video of {max(timeline.places, shown + 1)} frames")
     for left in range(done, needed.size):
-        yield _resize(convert(source)[None], size)[0], bool(needed[left] != shown)
+        yield resize(convert(source)[None], size)[0], bool(needed[left] != shown)
 
 
 def _read_with_decord(path: Path, needed: NDArray[np.int64], size: tuple[int, int]) -> Iterator[Pixels]:
@@ -365,7 +362,7 @@ def _read_with_decord(path: Path, needed: NDArray[np.int64], size: tuple[int, in
         start, count = 0, 1  # the first frame says how large they are
         while start < needed.size:
             block = reader.get_batch(needed[start : start + count].tolist()).asnumpy()
-            yield from _resize(block, size)
+            yield from resize(block, size)
             start, count = start + len(block), max(1, _BLOCK // block[0].nbytes)
     except _decord_errors():
         return
@@ -399,13 +396,3 @@ def _decord_agrees(path: Path, frames: int, samples: dict[int, Pixels]) -> bool:
     except _decord_errors():
         return False
     return True
-
-
-def _resize(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
-    """Frames (n, height, width, 3) resized to `size`: bilinear with antialiasing, on uint8, frame by frame the same."""
-    if pixels.shape[1:3] == tuple(size):
-        return pixels
-    frames = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    resized = functional.interpolate(frames, size=tuple(size), mode="bilinear", antialias=True)
-    result: Pixels = resized.permute(0, 2, 3, 1).numpy()
-    return result

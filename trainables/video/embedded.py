@@ -32,8 +32,10 @@ from numpy.typing import NDArray
 from trainables.checksums import Mismatch, sealed, unsealed
 from trainables.files import replacing, write_atomically
 from trainables.settings import EmbeddedSettings
-from trainables.video.decoding import Pixels, read_all
-from trainables.video.videos import PARTS, DataError, Video, VideoSet, content_hash
+from trainables.video.contents import content_hash
+from trainables.video.decoding import read_all
+from trainables.video.pixels import Pixels
+from trainables.video.videos import PARTS, DataError, Video, VideoSet
 
 Array = NDArray[np.float32]
 Series = NDArray[np.float64]

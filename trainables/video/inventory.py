@@ -1,4 +1,4 @@
-"""Which videos can be used: every file is probed once, and what was found is kept on disk.
+"""Which videos can be used: every one is probed once, and what was found is kept on disk.
 
 `take_inventory(videos, directory)` fills in the number of frames of each video, its decoder and the hash of its content,
 and moves those that cannot be used to `skipped`, with the reason. Findings are kept in
@@ -10,23 +10,26 @@ set that was moved or copied costs no decoding.
 import json
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from trainables.files import digest, write_atomically
-from trainables.video.decoding import RULES, DecodingError, decoder_versions, probe
-from trainables.video.videos import DataError, Skipped, Video, VideoSet, content_hash, printable
+from trainables.video.contents import Identity, content_hash, identity
+from trainables.video.decoding import RULES, decoder_versions, probe
+from trainables.video.frame_folders import image_left_out
+from trainables.video.pixels import DecodingError
+from trainables.video.videos import DataError, Skipped, Video, VideoSet, printable
 
 _SAVE_EVERY = 60.0  # seconds between two writes: an interrupted inventory of a large dataset goes on from there
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """What reading a file of this size and times gave: its content, and frames and decoder, or why it cannot be used.
+    """What reading a video of this identity gave: its content, and frames and decoder, or why it cannot be used.
 
-    modified and changed: when content and inode were last written, in ns. content: "" where the file could not be read.
+    content: "" where it could not be read. left_out: an image in a directory of frames that is none, "" if there is none.
     """
 
     bytes: int
@@ -36,6 +39,7 @@ class _Finding:
     frames: int
     decoder: str
     reason: str
+    left_out: str = ""
 
 
 def take_inventory(videos: VideoSet, directory: Path, *, supervised: bool = True) -> VideoSet:
@@ -61,10 +65,18 @@ def take_inventory(videos: VideoSet, directory: Path, *, supervised: bool = True
         validation=usable(videos.validation),
         test=usable(videos.test),
         skipped=(*videos.skipped, *skipped),
+        notes=(*videos.notes, *_notes_on_images_left_out(findings[video.name].left_out for video in everything)),
     )
     if supervised or not taken.train:
         _check_classes(taken)
     return taken
+
+
+def _notes_on_images_left_out(images: Iterable[str]) -> list[str]:
+    left_out = [image for image in images if image]
+    if not left_out:
+        return []
+    return [f"{len(left_out)} directories of frames hold other images, which are left out, such as {left_out[0]}"]
 
 
 def _check_classes(videos: VideoSet) -> None:
@@ -101,21 +113,28 @@ def _examine(path: Path, known: _Finding | None, installed: Collection[str]) -> 
 
     Where no decoder is installed, a file of the same size is taken for the same.
     """
-    size, modified, changed = identity = _identity(path)
+    there = _identity(path)
     if known is not None:
-        if not installed and known.bytes == size:
+        if not installed and known.bytes == there.bytes:
             return known
         if known.content and (not known.decoder or known.decoder in installed):
-            if (known.bytes, known.modified, known.changed) == identity:
+            if (known.bytes, known.modified, known.changed) == there:
                 return known
             if known.content == _content(path):
-                return replace(known, modified=modified, changed=changed)
+                return replace(known, modified=there.modified, changed=there.changed, left_out=_left_out(path))
     content = _content(path)
     try:
         found = probe(path)
     except DecodingError as error:
-        return _Finding(*identity, content, 0, "", str(error))
-    return _Finding(*identity, content, found.frames, found.decoder, "one frame" if found.frames < 2 else "")
+        return _Finding(*there, content, 0, "", str(error))
+    return _Finding(*there, content, found.frames, found.decoder, "one frame" if found.frames < 2 else "", _left_out(path))
+
+
+def _left_out(path: Path) -> str:
+    try:
+        return printable(image_left_out(path)) if path.is_dir() else ""
+    except OSError:
+        return ""
 
 
 def _content(path: Path) -> str:
@@ -125,12 +144,11 @@ def _content(path: Path) -> str:
         return ""
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def _identity(path: Path) -> Identity:
     try:
-        status = path.stat()
+        return identity(path)
     except OSError:
-        return 0, 0, 0
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        return Identity(0, 0, 0)
 
 
 def _load(file: Path) -> dict[str, _Finding]:

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
+
+from trainables.video.contents import content_hash
 
 EXTENSIONS = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg")
 PARTS = ("train", "validation", "test")
@@ -22,28 +23,19 @@ def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
-def content_hash(path: Path) -> str:
-    """32 hex digits that identify the bytes of a file. Read once while the process lives and the file is unchanged.
-
-    Raises OSError.
-    """
-    status = path.stat()
-    return _content_hash(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-@lru_cache(maxsize=65536)
-def _content_hash(path: Path, size: int, modified: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+def without_extension(name: str) -> str:
+    """A name or path without the ending of a video file; of a directory of frames it has none."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot + ending.lower() in EXTENSIONS else name
 
 
 @dataclass(frozen=True)
 class Video:
-    """One video file of a dataset.
+    """One video of a dataset: a file, or a directory of images that are its frames.
 
     `name` is its posix path below the dataset's root and its identity. `label` is its class, or the first of several, and
     `others` are the further ones. `frames` is the number of frames that can be decoded and `decoder` the decoder that
-    reads them exactly, and `content` the hash of the file's bytes (0, "" and "" until the inventory was taken).
+    reads them exactly, and `content` the hash of its bytes (0, "" and "" until the inventory was taken).
     """
 
     name: str

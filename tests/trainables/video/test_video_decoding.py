@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional
 
 from trainables.video import decoding
-from trainables.video.decoding import DecodingError, decode, probe, read_all, read_frames
+from trainables.video.decoding import decode, probe, read_all, read_frames
+from trainables.video.pixels import DecodingError
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 with_clips = pytest.mark.skipif(CLIPS is None, reason="AUXGRAPH_CLIPS is not set")

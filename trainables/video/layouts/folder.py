@@ -7,7 +7,7 @@ and serve for pretraining; none are held out for testing, as nothing could be te
 import csv
 import re
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from trainables.video.layouts.listing import (
     Entry,
@@ -16,11 +16,12 @@ from trainables.video.layouts.listing import (
     expect_apart,
     note_on_test_part,
     sort_out_missing,
+    stem,
     video_files,
     with_test_part,
 )
 from trainables.video.layouts.texts import below, shown
-from trainables.video.videos import EXTENSIONS, DataError, Skipped
+from trainables.video.videos import EXTENSIONS, DataError, Skipped, without_extension
 
 _UNLABELLED = "unlabelled"
 _EXPECTED = (
@@ -52,12 +53,12 @@ def _every_video(root: Path) -> Listing:
     names, skipped = video_files(root)
     if not names:
         raise DataError(
-            f"{root}: no videos ({', '.join(EXTENSIONS)}); expected one sub-folder per class, videos without labels, "
-            "or a csv given with --splits folder=FILE.csv"
+            f"{root}: no videos ({', '.join(EXTENSIONS)}, or directories of numbered images); expected one sub-folder per "
+            "class, videos without labels, or a csv given with --splits folder=FILE.csv"
         )
     inside = [name for name in names if "/" in name]
     if not inside:
-        entries = [Entry(name, _UNLABELLED, Path(name).stem, "train", str(root)) for name in names]
+        entries = [Entry(name, _UNLABELLED, stem(name), "train", str(root)) for name in names]
         return Listing(root, (_UNLABELLED,), tuple(entries), skipped=tuple(skipped), labelled=False)
     skipped += [Skipped(name, "outside of the class folders") for name in names if "/" not in name]
     entries = [_of_class_folder(root, name) for name in inside]
@@ -67,7 +68,7 @@ def _every_video(root: Path) -> Listing:
 
 def _of_class_folder(root: Path, name: str) -> Entry:
     label = name.partition("/")[0]
-    return Entry(name, label, f"{label}/{Path(name).stem}", "train", str(root))
+    return Entry(name, label, f"{label}/{stem(name)}", "train", str(root))
 
 
 def _labels(entries: list[Entry]) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ def _table(root: Path, path: Path, split: int) -> Listing:
     for where, row in rows:
         name = below(root, row["path"], where)
         label = row.get("label", _UNLABELLED)
-        group = row.get("group") or PurePosixPath(name).with_suffix("").as_posix()
+        group = row.get("group") or without_extension(name)
         entry = Entry(name, label, group, _part(row, split, where), where)
         before = entries.setdefault(name, entry)
         if before is entry:

@@ -16,7 +16,7 @@ from trainables.video.videos import DataError
 
 _ARCHIVE = "testTrainMulti_7030_splits"
 _PARTS = {"1": "train", "2": "test"}
-_TAGS = r"_[a-z]_[a-z]{2}_np\d+_[a-z]{2}_[a-z]{3}_\d+\.\w+$"
+_TAGS = r"_[a-z]_[a-z]{2}_np\d+_[a-z]{2}_[a-z]{3}_\d+(\.\w+)?$"
 
 
 def read(root: Path, splits: Path | None, split: int) -> Listing:

@@ -22,8 +22,10 @@ from trainables.video.layouts.listing import (
     Entry,
     Layout,
     Listing,
+    files_first,
     list_folders,
     note_on_test_part,
+    stem,
     video_files,
     with_test_part,
     youtube_id,
@@ -61,7 +63,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether csvs of Kinetics are there, or the video `sample` is named as a clip with its times."""
-    if sample is not None and re.search(r"(^|/)[\w-]{11}_\d{6}_\d{6}\.\w+$", sample):
+    if sample is not None and re.search(r"(^|/)[\w-]{11}_\d{6}_\d{6}(\.\w+)?$", sample):
         return True
     return any(is_of_kinetics(table) for table in find_tables(list_folders(root, splits)))
 
@@ -154,8 +156,8 @@ def find_clips(root: Path, clips: Sequence[Clip], labels: Collection[str], lists
         raise DataError(f"no clip for training in {' or '.join(map(str, lists))}; expected a *train*.csv beside it")
     names, skipped = video_files(root)
     files: dict[str, list[str]] = {}
-    for name in names:
-        files.setdefault(_stem(name), []).append(name)
+    for name in files_first(names):
+        files.setdefault(stem(name), []).append(name)
     present: dict[str, Entry] = {}
     missing: dict[str, Entry] = {}
     for clip in clips:
@@ -173,8 +175,8 @@ def find_clips(root: Path, clips: Sequence[Clip], labels: Collection[str], lists
 
 def _file(clip: Clip, files: dict[str, list[str]], labels: Collection[str]) -> str | None:
     """The file of a clip: in a folder of its class, or else of no class. A folder of another class is not its."""
-    for stem in (clip.stem, youtube_id(clip.stem)):
-        found = files.get(stem, [])
+    for called in (clip.stem, youtube_id(clip.stem)):
+        found = files.get(called, [])
         own = [name for name in found if _folder(name) == clip.label]
         unsorted = [name for name in found if _folder(name) not in labels]
         if own or unsorted:
@@ -184,10 +186,6 @@ def _file(clip: Clip, files: dict[str, list[str]], labels: Collection[str]) -> s
 
 def _folder(name: str) -> str:
     return class_name(name.rpartition("/")[0].rpartition("/")[2])
-
-
-def _stem(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0]
 
 
 def read_folders(root: Path, only: Collection[str] | None = None) -> Listing:
@@ -209,7 +207,7 @@ def read_folders(root: Path, only: Collection[str] | None = None) -> Listing:
         if not file:
             skipped.append(Skipped(name, "outside of the class folders"))
         elif only is None or label in only:
-            entries.append(Entry(name, label, youtube_id(_stem(name)), "test" if part == held_out else "train", str(root)))
+            entries.append(Entry(name, label, youtube_id(stem(name)), "test" if part == held_out else "train", str(root)))
     if not any(entry.part == "train" for entry in entries):
         raise DataError(
             f"{root}: no training videos in class folders; expected <class>/ or train/<class>/, or else the csvs of Kinetics "

@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
+from trainables.video.frame_folders import is_frame
 from trainables.video.layouts.groups import hold_out, said_of
 from trainables.video.layouts.texts import shown
-from trainables.video.videos import EXTENSIONS, DataError, Skipped
+from trainables.video.videos import EXTENSIONS, DataError, Skipped, without_extension
 
 UNNAMED = ""
 """The label of a test video that shows none of the classes."""
@@ -64,27 +65,52 @@ class Layout(NamedTuple):
 
 
 def sort_out_missing(root: Path, entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """The entries of which the file is there, and the others. Each directory is read once, however many it holds."""
-    files: dict[str, set[str]] = {}
+    """The entries of which the video is there, and the others. Each directory is read once, however many it holds.
+
+    A video is a file of the name, or else a directory of frames of the name, or of the name without its extension: then it is
+    the entry's name. Raises DataError for two entries of one directory.
+    """
+    found: dict[str, _Contents] = {}
+    seen: dict[str, Entry] = {}
     present: list[Entry] = []
     missing: list[Entry] = []
     for entry in entries:
-        folder, _, file = entry.name.rpartition("/")
-        if folder not in files:
-            files[folder] = _files_in(root / folder)
-        (present if file in files[folder] else missing).append(entry)
+        folder, _, name = entry.name.rpartition("/")
+        if folder not in found:
+            found[folder] = _contents(root / folder)
+        there = found[folder]
+        if name not in there.files:
+            frames = next((one for one in (name, without_extension(name)) if one in there.directories), None)
+            if frames is None:
+                missing.append(entry)
+                continue
+            entry = replace(entry, name=f"{folder}/{frames}" if folder else frames)
+        before = seen.setdefault(entry.name, entry)
+        if before is not entry and name not in there.files:
+            raise DataError(f"{entry.where}: the directory {shown(entry.name)} is listed before, at {before.where}")
+        present.append(entry)
     return tuple(present), tuple(missing)
 
 
-def _files_in(directory: Path) -> set[str]:
-    """The files in a directory; none where it is not there or a link leads nowhere. Raises DataError if it cannot be read."""
+class _Contents(NamedTuple):
+    files: set[str]
+    directories: set[str]
+
+
+def _contents(directory: Path) -> _Contents:
+    """What is in a directory; nothing where it is not there or a link leads nowhere. Raises DataError if it cannot be read."""
+    contents = _Contents(set(), set())
     try:
         with os.scandir(directory) as found:
-            return {item.name for item in found if _is(item.is_file)}
+            for item in found:
+                if _is(item.is_file):
+                    contents.files.add(item.name)
+                elif _is(item.is_dir):
+                    contents.directories.add(item.name)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-            return set()
-        raise DataError(f"{directory}: cannot be read: {error.strerror}") from None
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise DataError(f"{directory}: cannot be read: {error.strerror}") from None
+    return contents
 
 
 def _is(of_that_sort: Callable[[], bool]) -> bool:
@@ -132,12 +158,19 @@ def list_folders(root: Path, splits: Path | None, *archives: str) -> list[Path]:
 
 
 def video_files(root: Path) -> tuple[list[str], list[Skipped]]:
-    """The videos below `root` in order of name, and those that cannot be used because their name is not UTF-8.
+    """The videos below `root` in order of name, and those that cannot be used because their name is not UTF-8, or because they
+    are frames of one that lies beside them as a file.
 
-    Links to directories are followed, except back to a directory that holds the link.
+    A directory that holds images with numbers, and neither videos nor directories, is a video. Links to directories are
+    followed, except back to a directory that holds the link.
     """
     names, skipped = [], []
-    for name in _walk(root, "", ()):
+    found = dict(_walk(root, "", ()))
+    files = {without_extension(name) for name, is_file in found.items() if is_file}
+    for name, is_file in found.items():
+        if not is_file and without_extension(name) in files:
+            skipped.append(Skipped(name, "frames of a video that lies beside them as a file, which is read"))
+            continue
         try:
             name.encode()
             names.append(name)
@@ -149,10 +182,11 @@ def video_files(root: Path) -> tuple[list[str], list[Skipped]]:
 
 def first_video(root: Path) -> str | None:
     """One of the videos below `root`, found without reading all of it; None if there is none."""
-    return next(_walk(root, "", ()), None)
+    return next((name for name, _ in _walk(root, "", ())), None)
 
 
-def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, bool]]:
+    """The name of each video, and whether it is a file."""
     try:
         status = directory.stat()
         here = (status.st_dev, status.st_ino)
@@ -162,16 +196,31 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> I
             items = sorted(found, key=lambda item: item.name)
     except OSError as error:
         raise DataError(f"{directory}: cannot be read: {error.strerror}") from None
-    for item in items:
-        if _is(item.is_dir):
-            yield from _walk(directory / item.name, f"{prefix}{item.name}/", (*above, here))
-        elif item.name.lower().endswith(EXTENSIONS) and _is(item.is_file):
-            yield prefix + item.name
+    folders = [item.name for item in items if _is(item.is_dir)]
+    videos = [item.name for item in items if item.name.lower().endswith(EXTENSIONS) and _is(item.is_file)]
+    if prefix and not videos and all(name.startswith(".") for name in folders) and any(is_frame(item.name) for item in items):
+        yield prefix[:-1], False
+        return
+    for name in sorted([*folders, *videos]):
+        if name not in folders:
+            yield prefix + name, True
+        else:
+            yield from _walk(directory / name, f"{prefix}{name}/", (*above, here))
+
+
+def stem(name: str) -> str:
+    """What a video is called: without its directory, and without the extension of a file."""
+    return without_extension(name.rpartition("/")[2])
+
+
+def files_first(names: Iterable[str]) -> list[str]:
+    """Names of videos in their order, but files before directories of frames."""
+    return sorted(names, key=lambda name: not name.lower().endswith(EXTENSIONS))
 
 
 def by_stem(names: Iterable[str]) -> dict[str, str]:
-    """Names of videos by their file's name without extension; of those that share it, the first."""
-    return {name.rpartition("/")[2].rpartition(".")[0]: name for name in reversed(list(names))}
+    """Names of videos by their stem; of those that share it, the first, and a file rather than a directory of frames."""
+    return {stem(name): name for name in reversed(files_first(names))}
 
 
 def sort_out_by_stem(root: Path, entries: Iterable[Entry]) -> tuple[tuple[Entry, ...], tuple[Entry, ...], tuple[Skipped, ...]]:
@@ -183,12 +232,12 @@ def sort_out_by_stem(root: Path, entries: Iterable[Entry]) -> tuple[tuple[Entry,
     missing: list[Entry] = []
     seen: dict[str, str] = {}
     for entry in entries:
-        stem = PurePosixPath(entry.name).stem
-        if stem in seen:
-            raise DataError(f"{entry.where}: video {stem} is listed before, at {seen[stem]}")
-        seen[stem] = entry.where
-        if stem in files:
-            present.append(replace(entry, name=files[stem]))
+        called = stem(entry.name)
+        if called in seen:
+            raise DataError(f"{entry.where}: video {called} is listed before, at {seen[called]}")
+        seen[called] = entry.where
+        if called in files:
+            present.append(replace(entry, name=files[called]))
         else:
             missing.append(entry)
     return tuple(present), tuple(missing), tuple(skipped)

@@ -2,7 +2,8 @@
 
 Files are `.txt` or `.csv` with `train`, `val` or `test` as a word of their name (`train.csv`, `k400_val_list_videos.txt`).
 A line is a path below the root and the number of a class, or path, number of frames and number of a class, separated by
-blanks or commas; a path may hold blanks if it ends as videos do. Where no line has a class (`-1`, or none) the videos serve
+blanks or commas; a path is that of a file or of a directory of frames, and may hold blanks if it ends as videos do or such a
+directory is there. Where no line has a class (`-1`, or none) the videos serve
 for pretraining only. Of lists of several splits (`hmdb51_train_split_1_videos.txt`), those of `data.split` are read.
 
 Validation videos that are listed beside test videos are the validation part. Without a test list, or where it has no labels
@@ -26,13 +27,16 @@ from trainables.video.layouts.listing import (
     youtube_id,
 )
 from trainables.video.layouts.texts import below, lines, shown
-from trainables.video.videos import EXTENSIONS, PARTS, DataError, Skipped
+from trainables.video.videos import EXTENSIONS, PARTS, DataError, Skipped, without_extension
 
 _PARTS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 _UNLABELLED = "unlabelled"
 _ENDING = rf"(?:{'|'.join(map(re.escape, EXTENSIONS))})"
 _VIDEO = rf"(?P<path>.*{_ENDING})(?:(?:[\s,]+\d+)?[\s,]+(?P<label>-1|\d{{1,9}}))?"
-_FRAMES = r"(?P<path>[^\s,]+)[\s,]+\d+[\s,]+(?P<label>-1|\d{1,9})"
+_LABEL = r"[\s,]+(?P<label>-1|\d{1,9})"
+_FRAMES = rf"(?P<path>[^\s,]+)[\s,]+\d+{_LABEL}"
+_BARE = rf"(?P<path>[^\s,]+){_LABEL}"
+_WITH_BLANKS = (rf"(?P<path>.*[^\s,])[\s,]+\d+{_LABEL}", rf"(?P<path>.*[^\s,]){_LABEL}")
 _HEADING = {"id", "index", "number", "name", "class", "label"}
 _EXPECTED = "expected 'path label' or 'path frames label', with the number of a class"
 
@@ -56,8 +60,6 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
         entries = with_test_part(entries)
         notes = [note_on_test_part(entries)]
     present, missing = sort_out_missing(root, entries)
-    if missing and (root / missing[0].name).is_dir():
-        raise DataError(f"{missing[0].where}: {shown(missing[0].name)} is a directory; expected lists of video files")
     names = _class_names(_place(root, splits), entries) if labelled else {_UNLABELLED: _UNLABELLED}
     present, missing = (tuple(replace(entry, label=names[entry.label]) for entry in some) for some in (present, missing))
     return Listing(root, tuple(names.values()), present, missing, tuple(skipped), labelled, tuple(notes))
@@ -65,19 +67,32 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether there is a list of training videos of which the first line is as expected."""
-    return any(_is_list(path) for place in list_folders(root, splits) for path in _of_parts(place).get("train", ()))
+    return any(_is_list(root, path) for place in list_folders(root, splits) for path in _of_parts(place).get("train", ()))
 
 
-def _is_list(path: Path) -> bool:
+def _is_list(root: Path, path: Path) -> bool:
     try:
         first = next(lines(path), ("", ""))[1]
     except DataError:
         return False
-    return re.fullmatch(f"{_VIDEO}|{_renamed(_FRAMES)}", first, re.IGNORECASE) is not None
+    match = _matched(root, first)
+    return match is not None and (match.re.pattern in (_VIDEO, _FRAMES) or _is_directory(root, match["path"]))
 
 
-def _renamed(pattern: str) -> str:
-    return re.sub(r"\?P<\w+>", "?:", pattern)
+def _matched(root: Path, line: str) -> re.Match[str] | None:
+    """A line of a list taken apart; None if it is none."""
+    for pattern in (_VIDEO, _FRAMES, _BARE, *_WITH_BLANKS):
+        match = re.fullmatch(pattern, line, re.IGNORECASE)
+        if match and (pattern not in _WITH_BLANKS or _is_directory(root, match["path"])):
+            return match
+    return None
+
+
+def _is_directory(root: Path, name: str) -> bool:
+    try:
+        return (root / name).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _of_parts(place: Path) -> dict[str, list[Path]]:
@@ -128,7 +143,7 @@ def _list(root: Path, path: Path, part: str, skipped: list[Skipped]) -> list[Ent
     """The videos of one list; those that it repeats are added to `skipped`. Raises DataError."""
     entries: dict[str, Entry] = {}
     for where, line in lines(path):
-        match = re.fullmatch(_VIDEO, line, re.IGNORECASE) or re.fullmatch(_FRAMES, line)
+        match = _matched(root, line)
         if match is None:
             raise DataError(f"{where}: {shown(line)}; {_EXPECTED}")
         name = below(root, match["path"], where)
@@ -146,8 +161,7 @@ def _list(root: Path, path: Path, part: str, skipped: list[Skipped]) -> list[Ent
 
 def _source(name: str) -> str:
     """The video that a clip named as those of UCF101 or Kinetics was cut from; of others, the clip itself."""
-    stem = name.rpartition(".")[0]
-    return re.sub(r"(v_\w+_g\d+)_c\d+$", r"\1", youtube_id(stem))
+    return re.sub(r"(v_\w+_g\d+)_c\d+$", r"\1", youtube_id(without_extension(name)))
 
 
 def _expect_listed_once(entries: Sequence[Entry]) -> None:

@@ -29,7 +29,7 @@ def read(root: Path, splits: Path | None, split: int) -> Listing:
 
 def lies_at(root: Path, splits: Path | None, sample: str | None) -> bool:
     """Whether the official lists are there, or the video `sample` has an official name."""
-    named = sample is not None and re.search(r"(^|/)v_\w+_g\d+_c\d+\.\w+$", sample) is not None
+    named = sample is not None and re.search(r"(^|/)v_\w+_g\d+_c\d+(\.\w+)?$", sample) is not None
     return named or any((place / "classInd.txt").is_file() for place in list_folders(root, splits, _ARCHIVE))
 
 
