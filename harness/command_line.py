@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import runpy
 import sys
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -37,8 +38,18 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"auxgraph {metadata.version('auxgraph')}")
+        raise typer.Exit
+
+
 @app.callback()
-def auxgraph() -> None:
+def auxgraph(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and stop")
+    ] = False,
+) -> None:
     """Sweeps of self-supervised video representation learning and distillation, and the tables made of them."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,10 +110,11 @@ class Request:
     def values(self, space: Space | None, given: Sequence[str]) -> dict[str, Any]:
         """What is set over the preset for all trials. given: names of the data sets that are given. Raises RequestError."""
         if space is None:
-            return dict(self.changes)
+            return {**self._roles(given, {}), **self.changes}
         varies = varied(space) if self.changes else {}
         fixed = {name: value for name, value in self.changes.items() if name not in varies or name in BRING_GROUPS}
-        return {**self._roles(given, space), **space.base, **fixed}
+        said = {*space.base, *(name for row in space.rows for name in row.parameters)}
+        return {**self._roles(given, said), **space.base, **fixed}
 
     def _whole_space(self) -> Space:
         if self.table is not None:
@@ -133,12 +134,14 @@ class Request:
         check_values({name: value for name, value in pinned.items() if name in setting_names()})
         return (narrowed(space, pinned, self.ranges) if pinned or self.ranges else space), pinned
 
-    def _roles(self, given: Sequence[str], space: Space) -> dict[str, str]:
-        """One data set given serves for pretraining and downstream; a table and a space say otherwise if they want."""
+    def _roles(self, given: Sequence[str], said: Collection[str]) -> dict[str, str]:
+        """One data set given serves for pretraining and downstream; a table and a space say otherwise if they want.
+
+        said: settings that the space sets.
+        """
         if len(given) == 1:
             return {"data.pretraining": given[0], "data.downstream": given[0]}
-        said = {*self.changes, *space.base, *(name for row in space.rows for name in row.parameters)}
-        if len(given) > 1 and not {"data.pretraining", "data.downstream"} <= said:
+        if len(given) > 1 and not {"data.pretraining", "data.downstream"} <= {*self.changes, *said}:
             raise RequestError(
                 "with several --data say which is for what: --set data.pretraining=NAME --set data.downstream=NAME"
             )

@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from harness.ledger import LedgerError
-from reports.command_line import FAILED, check_sweep, fail, trials_of, write
+from reports.command_line import FAILED, RUNS, check_sweep, fail, trials_of, write
 from reports.groups import sweep_names
 from reports.worth import Worth, sweep_worth
 from reports.worth_sheet import worth_sheets
@@ -35,7 +35,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = Path("runs"),
+    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
     sweep: Annotated[str | None, typer.Option(help="Show this sweep only.")] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
     out: Annotated[Path | None, typer.Option(help="A file (md, tex, csv, html).")] = None,

@@ -16,6 +16,8 @@ from trainables.files import write_atomically
 from trainables.suggestions import did_you_mean
 
 WRONG_USAGE, FAILED = 2, 1
+RUNS = Path("runs")
+"""Where sweeps are kept, and the one directory of them that need not be there yet."""
 
 
 def chosen(ids: Sequence[str], valid: Mapping[str, PaperTable], kind: str) -> list[PaperTable]:
@@ -36,7 +38,9 @@ def trials_of(runs_dir: Path, sweep: str | None) -> list[Record]:
 
 
 def check_sweep(runs_dir: Path, sweep: str | None) -> None:
-    """Ends the command for an unknown sweep."""
+    """Ends the command for an unknown sweep, and where there is no directory of sweeps."""
+    if runs_dir != RUNS and not runs_dir.is_dir():
+        fail(WRONG_USAGE, f"--runs-dir {runs_dir}: there is no such directory")
     if sweep is not None and not (runs_dir / sweep).is_dir():
         valid = sweep_names(runs_dir)
         names = ", ".join(valid) or "none yet"

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 
 from harness.ledger import LedgerError, Record
-from reports.command_line import FAILED, WRONG_USAGE, chosen, fail, trials_of, write
+from reports.command_line import FAILED, RUNS, WRONG_USAGE, chosen, fail, trials_of, write
 from reports.comparison import fill
 from reports.comparison_sheet import comparison_sheet
 from reports.cost_sheet import cost_sheet
@@ -46,7 +46,7 @@ def main(
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Tables or figures; default: all tables.")] = None,
     list_tables: Annotated[bool, typer.Option("--list", help="List tables and figures and exit.")] = False,
     settings: Annotated[bool, typer.Option("--settings", help="Print the settings of each row and measure and exit.")] = False,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = Path("runs"),
+    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
     sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
     out: Annotated[

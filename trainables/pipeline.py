@@ -285,7 +285,10 @@ def run_experiment(
 
     artifacts = _Artifacts(store, run, any_code=expected is None)
     settle = functools.partial(_as_expected, expected or {})
-    for stage in resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle):
+    stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle)
+    for stage in stages:
+        stage.declared.check(experiment.settings, dict(runtime.weights))
+    for stage in stages:
         made[stage.name] = artifacts.make(stage)
         report({"stage": stage.name, "made": asdict(made[stage.name])})
     return Result(made)

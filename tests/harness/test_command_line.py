@@ -54,6 +54,7 @@ def test_errors_and_exit_codes_are_those_of_the_script(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert '"name": "backbone.depth"' in done.stdout
     assert auxgraph(tmp_path, "nonsense").returncode == 2
+    assert auxgraph(tmp_path, "--version").stdout.startswith("auxgraph 0.")
 
 
 def test_the_shell_completes_commands_and_their_options(tmp_path: Path) -> None:

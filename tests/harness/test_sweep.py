@@ -490,6 +490,13 @@ def test_settings_are_those_that_trials_have(run: Run) -> None:
         assert shown(*options)["pretext.learning_rate"] == 0.025
 
 
+def test_settings_of_a_preset_are_those_of_the_data_given(run: Run, tmp_path: Path) -> None:
+    """Without a space, too."""
+    code, printed, _ = run("--settings", "data.downstream", "--data", f"folder={tmp_path}", "--json")
+    assert code == 0
+    assert {one["name"]: one["value"] for one in json.loads(printed)} == {"data.downstream": "folder"}
+
+
 def test_settings_for_people(run: Run) -> None:
     code, output, _ = run("--settings", "auxskd.", "--space", "temperatures", "--set", f"{T}=0.05", "--set", "auxskd.epochs=3")
     assert code == 0

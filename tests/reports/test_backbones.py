@@ -365,7 +365,7 @@ def test_terminal_shows_intervals_below_their_means_where_rows_would_not_fit(
 
 
 def test_no_ledger_says_that_there_are_no_trials(tmp_path: Path) -> None:
-    code, printed, _ = backbones("--runs-dir", tmp_path / "absent")
+    code, printed, _ = backbones("--runs-dir", tmp_path)
     assert code == 0
     assert "No trials recorded" in printed
 

@@ -56,7 +56,7 @@ def test_file_name_chooses_the_format(samples: Path, golden: Path, tmp_path: Pat
 
 
 def test_no_ledger_marks_every_cell_missing(tmp_path: Path) -> None:
-    code, printed, _ = tables("auxskd/table3", "--runs-dir", tmp_path / "absent")
+    code, printed, _ = tables("auxskd/table3", "--runs-dir", tmp_path)
     assert code == 0
     assert printed.count("- (0/1)") == 7
     assert "76.3" in printed
@@ -116,6 +116,8 @@ def test_unknown_table_and_sweep_exit_2_and_list_the_valid_ones(samples: Path) -
     assert code == 2
     assert message.startswith("unknown table 'auxskd/table33'; valid tables: auxskd/table1, auxskd/table2, auxskd/table3, ")
     assert message.endswith("; did you mean 'auxskd/table3'?\n")
+    code, _, message = tables("--runs-dir", samples / "absent")
+    assert code == 2 and "absent: there is no such directory" in message
     code, _, message = tables("--runs-dir", samples, "--sweep", "sample-demos")
     assert code == 2
     assert "valid sweeps: sample-demo, sample-figure4, sample-graph, sample-short, sample-small, sample-table1" in message

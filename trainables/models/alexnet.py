@@ -77,8 +77,8 @@ class AlexNet(FrameEncoder):
         return result
 
 
-def load_imagenet(network: AlexNet, path: Path) -> None:
-    """Load torchvision's state dict of AlexNet; the last layer stays as it is if the file's has another number of classes.
+def imagenet_weights(network: AlexNet, path: Path) -> dict[str, Tensor]:
+    """Torchvision's state dict of AlexNet for this one, whose last layer is its own if the file's has other classes.
 
     path: a .safetensors file, or one that torch.save wrote, of which only tensors are read and no code is run.
     Raises ValueError naming the file when it cannot be read, and the first key, by name, that is missing, unknown or of
@@ -90,7 +90,7 @@ def load_imagenet(network: AlexNet, path: Path) -> None:
         weights |= {name: value for name, value in own.items() if name.startswith(LAST)}
     if problem := mismatch(weights, own):
         raise ValueError(f"{path}: weights of another network than this AlexNet: {problem}")
-    network.load_state_dict(weights)
+    return weights
 
 
 def _classes(weights: dict[str, Tensor]) -> torch.Size | None:

@@ -248,7 +248,7 @@ def read_values(path: Path, given: Mapping[str, Any] | None = None) -> dict[str,
     Raises SettingsError naming the file, and the setting that is unknown, is given twice or has a value that it cannot have.
     """
     try:
-        content = _with_numbers(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = _with_numbers(yaml.load(path.read_text(encoding="utf-8"), _NoKeyTwice))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -264,6 +264,18 @@ def read_values(path: Path, given: Mapping[str, Any] | None = None) -> dict[str,
     except SettingsError as error:
         raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).split("\n"))) from None
     return values
+
+
+class _NoKeyTwice(yaml.SafeLoader):
+    """The safe loader, to which a key that is given twice is an error: YAML forbids it, and PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def _with_numbers(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainables.settings import ExperimentSettings, Optimisation, SettingsError, is_import_path
@@ -62,7 +63,8 @@ class Kind:
     videos. schedule: the group with its epochs, of stages that train. random: whether the seed matters; else all seeds share
     one. of_device: whether it measures the device. plugged_in: things from outside the package that it is made of, with their
     versions, by import path. starts_from: given the settings, the network whose weights a user gives and it starts from.
-    where: what declares `reads`, for messages.
+    check: given the settings and the files with such weights, raises DataError for what would end the stage later; it is asked
+    before the first stage of an experiment. where: what declares `reads`, for messages.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Kind:
     of_device: bool = False
     plugged_in: Mapping[str, int] = field(default_factory=dict)
     starts_from: Callable[[ExperimentSettings], str | None] = lambda settings: None
+    check: Callable[[ExperimentSettings, Mapping[str, Path]], None] = lambda settings, files: None
     where: str = ""
 
 

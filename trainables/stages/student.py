@@ -7,14 +7,15 @@ about new ones in every epoch. Without teachers the clips are new in every epoch
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from trainables.distillation.student import TaughtStudent
 from trainables.models import Encoder, make_encoder, network_reads
-from trainables.models.alexnet import AlexNet, load_imagenet
+from trainables.models.alexnet import AlexNet, imagenet_weights
 from trainables.settings import ExperimentSettings
 from trainables.stages.kind import ARITHMETIC, CLIPS, LABELLED, Kind, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
@@ -65,13 +66,25 @@ def _new_student(work: Work) -> AlexNet:
     with work.seeded("student"):
         student = AlexNet(work.settings, len(work.videos.classes))
     if work.settings.student.initialisation == "imagenet":
-        if "alexnet" not in work.weights_files:
-            raise DataError("student.initialisation = imagenet: give the weights of AlexNet with --weights alexnet=FILE")
-        try:
-            load_imagenet(student, work.weights_files["alexnet"])
-        except ValueError as error:
-            raise DataError(str(error)) from None
+        student.load_state_dict(_given_weights(student, work.weights_files))
     return student
+
+
+def _given_weights(student: AlexNet, files: Mapping[str, Path]) -> dict[str, Tensor]:
+    if "alexnet" not in files:
+        raise DataError("student.initialisation = imagenet: give the weights of AlexNet with --weights alexnet=FILE")
+    try:
+        return imagenet_weights(student, files["alexnet"])
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+def check_start(settings: ExperimentSettings, files: Mapping[str, Path]) -> None:
+    """Raises DataError where a student is to start from weights that are not given, not readable, or of another network."""
+    if settings.student.initialisation == "imagenet":
+        with torch.device("meta"):
+            student = AlexNet(settings, classes=1)
+        _given_weights(student, files)
 
 
 def _banked(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Answers, list[int]]:
@@ -191,5 +204,6 @@ def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False
         supervised_cost("alexnet", "student"),
         schedule="student",
         starts_from=lambda settings: "alexnet" if settings.student.initialisation == "imagenet" else None,
+        check=check_start,
         where=__name__,
     )

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from trainables.models.alexnet import AlexNet, load_imagenet
+from trainables.models.alexnet import AlexNet, imagenet_weights
 from trainables.models.weights import parameter_count
 from trainables.settings import ExperimentSettings, with_values
 
@@ -109,7 +109,7 @@ def written(directory: Path, weights: dict[str, Tensor], suffix: str) -> Path:
 def test_weights_load_and_a_last_layer_of_other_size_stays_fresh(tmp_path: Path, suffix: str, classes: int | None) -> None:
     weights, network = imagenet(), AlexNet(TINY, classes)
     fresh = {name: value.clone() for name, value in network.state_dict().items() if name.startswith("classifier.6.")}
-    load_imagenet(network, written(tmp_path, weights, suffix))
+    network.load_state_dict(imagenet_weights(network, written(tmp_path, weights, suffix)))
     for name, value in network.state_dict().items():
         assert torch.equal(value, fresh[name] if name in fresh and classes != 7 else weights[name]), name
 
@@ -133,7 +133,7 @@ def test_weights_of_another_network_are_refused_by_the_first_key(
     before = {name: value.clone() for name, value in network.state_dict().items()}
     path = written(tmp_path, weights, ".safetensors")
     with pytest.raises(ValueError, match=message) as raised:
-        load_imagenet(network, path)
+        imagenet_weights(network, path)
     assert str(path) in str(raised.value)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()), "nothing was loaded"
 
@@ -162,6 +162,6 @@ def test_files_without_readable_weights_are_refused_by_name(tmp_path: Path, name
         torch.save({"epoch": 3, "state_dict": imagenet()}, path)
     expected = "not a state dict" if name.startswith("numbers") else "not readable as a file of weights"
     with pytest.raises(ValueError, match=expected) as raised:
-        load_imagenet(AlexNet(TINY, classes=3), path)
+        imagenet_weights(AlexNet(TINY, classes=3), path)
     assert str(path) in str(raised.value)
     assert not trace.exists()

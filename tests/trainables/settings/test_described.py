@@ -126,6 +126,8 @@ def test_a_file_of_settings_nested_or_dotted(tmp_path: Path) -> None:
         ("auxskd.epochs: 0", r"mine\.yaml: auxskd\.epochs = 0: input should be greater than or equal to 1"),
         ("auxskd: {epochs: many}", r"mine\.yaml: auxskd\.epochs = 'many'"),
         ("auxskd: {epochs: 3}\nauxskd.epochs: 4", r"mine\.yaml: auxskd\.epochs is given twice"),
+        ("auxskd: {epochs: 3}\nauxskd: {epochs: 4}", r"mine\.yaml is not readable as YAML: 'auxskd' is given twice .*line 2"),
+        ("auxskd: {epochs: 3, epochs: 4}", r"mine\.yaml is not readable as YAML: 'epochs' is given twice"),
         ("- auxskd.epochs", r"mine\.yaml: expected settings as NAME: VALUE, not a list"),
         ("3: 4", r"mine\.yaml: unknown setting '3'"),
         ("a: [", r"mine\.yaml is not readable as YAML: .*line 1"),

@@ -313,7 +313,7 @@ CHANGES = st.fixed_dictionaries(
         "finetune.dropout": st.floats(0, 1, exclude_max=True),
         "finetune.keep": st.sampled_from(["last", "best"]),
         "data.embedded.seed": st.integers(0, 2**31 - 1),
-        "data.pretraining": st.text(st.characters(exclude_characters="+"), min_size=1, max_size=10),
+        "data.pretraining": st.text(st.characters(codec="utf-8", exclude_characters="+"), min_size=1, max_size=10),
         "data.downstream": st.sampled_from(["ucf101", "ucf101+hmdb51", "a+b+c"]),
         "evaluation.measures": st.sampled_from([["finetune"], ["retrieval", "finetune"]]),
         "augmentation.crop_area": st.sampled_from([None, [0.4, 1.0]]),

@@ -238,6 +238,17 @@ def test_weights_of_another_network_end_the_experiment_with_the_first_key_that_d
         run_experiment(Experiment(settings, 0), runtime(), ignore)
 
 
+def test_what_it_cannot_start_from_is_told_before_its_teachers_are_trained(
+    tiny_graph: ExperimentSettings, runtime: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "alexnet.pth").write_bytes(b"no weights")
+    place = runtime(weights=(("alexnet", tmp_path / "alexnet.pth"),))
+    settings = with_values(tiny_graph, {"student.initialisation": "imagenet"})
+    with pytest.raises(DataError, match=r"alexnet\.pth: not readable as a file of weights"):
+        run_experiment(Experiment(settings, 0), place, ignore)
+    assert not place.store.exists()
+
+
 def test_a_student_trained_in_parts_is_the_undivided_one(
     taught: tuple[Path, Result], tiny_graph: ExperimentSettings, clips: Path, work_of: WorkOf, run_stage: RunStage
 ) -> None:
