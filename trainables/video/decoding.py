@@ -27,12 +27,11 @@ whether the frame cache is used or not, so that all ways to a frame agree to the
 import importlib.metadata
 import importlib.util
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +39,8 @@ from numpy.typing import NDArray
 from trainables.video.contents import Identity, identity
 from trainables.video.images import probe_images, read_images
 from trainables.video.pixels import DecodingError, Mask, Pixels, converter, resize
+from trainables.video.sequence import Timeline, read_in_sequence, sound_frames
+from trainables.video.shown import Shown
 
 Window = tuple[int, int, int, int]
 
@@ -51,12 +52,16 @@ _AGREEMENT = 8  # levels by which the decoders may differ in a pixel: their conv
 
 @dataclass(frozen=True)
 class Probe:
-    """What a video holds: the frames that can be decoded, their size in pixels, and the decoder that is exact."""
+    """What a video holds: the frames that can be decoded, their size in pixels, and the decoder that is exact.
+
+    shown: a digest of some of the frames, the same for files that decode to the same.
+    """
 
     frames: int
     height: int
     width: int
     decoder: str
+    shown: str
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,8 @@ def decode_in_order(
             yield image, False
             done += 1
     if done < needed.size:
-        yield from _read_with_pyav(path, needed[done:], size)
+        _expect_pyav()
+        yield from read_in_sequence(path, needed[done:], size)
 
 
 def cut(pixels: Pixels, window: Window | None) -> Pixels:
@@ -165,190 +171,36 @@ def _installed(decoder: str) -> bool:
 def _probe(path: Path, _: Identity) -> Probe:
     if path.is_dir():
         _expect_pyav()
-        return Probe(*probe_images(path), decoder="pyav")
-    timeline = _Timeline(path)
+        found = probe_images(path)
+        return Probe(found.frames, found.height, found.width, "pyav", found.shown)
+    _expect_pyav()
+    timeline = Timeline(path)
+    digest = Shown(timeline.places)
+    compared = {timeline.places // 2, timeline.places - 1}
     samples: dict[int, Pixels] = {}
-    wanted = {timeline.places // 2, timeline.places - 1}
     count, last, shape = 0, -1, (0, 0)
     convert = converter()
-    for place, frame in _decodable(path, timeline):
+
+    def take(place: int, frame: Any) -> tuple[tuple[int, int], str, Pixels | None]:
+        pixels = convert(frame) if place in compared and frame.height * frame.width <= _DECORD_PIXELS else None
+        return (frame.height, frame.width), digest.take(place, frame), pixels
+
+    for place, (size, seen, pixels) in sound_frames(path, timeline, take):
         count, last = count + 1, place
-        shape = shape if count > 1 else (frame.height, frame.width)
-        if place in wanted and shape[0] * shape[1] <= _DECORD_PIXELS:
-            samples[place] = convert(frame)
+        shape = shape if count > 1 else size
+        digest.add(place, seen)
+        if pixels is not None:
+            samples[place] = pixels
     if count == 0:
         raise DecodingError("no frame can be decoded")
-    sound = timeline.closed and count == timeline.places and len(samples) == len(wanted)
+    sound = timeline.closed and count == timeline.places and len(samples) == len(compared)
     exact = sound and _installed("decord") and _decord_agrees(path, count, samples)
-    return Probe(last + 1, *shape, decoder="decord" if exact else "pyav")
-
-
-class _Spot(NamedTuple):
-    """Where a packet is: its place in the order of showing and in the order of the file, and its group of pictures."""
-
-    place: int
-    order: int
-    group: int
-
-
-class _Timeline:
-    """What the packets of a file say before anything is decoded.
-
-    `places` is the number of places for frames. `spots` gives the spot of each presentation time, or is empty where the
-    packets have no distinct times (then places are counted as frames come out). `closed` says that no packet is shown
-    before the key frame that precedes it in the file, and that all packets could be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        times: list[int | None] = []
-        groups: list[int] = []
-        self.closed, key = True, None
-        with _open(path) as container:
-            for packet in _packets(container, container.streams.video[0]):
-                if packet is None:
-                    self.closed = False
-                elif packet.size:
-                    times.append(packet.pts)
-                    groups.append((groups[-1] if groups else 0) + packet.is_keyframe)
-                    key = packet.pts if packet.is_keyframe else key
-                    if key is None or packet.pts is None or packet.pts < key:
-                        self.closed = False
-        known = {time: order for order, time in enumerate(times) if time is not None}
-        self.places = len(times)
-        self.spots: dict[int, _Spot] = {}
-        if len(known) == len(times):
-            self.spots = {time: _Spot(place, known[time], groups[known[time]]) for place, time in enumerate(sorted(known))}
-
-    def spot(self, time: int | None, key: bool, last: _Spot) -> _Spot | None:
-        """Where a packet or frame of this presentation time is, which comes out after `last`; None if nowhere."""
-        if not self.spots:
-            return _Spot(last.place + 1, last.order + 1, last.group + key)
-        return None if time is None else self.spots.get(time)
+    return Probe(last + 1, *shape, decoder="decord" if exact else "pyav", shown=digest.of(last + 1))
 
 
 def _expect_pyav() -> None:
     if not _installed("pyav"):
         raise DecodingError("PyAV is not installed; install it with: pip install av")
-
-
-def _open(path: Path) -> Any:
-    _expect_pyav()
-    import av
-
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, ValueError, UnicodeError):
-        raise DecodingError("not a readable video: another kind of file, or cut off before its index") from None
-    if not container.streams.video:
-        container.close()
-        raise DecodingError("no video stream")
-    return container
-
-
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The packets of a stream, the last one empty (it empties the decoder); None where reading fails, which ends it."""
-    import av
-
-    try:
-        yield from container.demux(stream)
-    except av.FFmpegError:
-        yield None
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, list[Any] | None]]:
-    """Each packet with the frames that the decoder hands over after it, in the order of showing; None if it fails."""
-    import av
-
-    for packet in _packets(container, stream):
-        try:
-            yield packet, stream.codec_context.decode(packet)
-        except av.FFmpegError:
-            yield packet, None
-
-
-def _decodable(path: Path, timeline: _Timeline) -> Iterator[tuple[int, Any]]:
-    """(place, frame) of all frames of a file that can be decoded from sound ones, in rising order of places."""
-    damage = _Damage()
-    last = _Spot(-1, -1, 0)
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
-        for packet, frames in _decoded(container, stream):
-            if frames is None and packet is not None:
-                failed = timeline.spot(packet.pts, packet.is_keyframe, last)
-                if failed is not None:
-                    damage.at(failed)
-            for frame in frames or ():
-                spot = timeline.spot(frame.pts, frame.key_frame, last)
-                if spot is None or spot.place <= last.place:
-                    continue
-                last = spot
-                if frame.is_corrupt:
-                    damage.at(spot)
-                yield from damage.settle(spot, frame)
-    yield from damage.rest()
-
-
-class _Damage:
-    """Keeps back frames that depend on damaged ones.
-
-    Frames come in the order of showing, but depend on frames before them in the order of the file, some of which are
-    shown later (those around B-frames). So a frame is let go when all before it in the file have come out or failed.
-    """
-
-    def __init__(self) -> None:
-        self._first: dict[int, int] = {}  # group of pictures -> order of its first damaged packet
-        self._held: deque[tuple[_Spot, Any]] = deque()
-        self._settled: set[int] = set()
-        self._frontier = 0  # every order below has come out or failed
-
-    def at(self, spot: _Spot) -> None:
-        """The packet at `spot` is damaged."""
-        self._first[spot.group] = min(spot.order, self._first.get(spot.group, spot.order))
-        self._settled.add(spot.order)
-
-    def settle(self, spot: _Spot, frame: Any) -> Iterator[tuple[int, Any]]:
-        """Take in the next frame shown and let go those that are now known to be sound, as (place, frame)."""
-        self._held.append((spot, frame))
-        self._settled.add(spot.order)
-        if frame.key_frame:
-            self._frontier = max(self._frontier, spot.order)
-        while self._frontier in self._settled:
-            self._settled.remove(self._frontier)
-            self._frontier += 1
-        while self._held and self._held[0][0].order < self._frontier:
-            yield from self._let_go()
-
-    def rest(self) -> Iterator[tuple[int, Any]]:
-        """The sound frames among those still kept back, at the end of the file."""
-        while self._held:
-            yield from self._let_go()
-
-    def _let_go(self) -> Iterator[tuple[int, Any]]:
-        spot, frame = self._held.popleft()
-        if spot.group not in self._first or spot.order < self._first[spot.group]:
-            yield spot.place, frame
-
-
-def _read_with_pyav(path: Path, needed: NDArray[np.int64], size: tuple[int, int]) -> Iterator[tuple[Pixels, bool]]:
-    """The frames `needed` (rising), and of each whether it shows another frame."""
-    timeline = _Timeline(path)
-    convert = converter()
-    done, shown, source = 0, -1, None
-    for place, frame in _decodable(path, timeline):
-        while done < needed.size and needed[done] < place:
-            yield resize(convert(source or frame)[None], size)[0], bool(needed[done] != shown)
-            done += 1
-        shown, source = place, frame
-        if done == needed.size:
-            return
-    if source is None:
-        raise DecodingError("no frame can be decoded")
-    if needed[-1] >= max(timeline.places, shown + 1):
-        raise IndexError(f"frame {needed[-1]} of a video of {max(timeline.places, shown + 1)} frames")
-    for left in range(done, needed.size):
-        yield resize(convert(source)[None], size)[0], bool(needed[left] != shown)
 
 
 def _read_with_decord(path: Path, needed: NDArray[np.int64], size: tuple[int, int]) -> Iterator[Pixels]:

@@ -11,21 +11,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.video import room
 from trainables.video.frame_folders import ambiguity, frame_files
 from trainables.video.pixels import DecodingError, Pixels, converter, resize
+from trainables.video.shown import Shown
 from trainables.video.videos import printable
 
+_PIXELS_PER_BYTE = 4  # about, in a JPEG
 _END_OF_JPEG = b"\xff\xd9"
 _SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8": "mjpeg", b"BM": "bmp"}
 """What images begin with, whatever their names end in: with the decoder of each."""
 
 
 class Images(NamedTuple):
-    """Of the images of a directory: how many frames there are up to the last sound one, and their size in pixels."""
+    """Of the images of a directory: how many frames there are up to the last sound one, their size in pixels, and a digest."""
 
     frames: int
     height: int
     width: int
+    shown: str
 
 
 def probe_images(directory: Path) -> Images:
@@ -34,6 +38,7 @@ def probe_images(directory: Path) -> Images:
     names = _frames(directory)
     if reason := ambiguity(names):
         raise DecodingError(printable(reason))
+    digest = Shown(len(names))
     last, first, shape = -1, "", (0, 0)
     for place, name in enumerate(names):
         image = _decoded(directory / name)
@@ -45,9 +50,10 @@ def probe_images(directory: Path) -> Images:
         if last < 0:
             first, shape = name, (image.height, image.width)
         last = place
+        digest.add(place, digest.take(place, image))
     if last < 0:
         raise DecodingError(f"no frame can be decoded, of {len(names)} images")
-    return Images(last + 1, *shape)
+    return Images(last + 1, *shape, digest.of(last + 1))
 
 
 def read_images(directory: Path, needed: NDArray[np.int64], size: tuple[int, int]) -> Iterator[tuple[Pixels, bool]]:
@@ -91,6 +97,7 @@ def _decoded(path: Path) -> Any:
             return None
         context: Any = av.CodecContext.create(decoder, "r")
         context.thread_type, context.thread_count, context.options = "NONE", 1, {"err_detect": "explode"}
-        return next(iter([*context.decode(av.Packet(content)), *context.decode(None)]), None)
+        with room.of_pixels(_PIXELS_PER_BYTE * len(content)):
+            return next(iter([*context.decode(av.Packet(content)), *context.decode(None)]), None)
     except (OSError, av.FFmpegError):
         return None

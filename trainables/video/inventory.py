@@ -1,7 +1,7 @@
 """Which videos can be used: every one is probed once, and what was found is kept on disk.
 
-`take_inventory(videos, directory)` fills in the number of frames of each video, its decoder and the hash of its content,
-and moves those that cannot be used to `skipped`, with the reason. Findings are kept in
+`take_inventory(videos, directory)` fills in the number of frames of each video, its decoder, the hash of its content and a
+digest of what it shows, and moves those that cannot be used to `skipped`, with the reason. Findings are kept in
 `<directory>/inventory-<dataset>.json` by name. A file whose size and times (of its content and of its inode, which nobody
 can set back) are the same is not read again; any other is hashed again, and probed only if its content differs, so a data
 set that was moved or copied costs no decoding.
@@ -22,14 +22,16 @@ from trainables.video.frame_folders import image_left_out
 from trainables.video.pixels import DecodingError
 from trainables.video.videos import DataError, Skipped, Video, VideoSet, printable
 
-_SAVE_EVERY = 60.0  # seconds between two writes: an interrupted inventory of a large dataset goes on from there
+_SAVE_EVERY = 60.0  # seconds between two writes at least: an interrupted inventory of a large dataset goes on from there
+_GROWTH = 0.25  # of the time that it took so far, likewise: what is read for a day is written some thirty times
 
 
 @dataclass(frozen=True)
 class _Finding:
     """What reading a video of this identity gave: its content, and frames and decoder, or why it cannot be used.
 
-    content: "" where it could not be read. left_out: an image in a directory of frames that is none, "" if there is none.
+    content: "" where it could not be read. shown: a digest of what it decodes to. left_out: an image in a directory of frames
+    that is none of them.
     """
 
     bytes: int
@@ -39,6 +41,7 @@ class _Finding:
     frames: int
     decoder: str
     reason: str
+    shown: str = ""
     left_out: str = ""
 
 
@@ -54,7 +57,7 @@ def take_inventory(videos: VideoSet, directory: Path, *, supervised: bool = True
 
     def with_finding(video: Video) -> Video:
         found = findings[video.name]
-        return replace(video, frames=found.frames, decoder=found.decoder, content=found.content)
+        return replace(video, frames=found.frames, decoder=found.decoder, content=found.content, shown=found.shown)
 
     def usable(part: Sequence[Video]) -> tuple[Video, ...]:
         return tuple(with_finding(video) for video in part if not findings[video.name].reason)
@@ -95,17 +98,22 @@ def _examine_all(videos: Sequence[Video], file: Path) -> dict[str, _Finding]:
     kept = _load(file)
     findings = dict(kept)
     installed = decoder_versions()
-    saved = time.monotonic()
+    began = saved = time.monotonic()
     with ThreadPoolExecutor(max_workers=min(8, max(2, os.cpu_count() or 1))) as pool:
         examined = pool.map(lambda video: _examine(video.path, kept.get(video.name), installed), videos)
         for video, finding in zip(videos, examined, strict=True):
             findings[video.name] = finding
-            if time.monotonic() - saved > _SAVE_EVERY:
+            if _is_due(time.monotonic(), saved, began):
                 _save(file, findings)
                 saved = time.monotonic()
     if findings != kept:
         _save(file, findings)
     return findings
+
+
+def _is_due(now: float, saved: float, began: float) -> bool:
+    """Whether to write what is known, after the last time and the start."""
+    return now - saved > max(_SAVE_EVERY, _GROWTH * (saved - began))
 
 
 def _examine(path: Path, known: _Finding | None, installed: Collection[str]) -> _Finding:
@@ -117,7 +125,7 @@ def _examine(path: Path, known: _Finding | None, installed: Collection[str]) -> 
     if known is not None:
         if not installed and known.bytes == there.bytes:
             return known
-        if known.content and (not known.decoder or known.decoder in installed):
+        if known.content and (not known.decoder or (known.decoder in installed and known.shown)):
             if (known.bytes, known.modified, known.changed) == there:
                 return known
             if known.content == _content(path):
@@ -127,7 +135,8 @@ def _examine(path: Path, known: _Finding | None, installed: Collection[str]) -> 
         found = probe(path)
     except DecodingError as error:
         return _Finding(*there, content, 0, "", str(error))
-    return _Finding(*there, content, found.frames, found.decoder, "one frame" if found.frames < 2 else "", _left_out(path))
+    reason = "one frame" if found.frames < 2 else ""
+    return _Finding(*there, content, found.frames, found.decoder, reason, found.shown, _left_out(path))
 
 
 def _left_out(path: Path) -> str:

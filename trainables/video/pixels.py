@@ -1,5 +1,6 @@
 """Frames as arrays of pixels: how PyAV's become RGB, and how they are resized, whoever decoded them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,18 @@ class DecodingError(Exception):
     """A video of which no frame can be decoded; the message is the reason, without the video's name."""
 
 
-def converter() -> Any:
-    """A function from a PyAV frame to RGB (height, width, 3) that keeps its tables from frame to frame."""
+def converter() -> Callable[..., Pixels]:
+    """A function from a PyAV frame to RGB (height, width, 3), in the given size or its own, that keeps its tables from frame to
+    frame. The pixels are those of PyAV's memory where they lie without gaps."""
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()
 
-    def convert(frame: Any) -> Pixels:
-        return np.asarray(reformatter.reformat(frame, format="rgb24").to_ndarray(), dtype=np.uint8)
+    def convert(frame: Any, height: int | None = None, width: int | None = None) -> Pixels:
+        converted: Any = reformatter.reformat(frame, width, height, "rgb24")
+        plane = converted.planes[0]
+        rows = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+        return rows[: converted.height, : 3 * converted.width].reshape(converted.height, converted.width, 3)
 
     return convert
 

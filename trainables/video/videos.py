@@ -35,7 +35,8 @@ class Video:
 
     `name` is its posix path below the dataset's root and its identity. `label` is its class, or the first of several, and
     `others` are the further ones. `frames` is the number of frames that can be decoded and `decoder` the decoder that
-    reads them exactly, and `content` the hash of its bytes (0, "" and "" until the inventory was taken).
+    reads them exactly, `content` the hash of its bytes, and `shown` a digest of what they decode to (0 and "" until the
+    inventory was taken).
     """
 
     name: str
@@ -46,6 +47,7 @@ class Video:
     decoder: str = ""
     others: tuple[int, ...] = ()
     content: str = ""
+    shown: str = ""
 
     @property
     def labels(self) -> tuple[int, ...]:

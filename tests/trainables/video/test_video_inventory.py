@@ -1,13 +1,16 @@
 """The inventory against files of which it is known what is wrong with them."""
 
 import errno
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from trainables.files import digest
 from trainables.video import inventory
+from trainables.video.decoding import RULES
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import read_videos
 from trainables.video.videos import DataError, DataSource, VideoSet
@@ -100,8 +103,32 @@ def test_findings_are_written_by_time_and_not_by_number(videos: VideoSet, tmp_pa
     take_inventory(videos, tmp_path)
     assert len(written) == 1
     monkeypatch.setattr(inventory, "_SAVE_EVERY", -1.0)
+    monkeypatch.setattr(inventory, "_GROWTH", -1.0)
     take_inventory(videos, tmp_path)
     assert len(written) == 1 + 12 + 1
+
+
+def test_an_inventory_of_a_day_is_written_some_thirty_times_and_loses_a_fifth_at_most() -> None:
+    """A file per second; seen before: a write a minute, 480 in eight hours."""
+    saved, writes = 0, []
+    for now in range(24 * 3600):
+        if inventory._is_due(now, saved, 0):
+            assert now - saved <= max(61, 0.2 * now + 1)
+            saved = now
+            writes.append(now)
+    assert 20 < len(writes) < 40 and writes[0] == 61
+
+
+def test_findings_without_a_digest_of_frames_are_made_again(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
+    """As an earlier version kept them."""
+    first = take_inventory(videos, tmp_path)
+    file = tmp_path / "inventory-folder.json"
+    found = json.loads(file.read_text())["videos"]
+    for finding in found.values():
+        del finding["shown"], finding["left_out"]
+    file.write_text(json.dumps({"rules": RULES, "digest": digest(found), "videos": found}))
+    assert inventory._load(file)["a/0.avi"].frames == 8
+    assert take_inventory(videos, tmp_path) == first
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"rules": 1, "videos": {"a/0.avi": {"frames": 3}}}', '{"rules": 0}'])
