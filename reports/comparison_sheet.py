@@ -18,8 +18,8 @@ from reports.circumstances import (
 from reports.comparison import Cell, ComparedRow, Comparison, Effect, FilledTable
 from reports.groups import Group
 from reports.lines import TABLE_COLUMNS, comparison_lines
-from reports.seeds import CONFIDENCE, RESAMPLES, SIGNIFICANCE, PairedTest
-from reports.sheet import Grid, Section, Sheet, counted, estimate_text, number_text
+from reports.seeds import SIGNIFICANCE, PairedTest
+from reports.sheet import INTERVALS, Grid, Section, Sheet, counted, estimate_text, number_text
 from search_spaces.papers import Measure, PaperTable, printed
 
 
@@ -60,7 +60,7 @@ def _rules(table: PaperTable) -> str:
     averaged = "; 2 of 3 splits: a mean over these alone" if any(measure.splits for measure in table.measures) else ""
     quoted = "; quoted: a number that the paper took from another one" if any(row.quoted for row in table.rows) else ""
     return (
-        f"Ours: mean [{CONFIDENCE:.0%} percentile bootstrap interval over seeds, {RESAMPLES} resamples] (seeds); (2/3): 2 "
+        f"Ours: mean {INTERVALS} (seeds); (2/3): 2 "
         f"of 3 seeds complete{averaged}{quoted}. Effect: row minus {reference}, ours paired by seed, in percentage points. "
         f"Verdict: two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, not corrected for several rows (exact sign test "
         "where all differences are equal); agrees: significant with the paper's sign; disagrees: significant against it; "

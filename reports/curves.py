@@ -129,7 +129,7 @@ class _Series:
 
 
 def draw_points(filled: FilledTable, against: Abscissa, file_format: str) -> bytes:
-    """Accuracies against a setting, a panel per group; error bars: 95 % interval over seeds.
+    """Accuracies against a setting, a panel per group; error bars: 95 % interval over seeds, of two the range.
 
     Groups of a single point that no sweep of the figure itself ran are left out where there are others.
     """
@@ -144,7 +144,8 @@ def draw_points(filled: FilledTable, against: Abscissa, file_format: str) -> byt
                 say(axes, _EMPTY)
                 continue
             seeds = {len(cell.by_seed) for compared in comparison.rows for cell in compared.cells if cell.by_seed}
-            _entitle(axes, group_heading(filled.table, comparison.group, "Mean and 95 % interval", seeds))
+            bars = "range" if seeds == {2} else "95 % interval"
+            _entitle(axes, group_heading(filled.table, comparison.group, f"Mean and {bars}", seeds))
             points = {
                 one: _points(filled.table, comparison.rows, comparison.group, key, against) for key, one in series.items()
             }

@@ -1,5 +1,6 @@
 """What tables say as lines of a CSV file: percent and percentage points, an empty field where there is no number.
 
+`low` and `high` are the bounds of the interval over seeds, of two seeds the range.
 `data` lists name=data set:fingerprint; `group` counts the groups of comparable trials.
 """
 

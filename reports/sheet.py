@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.seeds import Estimate
+from reports.seeds import CONFIDENCE, Estimate
 
+INTERVALS = f"[{CONFIDENCE:.0%} interval over seeds, Student's t; of two seeds: lowest to highest]"
+"""What stands in brackets after a mean, for the rules of a sheet."""
 Line = Mapping[str, object]
 """A line of a CSV file: what it has in those of the file's columns that it fills."""
 
@@ -50,12 +52,12 @@ class Sheet:
 
 
 def estimate_text(value: Estimate, *, signed: bool) -> str:
-    """Mean and interval, with one decimal."""
+    """Mean and interval, with one decimal; the range of two values as `[1.0 to 2.0]`."""
     mean = number_text(value.mean, signed=signed)
     if value.interval is None:
         return mean
     low, high = (number_text(bound, signed=signed) for bound in value.interval)
-    return f"{mean} [{low}, {high}]"
+    return f"{mean} [{low} to {high}]" if value.is_range else f"{mean} [{low}, {high}]"
 
 
 def number_text(value: float | None, *, signed: bool) -> str:

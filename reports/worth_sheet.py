@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from reports.circumstances import circumstances, description, differences_of_settings, set_name
 from reports.lines import WORTH_COLUMNS, worth_lines
-from reports.seeds import CONFIDENCE, RESAMPLES
-from reports.sheet import Grid, Line, Section, Sheet, estimate_text
+from reports.sheet import INTERVALS, Grid, Line, Section, Sheet, estimate_text
 from reports.worth import RETRIEVAL, TOP1, Backbone, Worth
 
 _RULES = (
-    f"Mean [{CONFIDENCE:.0%} percentile bootstrap interval over seeds, {RESAMPLES} resamples]; (2): of 2 seeds only; seeds: "
+    f"Mean {INTERVALS}; (2): of 2 seeds only; seeds: "
     "complete ones, 2/3: of 3. Pretext accuracy: on validation videos, of the weights that were handed on. All else: on test "
     "videos. Linear probe: a linear classifier on features of the frozen backbone. R@k: share of videos that have one of their "
     "class among the k videos of the training split (validation videos included) nearest by those features."

@@ -117,8 +117,8 @@ def test_configurations_in_the_sweeps_order_with_means_intervals_and_seeds_worke
     assert cells(accuracies) == [
         ("configuration", "seeds", "segment accuracy (chance 25.0)", "speed accuracy (chance 25.0)",
          "finetuned top-1", "linear probe top-1"),
-        ("random", "3", "-", "-", "50.0 [40.0, 60.0]", "40.0 [30.0, 50.0]"),
-        ("VSPP", "2/3", "45.0 [45.0, 45.0]", "50.0 [50.0, 50.0]", "70.0 [70.0, 70.0]", "60.0 [60.0, 60.0]"),
+        ("random", "3", "-", "-", "50.0 [25.2, 74.8]", "40.0 [15.2, 64.8]"),
+        ("VSPP", "2/3", "45.0 [45.0 to 45.0]", "50.0 [50.0 to 50.0]", "70.0 [70.0 to 70.0]", "60.0 [60.0 to 60.0]"),
         ("recipe = auxskd_pretext", "1/3", "30.0", "25.0", "75.0", "65.0"),
     ]  # fmt: skip
     assert cells(retrieval) == [
@@ -138,7 +138,7 @@ def test_what_was_not_measured_is_missing(make: Make) -> None:
 def test_number_of_fewer_seeds_than_are_complete_says_of_how_many(make: Make) -> None:
     both = [make(VSPP, 0, {"test/top1": 0.5, "test/linear_probe_top1": 0.4}), make(VSPP, 1, {"test/top1": 0.5})]
     ((accuracies, _),) = grids(sweep_worth(both))
-    assert accuracies.rows == (("recipe = pretext", "2", "50.0 [50.0, 50.0]", "40.0 (1)"),)
+    assert accuracies.rows == (("recipe = pretext", "2", "50.0 [50.0 to 50.0]", "40.0 (1)"),)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_file_holds_what_is_printed_in_the_format_of_its_name(runs: Path, tmp_pa
     assert (code, printed) == (0, f"{tmp_path / f'b.{name}'}\n")
     text = (tmp_path / f"b.{name}").read_bytes().decode()
     assert text == backbones("--runs-dir", runs, "--format", name)[1]
-    assert "random" in text and ("60.0 [50.0, 70.0]" in text or "{[}50.0, 70.0{]}" in text or "60.0000,50.0000,70.0000" in text)
+    assert "random" in text and ("60.0 [35.2, 84.8]" in text or "{[}35.2, 84.8{]}" in text or "60.0000,35.1586,84.8414" in text)
 
 
 def test_latex_labels_differ_and_rows_have_as_many_cells_as_columns(runs: Path) -> None:
@@ -350,8 +350,8 @@ def test_csv_has_a_line_per_configuration_and_measure(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("width", "expected"),
     [
-        (140, ["random 3 - - 50.0 [40.0, 60.0] 40.0 [30.0, 50.0]"]),
-        (100, ["random 3 - - 50.0 40.0", "[40.0, 60.0] [30.0, 50.0]"]),
+        (140, ["random 3 - - 50.0 [25.2, 74.8] 40.0 [15.2, 64.8]"]),
+        (100, ["random 3 - - 50.0 40.0", "[25.2, 74.8] [15.2, 64.8]"]),
     ],
 )
 def test_terminal_shows_intervals_below_their_means_where_rows_would_not_fit(

@@ -42,7 +42,7 @@ def test_only_complete_seeds_count_and_the_fullest_row_says_how_many_were_asked_
     trials += [make_trial(0.07, 0.07, 0, 60.0, outcome="pruned")]
     (comparison,) = compare(TABLE3, trials)
     cells = {line[0] + " / " + line[1]: line[-1] for line in sheet_of([comparison]).sections[0].grids[0].rows}
-    assert cells["0.02 / 0.02"] == "64.0 [63.0, 65.0] (3)"
+    assert cells["0.02 / 0.02"] == "64.0 [61.5, 66.5] (3)"
     assert cells["0.1 / 0.1"] == "61.0 (1/3)"
     assert cells["0.07 / 0.07"] == "- (0/3)"
     assert cells["0.05 / 0.05"] == "- (0/3)"

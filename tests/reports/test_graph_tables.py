@@ -67,7 +67,7 @@ def test_a_seed_s_value_is_the_mean_over_the_splits_at_hand_and_the_cell_says_wh
     assert cell.splits == (2, 3)
     filled = fill(TABLE2, trials)
     section = comparison_sheet(filled).sections[0]
-    assert section.grids[0].rows[8][2] == "67.0 [62.0, 72.0] (2; 2 of 3 splits)"
+    assert section.grids[0].rows[8][2] == "67.0 [62.0 to 72.0] (2; 2 of 3 splits)"
     assert [note for note in section.notes if "ucf101, split 3: " in note]
     (whole,) = compare(TABLE2, trials[:3])
     assert cell_of(whole, OURS).splits == (3, 3)
