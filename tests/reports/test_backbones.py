@@ -123,8 +123,8 @@ def test_configurations_in_the_sweeps_order_with_means_intervals_and_seeds_worke
     ]  # fmt: skip
     assert cells(retrieval) == [
         ("configuration", "seeds", "R@1", "R@5", "R@10", "R@20", "R@50"),
-        ("random", "3", *(f"{value}.0 [{value - 10}.0, {value + 10}.0]" for value in (40, 45, 50, 55, 60))),
-        ("VSPP", "2/3", *(f"{value}.0 [{value}.0, {value}.0]" for value in (60, 65, 70, 75, 80))),
+        ("random", "3", *(f"{value}.0 [{value - 24.8:.1f}, {value + 24.8:.1f}]" for value in (40, 45, 50, 55, 60))),
+        ("VSPP", "2/3", *(f"{value}.0 [{value}.0 to {value}.0]" for value in (60, 65, 70, 75, 80))),
         ("recipe = auxskd_pretext", "1/3", "65.0", "70.0", "75.0", "80.0", "85.0"),
     ]  # fmt: skip
 
