@@ -14,7 +14,7 @@ from typing import Literal
 
 from trainables.pipeline import Stage, code_of_artifact, digest_of
 from trainables.source import EDITED, Code
-from trainables.store import Store
+from trainables.store import DamagedArtifact, Store
 
 Policy = Literal["auto", "same", "any"]
 MODULES_SHOWN = 3
@@ -56,7 +56,10 @@ class Reuse:
         if artifact is None:
             self._look_for_earlier_versions(stage)
             return stage
-        before = code_of_artifact(artifact)
+        try:
+            before = code_of_artifact(artifact)
+        except DamagedArtifact:  # whoever needs it sets it aside, and makes it again
+            return stage
         if before is not None and before.digest == stage.code.digest:
             return stage
         counts = self._counts(before, stage.code)

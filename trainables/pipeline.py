@@ -12,7 +12,6 @@ A plain Python call, without Ray, Optuna or W&B:
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -136,12 +135,11 @@ CODE_FILE = "code.json"
 
 
 def code_of_artifact(artifact: Artifact) -> Code | None:
-    """What code made it; None where that was not written down, as in early versions."""
-    try:
-        content = json.loads((artifact.directory / CODE_FILE).read_bytes())
-        return Code(content["modules"], content["state"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    """What code made it; None where that was not written down, as in early versions. Raises DamagedArtifact or StoreError."""
+    if CODE_FILE not in artifact.done.get("files", {}):
         return None
+    content = artifact.document(CODE_FILE)
+    return Code(content["modules"], content["state"])
 
 
 UNKNOWN_CODE = "unknown"

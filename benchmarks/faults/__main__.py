@@ -17,7 +17,7 @@ import typer
 
 from benchmarks.faults.figure import Figure, NotHere, as_table, command
 
-NAMES = ("appends", "fuzz")
+NAMES = ("appends", "damage", "io_errors", "fuzz")
 """In the order of the table."""
 
 

@@ -75,8 +75,8 @@ IMPORTED = (
 SECONDS = 120.0
 """After which a tiny sweep counts as one that never ends."""
 PAUSE = 0.02
-TIMES = ("seconds", "ended", "command")
-"""Of a record what may differ between two runs of the same trial, beside the node."""
+TIMES = ("seconds", "ended", "command", "seal")
+"""Of a record what may differ between two runs of the same trial, and what covers that."""
 
 
 @dataclass(frozen=True)

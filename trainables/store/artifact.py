@@ -60,6 +60,12 @@ class Artifact:
         with self._noticing(path.name):
             return load_file(path)
 
+    def document(self, name: str) -> Any:
+        """The content of a JSON file that the stage left."""
+        path = self._checked(name)
+        with self._noticing(name):
+            return json.loads(path.read_bytes())
+
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, one per epoch."""
         path = self._checked("metrics.jsonl")

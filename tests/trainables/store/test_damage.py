@@ -154,3 +154,20 @@ def test_an_experiment_makes_a_damaged_artifact_again_to_the_same_bytes(
     assert re.search(f"{stage}/.* is damaged", "\n".join(notes))
     assert contents(place.store, again) == expected
     assert again.metrics == first.metrics
+
+
+def test_damage_in_what_says_which_code_made_it_is_noticed(
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime], contents: Callable[..., dict[str, bytes]]
+) -> None:
+    """It is read of every artifact that is found, and its digest goes into the record."""
+    place = runtime()
+    experiment = Experiment(tiny, 0)
+    first = run_experiment(experiment, place, lambda line: None)
+    expected = contents(place.store, first)
+    path = place.store / "pretext" / first.stages["pretext"] / "code.json"
+    path.write_bytes(bytes(path.stat().st_size))
+    notes: list[str] = []
+    again = run_experiment(experiment, place, lambda line: notes.append(line.get("note", "")))
+    assert re.search("pretext/.* is damaged: code.json has other content", "\n".join(notes))
+    assert contents(place.store, again) == expected
+    assert {name: made.code for name, made in again.made.items()} == {name: made.code for name, made in first.made.items()}
