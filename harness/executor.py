@@ -1,4 +1,4 @@
-"""Runs the trials of a sweep with Ray Tune: resources, reused actors, failures, a cluster's address. Ray is known here only.
+"""Runs the trials of a sweep with Ray Tune: resources, reused actors, failures. But for cluster.py, Ray is known here only.
 
 Ray's own state is thrown away: what a sweep knows is its ledger and its store, and starting it again continues it. A worker
 that dies is replaced and its trial goes on from the store's last checkpoint. An error that a trial explains (a loss that became
@@ -8,29 +8,24 @@ surroundings explain (a full disk, data that are not there on a node) is told as
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import shutil
-import signal
-import socket
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from harness.attention import END_SECONDS, ClusterLost, Stop, attend
 from harness.bookkeeper import COMPUTED_BY, WORKER_LIVES, Bookkeeper, worker_versions
+from harness.cluster import Cluster
 from harness.proposals import Exhausted
-from harness.trials import SweepError
 from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
@@ -42,9 +37,6 @@ from trainables.video.videos import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NODE_CHECK_SECONDS = 5.0
-ADDRESS_SECONDS = 10.0
-"""How long a cluster's head may take to accept a connection."""
-OBJECT_STORE_BYTES = 100 * 2**20
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -99,35 +91,6 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-class ClusterLost(RuntimeError):
-    """No node of the Ray cluster is alive any more: Ray itself would wait for ever."""
-
-
-@dataclass
-class Stop:
-    """Why the sweep is to end: a signal, or an error of the bookkeeper, either of which Ray would swallow."""
-
-    asked: bool = False
-    error: Exception | None = None
-
-    @contextmanager
-    def told_of_errors(self) -> Iterator[None]:
-        """Keeps what is raised inside, for `check` to raise it where Ray lets it through."""
-        try:
-            yield
-        except Exhausted:
-            raise
-        except Exception as error:
-            self.error = self.error or error
-
-    def check(self) -> None:
-        """Raises what the sweep is to end with, if anything."""
-        if self.error is not None:
-            raise self.error
-        if self.asked:
-            raise KeyboardInterrupt
-
-
 class StudySearcher(Searcher):
     """Ray Tune's way of asking the bookkeeper what runs next, and of telling it how that ended."""
 
@@ -137,15 +100,15 @@ class StudySearcher(Searcher):
         self.stop = stop
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        with self.stop.told_of_errors():
-            try:
+        try:
+            with self.stop.booking(Exhausted):
                 return self.books.next(trial_id)
-            except Exhausted:
-                return Searcher.FINISHED
+        except Exhausted:
+            return Searcher.FINISHED
         return None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        with self.stop.told_of_errors():
+        with self.stop.booking():
             self.books.ended(trial_id, None if error else result or {})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -180,11 +143,11 @@ class Listener(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        with self.stop.told_of_errors():
+        with self.stop.booking():
             self.books.started(trial.trial_id)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        with self.stop.told_of_errors():
+        with self.stop.booking():
             if "outcome" not in result:
                 self.books.reported(trial.trial_id, result)
             if result.get("done"):  # of a report after which Tune stops the trial, not of the last one of a trial that ends
@@ -201,30 +164,39 @@ def run_trials(
 ) -> None:
     """Run what the ledger does not hold yet, each trial by `trainable`.
 
-    Raises KeyboardInterrupt after the workers have ended, ClusterLost when Ray died, GivenUp when trials cannot run, and
-    SweepError for an address without Ray.
+    Raises KeyboardInterrupt for a signal, ClusterLost when Ray died, GivenUp when trials cannot run, and SweepError for an
+    address without Ray. Whatever ends it, what was running has a record.
     """
     if books.is_complete():
         return
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    stop, cluster = Stop(), Cluster(address)
     scratch = Path(tempfile.mkdtemp(prefix="auxgraph-"))
-    stop = Stop()
+
+    def work() -> None:
+        try:
+            cluster.connect(concurrency, gpus_per_trial)
+            stop.end_seconds = END_SECONDS
+            _tuner(books, stop, trainable, concurrency, gpus_per_trial, scratch).fit()
+            stop.check()
+            if not books.is_complete():
+                raise ClusterLost("Ray Tune has ended before the sweep has")
+        except BaseException:
+            stop.check()
+            raise
+        finally:
+            ray.shutdown()
+
     try:
-        connect(address, concurrency, gpus_per_trial)
-        with _interruptible(stop):
-            try:
-                _tuner(books, stop, trainable, concurrency, gpus_per_trial, scratch).fit()
-                stop.check()
-                if not books.is_complete():
-                    raise ClusterLost("Ray Tune has ended before the sweep has")
-            except BaseException:  # whatever ends the sweep, what was running has a record
-                books.interrupt()
-                stop.check()
-                raise
+        attend(work, stop, cluster.doors)
+    except BaseException:
+        stop.close_books()
+        books.interrupt()
+        raise
     finally:
-        ray.shutdown()
+        cluster.end_processes()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -252,51 +224,3 @@ def _tuner(
             verbose=0,
         ),
     )
-
-
-def connect(address: str | None, concurrency: int, gpus_per_trial: float) -> None:
-    """Connect to the cluster at an address, or start one on this machine. Raises SweepError for an address without Ray."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    if address is not None:
-        try:
-            _require_listener(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, OverflowError, RuntimeError, ValueError) as error:
-            raise SweepError(f"--address {address}: no Ray cluster there: {one_line(error)}") from None
-        return
-    ray.init(
-        address="local",
-        num_cpus=concurrency,
-        num_gpus=None if gpus_per_trial else 0,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-    )
-
-
-def _require_listener(address: str) -> None:
-    """Raises OSError unless something listens at HOST:PORT: Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), ADDRESS_SECONDS).close()
-
-
-@contextmanager
-def _interruptible(stop: Stop) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt; what Ray swallows of that is raised again at its next step.
-
-    To be entered after Ray has started, which sets its own handlers.
-    """
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        stop.asked = True
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,7 +5,7 @@
     python harness/sweep.py --table auxskd/table2 --seeds 3
 
 State is on disk: the same command continues what was interrupted and adds what is new (more --trials, more --seeds).
-Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 3 the cluster was lost or trials cannot run, 130 interrupted.
 
 What only shows something starts at once: torch, Optuna and Ray are imported where something is planned or run.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,12 +27,15 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 REPOSITORY = Path(__file__).resolve().parents[1]
 if not __package__:  # run as a script
     sys.path[0] = str(REPOSITORY)
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command attends to it: an end without a traceback
 
 import typer
 from rich.console import Console
 from typer.core import TyperCommand
 
 from harness import settings_table
+from harness.attention import ClusterLost, interruptible, leave
 from harness.ledger import FILE_NAME, Ledger, LedgerError, repair, standing
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
 MOST_WORKERS = 8
 MOST_AT_ONCE = 4096
 TRACKER_SECONDS = 60.0
+TRACKER_SECONDS_WHEN_STOPPED = 10.0
 LONGEST_ERROR = 2000
 """Characters of an error that are shown: what a user typed may be quoted in it."""
 WHAT, DATA, SEARCH, RUN, WATCH = "What is swept", "Data", "Search", "Run", "Watch"
@@ -77,7 +82,8 @@ sweep.py --space temperatures --range auxskd.student_temperature=0.05:0.2 --set 
 
 sweep.py --space temperatures --search grid --config mine.yaml --set finetune.epochs=10
 
-[bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 130 interrupted
+[bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 3 the cluster was lost or trials cannot run,
+130 interrupted
 """
 console = Console(file=cast(IO[str], LastingOutput()), emoji=False)
 errors = Console(stderr=True, emoji=False)
@@ -103,7 +109,7 @@ class WandbMode(StrEnum):
 
 
 class SweepCommand(TyperCommand):
-    """`--settings` may stand alone, and errors of usage are one line and exit code 2."""
+    """`--settings` may stand alone; errors of usage are one line and exit code 2, and so is a signal, with 130, at any time."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for place, argument in enumerate(args):
@@ -114,7 +120,13 @@ class SweepCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
+        except typer.Exit as ended:
+            leave(ended.exit_code)
+            raise
+        except KeyboardInterrupt:
+            said, code = "interrupted", 130
         except (SettingsError, SpaceError, RequestError, DataError, LedgerError) as error:
             said, code = str(error), 2
         except OSError as error:
@@ -122,7 +134,8 @@ class SweepCommand(TyperCommand):
         if len(said) > LONGEST_ERROR:
             said = f"{said[:LONGEST_ERROR]} ... ({len(said):,} characters)"
         shown = "\n".join(map(printable, said.splitlines()))
-        errors.print(f"error: {shown}", style="red", highlight=False, markup=False, soft_wrap=True)
+        errors.print(shown if code == 130 else f"error: {shown}", style="red", highlight=False, markup=False, soft_wrap=True)
+        leave(code)
         raise typer.Exit(code)
 
 
@@ -478,7 +491,7 @@ def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
 def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool) -> int:
     from harness.bookkeeper import Bookkeeper
     from harness.driver import only_driver
-    from harness.executor import ClusterLost, run_trials
+    from harness.executor import run_trials
     from harness.hindrances import GivenUp
     from harness.planner import disk_needed
 
@@ -492,7 +505,7 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
         ledger = Ledger(sweep.directory)
         show_circumstances(sweep, console)
         show_disk(disk_needed(sweep, ledger, at_once), console)
-        stopped: KeyboardInterrupt | RuntimeError | None = None
+        stopped: int | None = None
         total = sweep.proposals(ledger).size * sweep.seeds
         space = sweep.space
         with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
@@ -500,19 +513,19 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
             books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
-            except KeyboardInterrupt as error:
-                stopped = error
+            except KeyboardInterrupt:
+                stopped = 130
             except (ClusterLost, GivenUp) as error:
-                stopped = error
+                stopped = 3
                 progress.note(str(error))
             finally:
-                tracker.close(timeout=TRACKER_SECONDS)
+                tracker.close(timeout=TRACKER_SECONDS if stopped is None else TRACKER_SECONDS_WHEN_STOPPED)
     everything = ledger.records()
     records = standing(everything)
     show_results(sweep, records, len(everything) - len(records), tracker.description, console)
     if stopped is not None:
         console.print("interrupted: the same command continues this sweep")
-        return 130 if isinstance(stopped, KeyboardInterrupt) else 1
+        return stopped
     return 1 if any(record.outcome != "complete" for record in records) else 0
 
 

@@ -11,7 +11,9 @@ import pytest
 import torch
 from ray.tune.search import Searcher
 
-from harness.executor import Listener, Stop, StudySearcher, connect, how_it_failed
+from harness.attention import Stop
+from harness.cluster import Cluster
+from harness.executor import Listener, StudySearcher, how_it_failed
 from harness.proposals import Exhausted
 from harness.trials import SweepError
 from trainables.stages.training import NonFiniteLoss
@@ -72,7 +74,7 @@ def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
             bound.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{bound.getsockname()[1]}"
     with pytest.raises(SweepError, match=f"--address {address}: no Ray cluster there: .") as error:
-        connect(address, concurrency=1, gpus_per_trial=0)
+        Cluster(address).connect(concurrency=1, gpus_per_trial=0)
     assert "\n" not in str(error.value)
 
 
