@@ -1,14 +1,24 @@
-"""The Ray cluster of a sweep: one that is started on this machine for it, or one at an address; and where it answers."""
+"""The Ray cluster of a sweep: one that is started on this machine for it, or one at an address; and where it answers.
+
+Whoever reaches a cluster can run code on it. One that is started here listens on loopback only, and wants a token that is made
+for it and lies in the sweep's scratch directory. At an address the user's token counts, which Ray looks for.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import secrets
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import ray
+from ray._private import ray_constants
+from ray.exceptions import AuthenticationError
 
 import psutil  # isort: skip  # comes with Ray
 
@@ -19,6 +29,11 @@ ADDRESS_SECONDS = 10.0
 """How long a cluster's head may take to accept a connection."""
 OBJECT_STORE_BYTES = 100 * 2**20
 RAY = str(Path(ray.__file__).parent)
+TOKEN = secrets.token_hex(32)
+"""Of clusters that this process starts: one for all, as Ray remembers it."""
+TOKEN_FILE = "token"
+REFUSED = "InvalidAuthToken"
+"""What Ray's log says of a token that is missing or wrong."""
 
 
 @dataclass
@@ -29,27 +44,16 @@ class Cluster:
     doors: Doors = field(default_factory=Doors)
     processes: list[psutil.Process] = field(default_factory=list)
 
-    def connect(self, concurrency: int, gpus_per_trial: float) -> None:
-        """Connect to it, or start it. Raises SweepError for an address without Ray."""
+    def connect(self, concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
+        """Connect to it, or start it; its token then lies in `scratch`.
+
+        Raises SweepError for an address without Ray, or whose Ray wants another token than the user's.
+        """
         logging.getLogger("ray").setLevel(logging.ERROR)
         if self.address is None:
-            ray.init(
-                address="local",
-                num_cpus=concurrency,
-                num_gpus=None if gpus_per_trial else 0,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-            )
+            _start(concurrency, gpus_per_trial, scratch)
         else:
-            try:
-                _require_listener(self.address)
-                ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
-            except (OSError, OverflowError, RuntimeError, ValueError) as error:
-                said = " ".join(str(error).split())
-                raise SweepError(f"--address {self.address}: no Ray cluster there: {said}") from None
+            _join(self.address)
         self.processes = _started_processes()
         self.doors.known = _doors()
 
@@ -58,6 +62,78 @@ class Cluster:
         for process in {*self.processes, *_started_processes()}:
             with contextlib.suppress(psutil.Error):
                 process.kill()
+
+
+def _start(concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
+    with os.fdopen(os.open(scratch / TOKEN_FILE, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(TOKEN)
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(scratch / TOKEN_FILE)
+    with _on_loopback():
+        ray.init(
+            address="local",
+            num_cpus=concurrency,
+            num_gpus=None if gpus_per_trial else 0,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray takes 127.0.0.1 as a node's address only where it believes that there are no clusters, as on macOS."""
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _join(address: str) -> None:
+    refused: list[str] = []
+    try:
+        _require_listener(address)
+        with _taken_from_stderr(REFUSED, refused):
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (AuthenticationError, OSError, OverflowError, RuntimeError, ValueError) as error:
+        if isinstance(error, AuthenticationError) or refused:
+            has = "has another one" if refused and os.environ.get("RAY_AUTH_MODE", "").lower() == "token" else "shows none"
+            raise SweepError(
+                f"--address {address}: this Ray cluster wants a token, and this command {has}: set RAY_AUTH_MODE=token, and "
+                "RAY_AUTH_TOKEN_PATH to a file with the cluster's token (or RAY_AUTH_TOKEN to the token)"
+            ) from None
+        raise SweepError(f"--address {address}: no Ray cluster there: {' '.join(str(error).split())}") from None
+
+
+@contextlib.contextmanager
+def _taken_from_stderr(sign: str, taken: list[str]) -> Iterator[None]:
+    """Takes lines with a sign from what is written to standard error, also by Ray's C++, and lets others pass."""
+    reading, writing = os.pipe()
+    stderr = os.dup(2)
+    os.dup2(writing, 2)
+    os.close(writing)
+
+    def pass_on() -> None:
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                if sign in (text := line.decode(errors="replace")):
+                    taken.append(text)
+                else:
+                    os.write(stderr, line)
+
+    passing = threading.Thread(target=pass_on, daemon=True)
+    passing.start()
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        passing.join(1)
+        if not passing.is_alive():
+            os.close(stderr)
 
 
 def _started_processes() -> list[psutil.Process]:

@@ -177,7 +177,7 @@ def run_trials(
 
     def work() -> None:
         try:
-            cluster.connect(concurrency, gpus_per_trial)
+            cluster.connect(concurrency, gpus_per_trial, scratch)
             stop.end_seconds = END_SECONDS
             _tuner(books, stop, trainable, concurrency, gpus_per_trial, scratch).fit()
             stop.check()

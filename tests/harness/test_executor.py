@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +11,8 @@ import torch
 from ray.tune.search import Searcher
 
 from harness.attention import Stop
-from harness.cluster import Cluster
 from harness.executor import Listener, StudySearcher, how_it_failed
 from harness.proposals import Exhausted
-from harness.trials import SweepError
 from trainables.stages.training import NonFiniteLoss
 from trainables.store import StoreError
 from trainables.video.videos import DataError
@@ -64,18 +61,6 @@ def test_what_trials_say_is_passed_on_outcomes_are_not_and_a_scheduler_s_stop_is
     listener.on_trial_result(0, [], trial, epoch | {"done": True})
     stopped = epoch | {"done": True}
     assert books.told == [("started", "7"), ("reported", "7", epoch), ("reported", "7", stopped), ("stopped", "7")]
-
-
-@pytest.mark.parametrize("address", ["nonsense", "", "ray://127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379", "closed"])
-def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
-    """Where nothing listens Ray itself would try for minutes."""
-    if address == "closed":
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{bound.getsockname()[1]}"
-    with pytest.raises(SweepError, match=f"--address {address}: no Ray cluster there: .") as error:
-        Cluster(address).connect(concurrency=1, gpus_per_trial=0)
-    assert "\n" not in str(error.value)
 
 
 def error_of(raised: Exception) -> Exception:
