@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
+from harness.deaths import WORKER_LIVES, Worker, death_of
 from harness.hindrances import NO_ROOM, Hindrances
 from harness.ledger import Ledger, Outcome, Record, Seconds, superseded
 from harness.progress import Progress
@@ -25,6 +28,7 @@ from harness.proposals import Configuration, Exhausted, Waiting
 from harness.redaction import without_secrets
 from harness.tracking import Tracker
 from harness.trials import Job, Sweep, SweepError
+from harness.watchdog import Limits, Struck, struck
 from search_spaces.space import Space
 from trainables.data import describe
 from trainables.files import write_atomically
@@ -37,27 +41,25 @@ from trainables.video.decoding import decoder_versions
 
 COMPUTING = ("torch", "numpy")
 PACKAGES = ("ray", "optuna", "wandb")
-WORKER_LIVES = 5
-"""How often a trial is begun before the death of its worker counts as its own failure."""
 COMPUTED_BY = "computed_by/"
 """Prefix of a trial's last report under which it says what computed it."""
 MOST_LOOKED_AT = 20
 """Waiting trials of which it is looked up whether another sweep computes a stage of theirs."""
 ERRORS = "errors"
 """Directory of a sweep in which there is a file with the traceback of each trial that failed."""
+STALLS = 2
+"""How often a trial may stop making progress before that counts as its own failure."""
 RETRY_SECONDS = 5.0
 """Between two attempts to write a record to a full disk."""
 
-Ending = Literal["returned", "stopped", "died", "interrupted"]
-"""What ended a trial: itself, a scheduler, the death of its workers, or the end of the sweep."""
+Ending = Literal["returned", "stopped", "interrupted"]
+"""What ended a trial: itself or the death of its workers, a scheduler, or the end of the sweep."""
 
 
 def verdict(ending: Ending, last: Mapping[str, Any]) -> tuple[Outcome, str | None]:
     """What a trial counts as, and why unless it is complete. last: what it reported last; its own outcome in there decides."""
     if ending == "interrupted":
         return "interrupted", "the sweep was interrupted"
-    if ending == "died":
-        return "failed", f"its worker died {WORKER_LIVES} times"
     if "outcome" in last:
         return last["outcome"], None if last["outcome"] == "complete" else last.get("reason") or "it gave no reason"
     when = f"after epoch {last['epoch']} of stage {last['stage']}" if {"epoch", "stage"} <= last.keys() else "before any epoch"
@@ -80,6 +82,8 @@ class _Assigned:
     """The trial that a worker was given."""
 
     job: Job
+    stack: Path
+    worker: Worker | None = None
     started: bool = False
     stopped: bool = False
     made: dict[str, Made] = field(default_factory=dict)
@@ -88,25 +92,37 @@ class _Assigned:
 
 @dataclass
 class Bookkeeper:
-    """Hands out the trials of a sweep that still have to run, and records what becomes of them."""
+    """Hands out the trials of a sweep that still have to run, and records what becomes of them.
+
+    left_out: nodes that cannot run the project's code, by Ray's id, and why in words.
+    """
 
     sweep: Sweep
     ledger: Ledger
     tracker: Tracker
     progress: Progress
     retry_failed: bool
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self.proposals = self.sweep.proposals(self.ledger)
         self.exhausted = False
         self.queue: list[Job] = []
         self.assigned: dict[str, _Assigned] = {}
+        self.going_on: dict[str, _Assigned] = {}
         self.open: set[str] = set()
         self.seeds: dict[int, list[Job]] = {}
         self.unsettled: set[int] = set()
         self.versions = _versions()
         self.old = {record.trial for record in superseded(self.ledger.records())}
         self.hindrances = Hindrances(self.sweep.runtime.store, self.progress.note)
+        self.left_out: dict[str, str] = {}
+        self.lost: Counter[tuple[str, str]] = Counter()
+        self.errors = self.sweep.directory.absolute() / ERRORS
+        if self.limits != Limits():
+            self.errors.mkdir(exist_ok=True)
+            for left in self.errors.glob(".*.stack"):
+                left.unlink()
 
     def is_complete(self) -> bool:
         """Whether nothing runs and nothing is left to run."""
@@ -124,7 +140,8 @@ class Bookkeeper:
                 raise Exhausted
             return None
         self.queue.remove(job)
-        self.assigned[worker] = _Assigned(job)
+        stack = self.errors / f".{job.trial}.{worker}.stack"
+        self.assigned[worker] = _Assigned(job, stack)
         return {
             "trial": job.trial,
             "index": job.configuration.index,
@@ -132,6 +149,9 @@ class Bookkeeper:
             "settings": job.experiment.settings.model_dump(),
             "runtime": self.sweep.runtime.as_config(),
             "code": {stage.name: [stage.code.digest, stage.variant, stage.accepted] for stage in job.stages},
+            "limits": asdict(self.limits),
+            "stack": str(stack),
+            "left_out": sorted(self.left_out),
         }
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
@@ -152,16 +172,20 @@ class Bookkeeper:
         assigned = self.assigned[worker]
         assigned.started = True
         job = assigned.job
+        self.going_on.pop(job.trial, None)
         configuration, seed = job.configuration, job.experiment.seed
         self.progress.trial_started(job.trial, f"#{configuration.index}", configuration.parameters, seed, configuration.row)
         config = flat(job.experiment.settings) | {"seed": seed, "preset": self.sweep.preset, "trial": job.trial}
         self.tracker.start(job.trial, job.name, config, [self.sweep.space.name, self.sweep.preset])
 
     def reported(self, worker: str, line: Mapping[str, Any]) -> None:
-        """What a running trial says of its `stage`: what it `made`; that it is waiting (`note`); an `epoch`, with `epochs` and
-        metrics prefixed by their stage; or how far it is within one (`batch` of `batches`)."""
+        """What a running trial says: which `worker` runs it; of its `stage` that it begins, and what it `made`; that it is
+        waiting (`note`); an `epoch`, with `epochs` and metrics prefixed by their stage; or how far it is within one (`batch` of
+        `batches`)."""
         assigned = self.assigned[worker]
-        if "made" in line:
+        if "worker" in line:
+            assigned.worker = Worker(**line["worker"])
+        elif "made" in line:
             self.hindrances.over()
             assigned.made.setdefault(line["stage"], Made(**line["made"]))
         elif "note" in line:
@@ -183,27 +207,84 @@ class Bookkeeper:
         """A scheduler lets the worker's trial end after what it reported last."""
         self.assigned[worker].stopped = True
 
-    def ended(self, worker: str, last: Mapping[str, Any] | None) -> None:
-        """The worker's trial has ended: with what it reported last, or None when its workers died too often.
+    def ended(self, worker: str, last: Mapping[str, Any]) -> None:
+        """The worker's trial has ended, with what it reported last.
 
         A trial that was hindered waits in the queue again. Raises GivenUp when that happens too often in a row.
         """
         assigned = self.assigned.pop(worker)
-        ending: Ending = "died" if last is None else "stopped" if assigned.stopped else "returned"
+        if last.get("outcome") == "unfit":
+            self._leave_out(last["node"], last["node_id"], last["reason"])
+            self._back(assigned.job, 0)
+            return
         assigned.last = last or assigned.last
-        hindrance = _hindrance(assigned, last or {})
+        hindrance = _hindrance(assigned, last)
         if hindrance is None:
-            self._record(assigned, ending)
+            self._record(assigned, "stopped" if assigned.stopped else "returned")
             self._close_settled()
             return
-        self.queue.append(assigned.job)
-        self.progress.trial_left(assigned.job.trial)
+        self._back(assigned.job, len(self.queue))
         self.hindrances.met(assigned.job.trial, *hindrance)
 
+    def died(self, worker: str, message: str, alive: Collection[str]) -> None:
+        """The process of the worker has ended. message: what Ray says of it; alive: the nodes that are, by Ray's id.
+
+        The trial goes on with another worker, unless it was over a limit or its workers died too often.
+        """
+        assigned = self.assigned.pop(worker)
+        trial, name = assigned.job.trial, assigned.job.name
+        if (stopped := struck(assigned.stack)) is not None:
+            self._over_limit(assigned, stopped)
+            return
+        death = death_of(message, assigned.worker, alive)
+        whose = "node" if death.of_node else "own"
+        self.lost[trial, whose] += 1
+        times = self.lost[trial, whose]
+        if whose == "own" and times >= WORKER_LIVES:
+            self._fail(assigned, f"its worker died {times} times, at last {death.how}", death.log)
+            return
+        counted = f"{times} times by now" if death.of_node else f"begun again, {times} of {WORKER_LIVES - 1} times"
+        self.progress.note(f"{name}: {'' if death.of_node else 'its worker died, '}{death.how}; {counted}")
+        self._go_on(assigned)
+
+    def _over_limit(self, assigned: _Assigned, stopped: Struck) -> None:
+        job, reason = assigned.job, stopped.reason
+        if stopped.limit == "stall":
+            self.lost[job.trial, "stall"] += 1
+            if self.lost[job.trial, "stall"] < STALLS:
+                path = self._keep_traceback(job, reason, {}, stopped.stack)
+                self.progress.note(f"{job.name}: {reason}; goes on once more from its last saved state, stack in {path}")
+                self._go_on(assigned)
+                return
+        self._fail(assigned, reason, stopped.stack)
+
+    def _fail(self, assigned: _Assigned, reason: str, traceback: str) -> None:
+        assigned.last = {"outcome": "failed", "reason": reason, **({"traceback": traceback} if traceback else {})}
+        if assigned.worker:
+            assigned.last = {**assigned.last, f"{COMPUTED_BY}node": assigned.worker.node}
+        self._record(assigned, "returned")
+        self._close_settled()
+
+    def _go_on(self, assigned: _Assigned) -> None:
+        """The trial that was running goes on before others are begun."""
+        self.going_on[assigned.job.trial] = assigned
+        self._back(assigned.job, 0)
+
+    def _back(self, job: Job, place: int) -> None:
+        self.queue.insert(place, job)
+        self.progress.trial_left(job.trial)
+
+    def _leave_out(self, node: str, node_id: str, reason: str) -> None:
+        if node_id not in self.left_out:
+            self.left_out[node_id] = f"node {node} cannot run the project's code ({reason})"
+            self.progress.note(f"{self.left_out[node_id]}: it is left out")
+
     def interrupt(self) -> None:
-        """The sweep ends now: record what was running."""
-        running = sorted((one for one in self.assigned.values() if one.started), key=lambda one: one.job.trial)
+        """The sweep ends now: record what was running, or was to go on."""
+        begun = [*self.assigned.values(), *self.going_on.values()]
+        running = sorted((one for one in begun if one.started), key=lambda one: one.job.trial)
         self.assigned.clear()
+        self.going_on.clear()
         for assigned in running:
             self._record(assigned, "interrupted")
 
@@ -291,7 +372,7 @@ class Bookkeeper:
             command=self.sweep.command,
         )
         if "traceback" in last:
-            self._keep_traceback(record, last["traceback"])
+            self._keep_traceback(job, reason or "", record.versions, last["traceback"])
         self._append(record, patient=ending != "interrupted")
         self.open.discard(job.trial)
         if outcome == "complete" and self.sweep.space.objective not in record.metrics:
@@ -314,14 +395,15 @@ class Bookkeeper:
                 self.progress.note(f"paused: {self.ledger.path}: {error.strerror}; the record is written once there is room")
                 time.sleep(RETRY_SECONDS)
 
-    def _keep_traceback(self, record: Record, traceback: str) -> None:
-        path = self.sweep.directory / ERRORS / f"{record.trial}.txt"
-        head = f"{record.reason}\n\ntrial {record.trial}, seed {record.seed}, {record.ended}\n{record.parameters}\n"
+    def _keep_traceback(self, job: Job, reason: str, versions: Mapping[str, str], traceback: str) -> Path:
+        path = self.sweep.directory / ERRORS / f"{job.trial}.txt"
+        head = f"{reason}\n\ntrial {job.trial}, seed {job.experiment.seed}, {_now()}\n{job.configuration.parameters}\n"
         try:
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, without_secrets(f"{head}{record.versions}\n\n{traceback}"))
+            write_atomically(path, without_secrets(f"{head}{dict(versions)}\n\n{traceback}"))
         except OSError as error:
             self.progress.note(f"{path} cannot be written: {error.strerror}")
+        return path
 
 
 def _is_missing(store: Store, stage: Stage) -> bool:

@@ -8,27 +8,34 @@ surroundings explain (a full disk, data that are not there on a node) is told as
 
 from __future__ import annotations
 
+import importlib
 import os
+import pickle
 import platform
 import shutil
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
 from harness.attention import END_SECONDS, ClusterLost, Stop, attend
-from harness.bookkeeper import COMPUTED_BY, WORKER_LIVES, Bookkeeper, worker_versions
+from harness.bookkeeper import COMPUTED_BY, Bookkeeper, worker_versions
 from harness.cluster import Cluster
+from harness.deaths import Worker, oom_kills
+from harness.hindrances import GivenUp
 from harness.proposals import Exhausted
+from harness.watchdog import Limits, Watchdog
 from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import validated
+from trainables.settings import SettingsError, validated
 from trainables.stages.memory import OutOfMemory
 from trainables.stages.training import NonFiniteLoss
 from trainables.tracebacks import own_frames
@@ -37,6 +44,8 @@ from trainables.video.videos import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NODE_CHECK_SECONDS = 5.0
+NODE_LABEL = "ray.io/node-id"
+"""Ray's label of a node that is its id."""
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -55,28 +64,47 @@ QUIET = {
 
 def run_trial(config: dict[str, Any]) -> None:
     """One trial, in a Ray worker. Reports what it makes, each epoch, and last how it ended and what computed it."""
-    runtime = Runtime.from_config(config["runtime"])  # first: settings may name things in folders that it brings
-    experiment = Experiment(validated(config["settings"]), config["seed"])
-    versions = worker_versions() | {"device": runtime.device_name(), "node": platform.node()}
-    expected = {name: Expected(*code) for name, code in config["code"].items()}
     begun: list[str] = []
+    versions: dict[str, str] = {}
 
     def report(line: dict[str, Any]) -> None:
         if "stage" in line:
             begun.append(line["stage"])
-        tune.report(line)
+        with watchdog.told(line):
+            tune.report(line)
 
+    tune.report({"worker": this_worker()})
     try:
-        run_experiment(experiment, runtime, report, expected)
+        runtime = Runtime.from_config(config["runtime"])  # first: settings may name things in folders that it brings
+        experiment = Experiment(validated(config["settings"]), config["seed"])
+        versions = worker_versions() | {"device": runtime.device_name(), "node": platform.node()}
+        expected = {name: Expected(*code) for name, code in config["code"].items()}
+        with Watchdog(Limits(**config["limits"]), Path(config["stack"])) as watchdog:
+            run_experiment(experiment, runtime, report, expected)
         last: dict[str, Any] = {"outcome": "complete"}
     except Exception as error:
         last = how_it_failed(error, bool(begun))
     tune.report(last | {f"{COMPUTED_BY}{name}": value for name, value in versions.items()})
 
 
+def this_worker() -> dict[str, Any]:
+    """What the bookkeeper may know of this process before it dies."""
+    try:
+        log = str(Path("/proc/self/fd/2").readlink())
+    except OSError:
+        log = ""
+    return asdict(Worker(**this_node(), pid=os.getpid(), log=log, oom_kills=oom_kills()))
+
+
+def this_node() -> dict[str, str]:
+    return {"node": platform.node(), "node_id": ray.get_runtime_context().get_node_id()}
+
+
 def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
     """A trial's last report after an error. begun: whether any stage was begun or found: before that its data, which were found
     when the sweep was planned, are not at hand."""
+    if isinstance(error, (ImportError, SettingsError)) and not begun:  # the driver could import what the settings name
+        return {"outcome": "unfit", "reason": f"{type(error).__name__}: {one_line(error)}", **this_node()}
     if isinstance(error, (OSError, LoaderDied, OtherCode)) or (isinstance(error, DataError) and not begun):
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
     if isinstance(error, (DataError, NonFiniteLoss, OutOfMemory)):
@@ -108,8 +136,10 @@ class StudySearcher(Searcher):
         return None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        with self.stop.booking():
-            self.books.ended(trial_id, None if error else result or {})
+        """An error is known to the Listener only."""
+        if not error:
+            with self.stop.booking():
+                self.books.ended(trial_id, result or {})
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its searcher to be able to restore a run, which is done from the ledger here."""
@@ -135,8 +165,12 @@ class Listener(tune.Callback):
         self.stop.check()
         if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
             self.checked = time.monotonic()
-            if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
+            alive = living_nodes()
+            if not alive:
                 raise ClusterLost("no node of the Ray cluster is alive any more")
+            able = {name for name, resources in alive.items() if resources.get("CPU", 0) >= 1}
+            if self.books.left_out and able <= self.books.left_out.keys():
+                raise GivenUp(f"no node is left to run trials: {'; '.join(self.books.left_out.values())}")
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its callbacks to be able to restore a run, which is done from the ledger here."""
@@ -146,12 +180,54 @@ class Listener(tune.Callback):
         with self.stop.booking():
             self.books.started(trial.trial_id)
 
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error, alive = error_of(trial), living_nodes()
+        with self.stop.booking():
+            if isinstance(error, RayTaskError):
+                last = {"outcome": "failed", "reason": one_line(error.cause), "traceback": str(error)}
+                self.books.ended(trial.trial_id, last)
+            else:
+                self.books.died(trial.trial_id, str(error), alive.keys())
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         with self.stop.booking():
             if "outcome" not in result:
                 self.books.reported(trial.trial_id, result)
             if result.get("done"):  # of a report after which Tune stops the trial, not of the last one of a trial that ends
                 self.books.stopped(trial.trial_id)
+
+
+def living_nodes() -> dict[str, dict[str, float]]:
+    """The resources of the nodes of the Ray cluster that are alive, by their ids."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+
+
+def error_of(trial: Any) -> Exception | str:
+    """With what a trial of Tune's ended, which keeps it in files."""
+    try:
+        with Path(trial.pickled_error_file).open("rb") as file:
+            error: Exception = pickle.load(file)
+            return error
+    except Exception:
+        return Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+
+
+def found_there(trainable: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """The trainable, imported by the worker itself, which says so where it cannot."""
+    module, name = trainable.__module__, trainable.__qualname__
+    if module == "__main__":
+        return trainable
+
+    def start(config: dict[str, Any]) -> None:  # is sent as it is: what it uses beyond Ray is not there when it is needed
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except Exception as error:
+            node = {"node": platform.node(), "node_id": ray.get_runtime_context().get_node_id()}
+            tune.report({"outcome": "unfit", "reason": f"{type(error).__name__}: {error}", **node})
+            return
+        found(config)
+
+    return start
 
 
 def run_trials(
@@ -208,8 +284,13 @@ def _tuner(
     gpus_per_trial: float,
     scratch: Path,
 ) -> tune.Tuner:
+    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        left_out = config["left_out"]
+        where: dict[str, Any] = {"bundle_label_selector": [{NODE_LABEL: f"!in({','.join(left_out)})"}]} if left_out else {}
+        return tune.PlacementGroupFactory([{"CPU": 1, "GPU": gpus_per_trial}], **where)
+
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 1, "gpu": gpus_per_trial}),
+        tune.with_resources(found_there(trainable), resources),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(books, stop),
             num_samples=-1,
@@ -220,7 +301,7 @@ def _tuner(
             name="sweep",
             storage_path=str(scratch),
             callbacks=[Listener(books, stop)],
-            failure_config=tune.FailureConfig(max_failures=WORKER_LIVES - 1),
+            failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),
     )

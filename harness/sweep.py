@@ -51,6 +51,7 @@ from trainables.video.videos import DataError, printable
 
 if TYPE_CHECKING:
     from harness.trials import Sweep
+    from harness.watchdog import Limits
     from trainables.runtime import Runtime
 
 MOST_WORKERS = 8
@@ -273,6 +274,34 @@ def main(
             rich_help_panel=RUN,
         ),
     ] = None,
+    stage_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="a stage that runs for longer is stopped and its trial fails; default: no limit",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    trial_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="the same for all stages of a trial, without what it waits for other sweeps; default: no limit",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    stall_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="a stage that reports nothing for longer is stopped, goes on once from its last saved state, then fails; "
+            "stages report about every 10 s; default: no limit",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -363,7 +392,15 @@ def main(
     if settings is not None:
         _show_settings(request, [known for known, _ in sources], settings, as_json)
         return
-    for option, number in (("--cache-gb", cache_gb), ("--gpus-per-trial", gpus_per_trial), ("--save-every", save_every)):
+    numbers = {
+        "--cache-gb": cache_gb,
+        "--gpus-per-trial": gpus_per_trial,
+        "--save-every": save_every,
+        "--stage-timeout": stage_timeout,
+        "--trial-timeout": trial_timeout,
+        "--stall-timeout": stall_timeout,
+    }
+    for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
     for option, directory in (("--runs-dir", runs_dir), ("--store", store)):
@@ -371,6 +408,7 @@ def main(
 
     from harness.driver import SweepIsRun
     from harness.trials import SweepError
+    from harness.watchdog import Limits
     from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime
     from trainables.stages.memory import OutOfMemory
     from trainables.store import StoreError
@@ -395,7 +433,8 @@ def main(
         with console.status("reading the data ..."):
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
-        exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed)
+        limits = Limits(stage_timeout, trial_timeout, stall_timeout)
+        exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed, limits)
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
@@ -488,7 +527,9 @@ def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
     return replace(runtime, cache=scratch, cache_bytes=0)
 
 
-def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool) -> int:
+def _run(
+    sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool, limits: Limits
+) -> int:
     from harness.bookkeeper import Bookkeeper
     from harness.driver import only_driver
     from harness.executor import run_trials
@@ -510,7 +551,7 @@ def _run(sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str
         space = sweep.space
         with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
             tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
-            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed)
+            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
             except KeyboardInterrupt:

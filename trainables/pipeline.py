@@ -268,10 +268,10 @@ def run_experiment(
 ) -> Result:
     """Run the stages that the store does not hold, in order, and collect what all of them gave.
 
-    After each stage, found or run, it reports `stage` and `made`, the fields of Made; and in a `note` what a user should know:
-    who is waited for, what was damaged. expected: by stage, with what code the experiment was planned; without it, whatever the
-    store holds counts. Raises OtherCode, DataError, StoreError, NonFiniteLoss, OutOfMemory or LoaderDied; what was finished
-    before stays in the store.
+    It reports a `stage` when that begins to run; after each stage, found or run, `made`, the fields of Made; and in a `note`
+    what a user should know: who is waited for (`waits`), what was damaged. expected: by stage, with what code the experiment
+    was planned; without it, whatever the store holds counts. Raises OtherCode, DataError, StoreError, NonFiniteLoss,
+    OutOfMemory or LoaderDied; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
@@ -279,9 +279,10 @@ def run_experiment(
     made: dict[str, Made] = {}
 
     def run(stage: Stage, inputs: Mapping[str, Artifact], workplace: Workplace) -> Artifact:
+        report({"stage": stage.name})
         return run_stage(stage, work_of(stage, experiment.settings, data[stage.data], inputs, runtime, workplace, report))
 
-    artifacts = _Artifacts(store, run, any_code=expected is None)
+    artifacts = _Artifacts(store, run, report, any_code=expected is None)
     settle = functools.partial(_as_expected, expected or {})
     stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle)
     for stage in stages:
@@ -311,6 +312,7 @@ class _Artifacts:
 
     store: Store
     run: Callable[[Stage, Mapping[str, Artifact], Workplace], Artifact]
+    report: Report
     any_code: bool
     found: dict[str, Artifact] = field(default_factory=dict)
 
@@ -358,7 +360,8 @@ class _Artifacts:
         return self.found[stage.key]
 
     def _waits(self, stage: Stage, holder: Holder, seconds: float) -> None:
-        self.store.warn(f"waiting for {stage.name} for {seconds:.0f} s, which {holder} is making")
+        note = f"waiting for {stage.name} for {seconds:.0f} s, which {holder} is making"
+        self.report({"note": note, "waits": stage.name})
 
 
 def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from harness.bookkeeper import Bookkeeper, Ending, verdict
+from harness.deaths import WORKER_LIVES
 from harness.executor import how_it_failed
 from harness.hindrances import LOOK_SECONDS, MOST_IN_A_ROW, GivenUp, Hindrances
 from harness.ledger import FILE_NAME, SCHEMA, Ledger, Record, read_records, superseded
 from harness.planner import make_plan
 from harness.proposals import Configuration, Exhausted
 from harness.trials import Sweep
+from harness.watchdog import Limits
 from search_spaces.space import Row, find_space
 from trainables.pipeline import Made, run_experiment
 from trainables.runtime import Runtime
@@ -40,10 +42,11 @@ class Witness:
         return [arguments for called, arguments in self.calls if called == name]
 
 
-def bookkeeper(sweep: Sweep, retry_failed: bool = False) -> tuple[Bookkeeper, Witness, Witness]:
+def bookkeeper(sweep: Sweep, retry_failed: bool = False, **options: Any) -> tuple[Bookkeeper, Witness, Witness]:
     sweep.settle_identity()
     tracker, progress = Witness(), Witness()
-    return Bookkeeper(sweep, Ledger(sweep.directory), tracker, progress, retry_failed), tracker, progress  # type: ignore[arg-type]
+    books = Bookkeeper(sweep, Ledger(sweep.directory), tracker, progress, retry_failed, **options)  # type: ignore[arg-type]
+    return books, tracker, progress
 
 
 def configuration(sweep: Sweep, index: int = 0) -> Configuration:
@@ -247,13 +250,17 @@ def test_failures_carry_their_reason_and_search_is_told_none(make_sweep: MakeSwe
     books, tracker, _ = bookkeeper(sweep)
     given = hand_out(books)
     books.ended(given[0, 0], {"outcome": "failed", "reason": "finetune: the loss became nan in epoch 2"})
-    books.ended(given[0, 1], None)
+    for _ in range(WORKER_LIVES - 1):
+        books.died(given[0, 1], EXIT, ())
+        given |= hand_out(books)
+    books.died(given[0, 1], EXIT, ())
     reasons = [record.reason for record in Ledger(sweep.directory).records()]
-    assert reasons == ["finetune: the loss became nan in epoch 2", "its worker died 5 times"]
+    assert reasons == ["finetune: the loss became nan in epoch 2", "its worker died 5 times, at last exit code 3"]
     assert books.settled(0) == (True, None)
     assert [arguments[1] for arguments in tracker.of("finish")] == ["failed", "failed"]
 
 
+EXIT = "The actor died unexpectedly before finishing this task. Worker exits with an exit code 3."
 EPOCH = {"stage": "finetune", "epoch": 2, "epochs": 5, "finetune/loss": 1.0}
 
 
@@ -267,7 +274,6 @@ EPOCH = {"stage": "finetune", "epoch": 2, "epochs": 5, "finetune/loss": 1.0}
         ("returned", {}, ("failed", "it ended without an outcome before any epoch")),
         ("stopped", EPOCH, ("pruned", "the scheduler stopped it after epoch 2 of stage finetune")),
         ("stopped", COMPLETE, ("complete", None)),
-        ("died", {}, ("failed", "its worker died 5 times")),
         ("interrupted", EPOCH, ("interrupted", "the sweep was interrupted")),
     ],
 )
@@ -545,6 +551,91 @@ def test_an_interrupted_sweep_on_a_full_disk_ends_all_the_same(make_sweep: MakeS
     monkeypatch.setattr(books.ledger, "append", full)
     books.interrupt()
     assert len([note for (note,) in progress.of("note") if "not on record" in note]) == 2
+
+
+WORKER = {"node": "far-away", "node_id": "0abc", "pid": 7, "log": "/tmp/ray/worker.err", "oom_kills": 0}
+
+
+def test_a_lost_node_is_not_counted_against_the_trial(make_sweep: MakeSweep) -> None:
+    """However often; the trial goes on before others are begun. A worker that dies where its node lives counts."""
+    sweep = make_sweep(trials=2)
+    books, _, progress = bookkeeper(sweep)
+    first, _ = given = hand_out(books)
+    for number in range(2 * WORKER_LIVES):
+        books.reported(given[first], {"worker": WORKER})
+        books.died(given[first], EXIT, {"0def"} if number % 2 else {"0abc", "0def"} if number < 8 else {"0def"})
+        assert Ledger(sweep.directory).records() == []
+        given |= hand_out(books)
+    assert "its node was lost: far-away" in progress.of("note")[-1][0]
+    assert progress.of("trial_left") == [(trial_of(sweep),)] * 2 * WORKER_LIVES
+    books.reported(given[first], {"worker": WORKER})
+    books.died(given[first], EXIT, {"0abc"})
+    (record,) = Ledger(sweep.directory).records()
+    assert record.reason == ("its worker died 5 times, at last exit code 3: process 7 on far-away, log /tmp/ray/worker.err")
+    assert record.versions["node"] == "far-away"
+
+
+def test_a_trial_that_was_to_go_on_is_recorded_as_interrupted(make_sweep: MakeSweep) -> None:
+    """The cluster may be lost with all its nodes, before or after the trial is given to a worker that never starts."""
+    sweep = make_sweep()
+    books, _, _ = bookkeeper(sweep)
+    for worker in hand_out(books).values():
+        books.started(worker)
+        books.died(worker, EXIT, ())
+    assert books.next("another") is not None
+    books.interrupt()
+    assert [record.outcome for record in Ledger(sweep.directory).records()] == ["interrupted"] * 2
+
+
+def test_a_node_that_cannot_run_the_code_is_left_out_and_noted_once(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep()
+    books, _, progress = bookkeeper(sweep)
+    for worker in hand_out(books).values():
+        books.ended(worker, {"outcome": "unfit", "reason": "No module named 'harness'", "node": "far-away", "node_id": "0abc"})
+    assert Ledger(sweep.directory).records() == []
+    ((note,),) = progress.of("note")
+    assert "far-away" in note and "No module named 'harness'" in note
+    config = books.next("another")
+    assert config is not None
+    assert config["left_out"] == ["0abc"]
+
+
+def stopped_by_watchdog(books: Bookkeeper, worker: str, limit: str) -> None:
+    head = {"limit": limit, "allowed": 9.0, "stage": "finetune", "at": {"epoch": 2, "epochs": 5}}
+    books.assigned[worker].stack.write_text(f'{json.dumps(head)}\nTimeout (0:00:09)!\n  File "x.py", line 3 in forever\n')
+    books.died(worker, EXIT, ())
+
+
+@pytest.mark.parametrize("limit", ["stage", "trial"])
+def test_a_trial_over_its_time_fails_with_its_stack_and_is_retried_when_asked(make_sweep: MakeSweep, limit: str) -> None:
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep, limits=Limits(stage=9.0, trial=9.0))
+    (worker,) = hand_out(books).values()
+    stopped_by_watchdog(books, worker, limit)
+    (record,) = Ledger(sweep.directory).records()
+    assert record.outcome == "failed"
+    assert record.reason is not None
+    assert "finetune (at epoch 2 of 5)" in record.reason
+    assert f"stopped after 9 s (--{limit}-timeout)" in record.reason
+    said = (sweep.directory / "errors" / f"{record.trial}.txt").read_text()
+    assert "in forever" in said
+    assert books.settled(0) == (True, None)
+    assert hand_out(bookkeeper(sweep)[0]) == {}
+    assert list(hand_out(bookkeeper(sweep, retry_failed=True)[0])) == [(0, 0)]
+
+
+def test_a_stage_that_stalls_goes_on_once(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(trials=1)
+    books, _, progress = bookkeeper(sweep, limits=Limits(stall=9.0))
+    (worker,) = hand_out(books).values()
+    stopped_by_watchdog(books, worker, "stall")
+    assert Ledger(sweep.directory).records() == []
+    assert "in forever" in (sweep.directory / "errors" / f"{trial_of(sweep)}.txt").read_text()
+    assert "goes on once more" in progress.of("note")[0][0]
+    (worker,) = hand_out(books).values()
+    stopped_by_watchdog(books, worker, "stall")
+    (record,) = Ledger(sweep.directory).records()
+    assert record.reason == "finetune (at epoch 2 of 5) made no progress for 9 s (--stall-timeout)"
 
 
 def test_a_sweep_gives_up_when_trials_are_hindered_again_and_again(make_sweep: MakeSweep) -> None:
