@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from harness.bookkeeper import COMPUTED_BY, Bookkeeper, worker_versions
 from harness.cluster import Cluster
 from harness.deaths import Worker, oom_kills
 from harness.hindrances import GivenUp
+from harness.patience import Pulse, Words, no_room
 from harness.proposals import Exhausted
 from harness.watchdog import Limits, Watchdog
 from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
@@ -154,15 +155,23 @@ class StudySearcher(Searcher):
 
 
 class Listener(tune.Callback):
-    """Passes Ray Tune's events on to the bookkeeper, and sees when there is no cluster left."""
+    """Passes Ray Tune's events on to the bookkeeper, and sees when there is no cluster left, or none that runs the trials.
 
-    def __init__(self, books: Bookkeeper, stop: Stop) -> None:
+    asked: resources that a trial asks for.
+    """
+
+    def __init__(self, books: Bookkeeper, stop: Stop, pulse: Pulse, asked: Mapping[str, float]) -> None:
         self.books = books
         self.stop = stop
+        self.pulse = pulse
+        self.asked = asked
         self.checked = time.monotonic()
+        self.idle = Words()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.stop.check()
+        self.pulse.beat()
+        self.tell_what_is_waited_for({trial.status for trial in trials})
         if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
             self.checked = time.monotonic()
             alive = living_nodes()
@@ -171,6 +180,15 @@ class Listener(tune.Callback):
             able = {name for name, resources in alive.items() if resources.get("CPU", 0) >= 1}
             if self.books.left_out and able <= self.books.left_out.keys():
                 raise GivenUp(f"no node is left to run trials: {'; '.join(self.books.left_out.values())}")
+
+    def tell_what_is_waited_for(self, states: Collection[str]) -> None:
+        """Of resources, where trials wait and none runs."""
+        if "RUNNING" in states or "PENDING" not in states:
+            self.idle.begin()
+        elif (seconds := self.idle.due()) is not None:
+            nodes = list(living_nodes().values())
+            why = no_room(self.asked, nodes, ray.available_resources())  # type: ignore[no-untyped-call]
+            self.pulse.say(f"no trial has begun for {seconds:.0f} s: {why}")
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its callbacks to be able to restore a run, which is done from the ledger here."""
@@ -243,19 +261,32 @@ def run_trials(
     Raises KeyboardInterrupt for a signal, ClusterLost when Ray died, GivenUp when trials cannot run, and SweepError for an
     address without Ray. Whatever ends it, what was running has a record.
     """
-    if books.is_complete():
-        return
+    with Pulse("preparing trials", books.progress.note) as pulse:
+        if not books.is_complete():
+            _run(books, concurrency, {"CPU": 1, "GPU": gpus_per_trial}, Cluster(address), trainable, pulse)
+
+
+def _run(
+    books: Bookkeeper,
+    concurrency: int,
+    asked: dict[str, float],
+    cluster: Cluster,
+    trainable: Callable[[dict[str, Any]], None],
+    pulse: Pulse,
+) -> None:
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    stop, cluster = Stop(), Cluster(address)
+    stop = Stop()
     scratch = Path(tempfile.mkdtemp(prefix="auxgraph-"))
 
     def work() -> None:
         try:
-            cluster.connect(concurrency, gpus_per_trial, scratch)
+            pulse.follow(f"connecting to Ray at {cluster.address}" if cluster.address else "starting Ray")
+            cluster.connect(concurrency, asked["GPU"], scratch)
             stop.end_seconds = END_SECONDS
-            _tuner(books, stop, trainable, concurrency, gpus_per_trial, scratch).fit()
+            pulse.follow("handing out trials")
+            _tuner(books, Listener(books, stop, pulse, asked), trainable, concurrency, scratch).fit()
             stop.check()
             if not books.is_complete():
                 raise ClusterLost("Ray Tune has ended before the sweep has")
@@ -277,22 +308,19 @@ def run_trials(
 
 
 def _tuner(
-    books: Bookkeeper,
-    stop: Stop,
-    trainable: Callable[[dict[str, Any]], None],
-    concurrency: int,
-    gpus_per_trial: float,
-    scratch: Path,
+    books: Bookkeeper, listener: Listener, trainable: Callable[[dict[str, Any]], None], concurrency: int, scratch: Path
 ) -> tune.Tuner:
+    asked = listener.asked
+
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         left_out = config["left_out"]
         where: dict[str, Any] = {"bundle_label_selector": [{NODE_LABEL: f"!in({','.join(left_out)})"}]} if left_out else {}
-        return tune.PlacementGroupFactory([{"CPU": 1, "GPU": gpus_per_trial}], **where)
+        return tune.PlacementGroupFactory([dict(asked)], **where)
 
     return tune.Tuner(
         tune.with_resources(found_there(trainable), resources),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(books, stop),
+            search_alg=StudySearcher(books, listener.stop),
             num_samples=-1,
             max_concurrent_trials=concurrency,
             reuse_actors=True,
@@ -300,7 +328,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name="sweep",
             storage_path=str(scratch),
-            callbacks=[Listener(books, stop)],
+            callbacks=[listener],
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),

@@ -17,7 +17,8 @@ import math
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
 from importlib import metadata
@@ -37,6 +38,7 @@ from typer.core import TyperCommand
 from harness import settings_table
 from harness.attention import ClusterLost, interruptible, leave
 from harness.ledger import FILE_NAME, Ledger, LedgerError, repair, standing
+from harness.patience import Pulse
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.summary import show_circumstances, show_disk, show_plan, show_results
@@ -430,7 +432,7 @@ def main(
         if plan:
             _plan(request, runtime, at_once, as_json)
             return
-        with console.status("reading the data ..."):
+        with _told("reading the data"):
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
         limits = Limits(stage_timeout, trial_timeout, stall_timeout)
@@ -438,6 +440,17 @@ def main(
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Says what is being done, and where it stands still; apart from the output, which may be JSON."""
+
+    def say(message: str) -> None:
+        errors.print(f"note: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    with console.status(f"{what} ..."), Pulse(what, say):
+        yield
 
 
 def _check_directory(option: str, path: Path | None) -> None:
@@ -510,7 +523,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
     from harness.planner import make_plan
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
-        with console.status("reading the data, measuring the networks ..."):
+        with _told("reading the data, measuring the networks"):
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
         if as_json:
@@ -541,13 +554,16 @@ def _run(
     except OSError as error:
         raise RequestError(f"{sweep.directory} cannot be made: {error.strerror}") from None
     with only_driver(sweep.directory):
-        for change in sweep.settle_identity():
+        with _told("looking up what there is"):
+            changes = sweep.settle_identity()
+            ledger = Ledger(sweep.directory)
+            needed = disk_needed(sweep, ledger, at_once)
+            total = sweep.proposals(ledger).size * sweep.seeds
+        for change in changes:
             console.print(change, style="yellow", highlight=False, markup=False)
-        ledger = Ledger(sweep.directory)
         show_circumstances(sweep, console)
-        show_disk(disk_needed(sweep, ledger, at_once), console)
+        show_disk(needed, console)
         stopped: int | None = None
-        total = sweep.proposals(ledger).size * sweep.seeds
         space = sweep.space
         with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
             tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from harness.attention import Stop
 from harness.executor import Listener, StudySearcher, how_it_failed
+from harness.patience import Pulse
 from harness.proposals import Exhausted
 from trainables.stages.training import NonFiniteLoss
 from trainables.store import StoreError
@@ -52,7 +53,7 @@ def test_tune_tells_how_trials_ended() -> None:
 def test_what_trials_say_is_passed_on_outcomes_are_not_and_a_scheduler_s_stop_is_told() -> None:
     """Tune marks a report as `done` when it stops the trial after it, and never shows callbacks the end of one that returns."""
     books = Books()
-    listener = Listener(books, Stop())  # type: ignore[arg-type]
+    listener = Listener(books, Stop(), Pulse("", print), {})  # type: ignore[arg-type]
     trial = SimpleNamespace(trial_id="7")
     epoch = {"stage": "auxskd", "epoch": 1, "done": False}
     listener.on_trial_start(0, [], trial)
@@ -107,4 +108,4 @@ def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error() -> None:
 
     StudySearcher(Broken(), stop).on_trial_complete("1", {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="of the bookkeeper"):
-        Listener(Books(), stop).on_step_begin(0, [])  # type: ignore[arg-type]
+        Listener(Books(), stop, Pulse("", print), {}).on_step_begin(0, [])  # type: ignore[arg-type]

@@ -244,7 +244,7 @@ def test_what_is_quoted_in_an_error_is_cut(run: Run) -> None:
 def test_a_network_that_no_memory_holds_is_said_before_anything_runs(run: Run) -> None:
     code, _, message = run("--space", "temperatures", "--set", "backbone.width=100000000", "--plan")
     assert code == 2
-    assert message.startswith("error: backbone: 4 clips of it")
+    assert "error: backbone: 4 clips of it" in message  # behind a note, where the machine is slow
     assert "this machine, which has" in message
 
 
