@@ -27,7 +27,7 @@ from harness.progress import Progress
 from harness.proposals import Configuration, Exhausted, Waiting
 from harness.redaction import without_secrets
 from harness.tracking import Tracker
-from harness.trials import Job, Sweep, SweepError
+from harness.trials import ACCUMULATION, Job, Sweep, SweepError
 from harness.watchdog import Limits, Struck, struck
 from search_spaces.space import Space
 from trainables.data import describe
@@ -94,6 +94,7 @@ class _Assigned:
 class Bookkeeper:
     """Hands out the trials of a sweep that still have to run, and records what becomes of them.
 
+    oom_halvings: how often a trial that runs out of memory is tried again with its batches in twice as many parts.
     left_out: nodes that cannot run the project's code, by Ray's id, and why in words.
     """
 
@@ -103,6 +104,7 @@ class Bookkeeper:
     progress: Progress
     retry_failed: bool
     limits: Limits = field(default_factory=Limits)
+    oom_halvings: int = 0
 
     def __post_init__(self) -> None:
         self.proposals = self.sweep.proposals(self.ledger)
@@ -217,6 +219,8 @@ class Bookkeeper:
             self._leave_out(last["node"], last["node_id"], last["reason"])
             self._back(assigned.job, 0)
             return
+        if last.get("parts") and self._divide(assigned.job, last["parts"]):
+            return
         assigned.last = last or assigned.last
         hindrance = _hindrance(assigned, last)
         if hindrance is None:
@@ -264,6 +268,17 @@ class Bookkeeper:
             assigned.last = {**assigned.last, f"{COMPUTED_BY}node": assigned.worker.node}
         self._record(assigned, "returned")
         self._close_settled()
+
+    def _divide(self, job: Job, parts: int) -> bool:
+        """Whether a trial that ran out of memory is tried again with its batches in more parts."""
+        self.lost[job.trial, "memory"] += 1
+        if self.lost[job.trial, "memory"] > self.oom_halvings or ACCUMULATION in job.configuration.parameters:
+            return False
+        self.progress.note(
+            f"{job.name}: out of memory; tried again with {ACCUMULATION}={parts}, the same batch in smaller parts"
+        )
+        self._back(self.sweep.divided(job, parts), 0)
+        return True
 
     def _go_on(self, assigned: _Assigned) -> None:
         """The trial that was running goes on before others are begun."""

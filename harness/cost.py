@@ -12,7 +12,7 @@ from trainables.models.device import on_device, wait_for
 from trainables.pipeline import Stage
 from trainables.settings import ComputeSettings, ExperimentSettings, groups_alone
 from trainables.stages.kind import Counts
-from trainables.stages.memory import memory_of, within_memory
+from trainables.stages.memory import OutOfMemory, memory_of, within_memory
 from trainables.video.videos import VideoSet
 
 PROBE_CLIPS = 4
@@ -36,7 +36,9 @@ def clip_seconds(network: str, settings: ExperimentSettings, device: torch.devic
     plain = groups_alone(settings, "video", "frames", network)
     return within_memory(
         lambda: _measured(network, plain, device),
-        lambda: f"{network}: {PROBE_CLIPS} clips of it, by which its cost is measured, are too much for {memory_of(device)}",
+        lambda: OutOfMemory(
+            f"{network}: {PROBE_CLIPS} clips of it, by which its cost is measured, are too much for {memory_of(device)}"
+        ),
     )
 
 

@@ -108,7 +108,9 @@ def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
         return {"outcome": "unfit", "reason": f"{type(error).__name__}: {one_line(error)}", **this_node()}
     if isinstance(error, (OSError, LoaderDied, OtherCode)) or (isinstance(error, DataError) and not begun):
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
-    if isinstance(error, (DataError, NonFiniteLoss, OutOfMemory)):
+    if isinstance(error, OutOfMemory):
+        return {"outcome": "failed", "reason": one_line(error), "parts": error.parts}
+    if isinstance(error, (DataError, NonFiniteLoss)):
         return {"outcome": "failed", "reason": one_line(error)}
     said = "".join(traceback.format_exception(error))
     own = own_frames(error) or traceback.extract_tb(error.__traceback__)

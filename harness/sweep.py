@@ -304,6 +304,16 @@ def main(
             rich_help_panel=RUN,
         ),
     ] = None,
+    oom_halvings: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="how often a trial that runs out of memory is tried again with its batches in twice as many parts "
+            "(compute.accumulation)",
+            rich_help_panel=RUN,
+        ),
+    ] = 0,
     address: Annotated[
         str | None,
         typer.Option(
@@ -436,7 +446,7 @@ def main(
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
         limits = Limits(stage_timeout, trial_timeout, stall_timeout)
-        exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed, limits)
+        exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed, limits, oom_halvings)
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
@@ -541,7 +551,14 @@ def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
 
 
 def _run(
-    sweep: Sweep, at_once: int, gpus: float, wandb: WandbMode, address: str | None, retry_failed: bool, limits: Limits
+    sweep: Sweep,
+    at_once: int,
+    gpus: float,
+    wandb: WandbMode,
+    address: str | None,
+    retry_failed: bool,
+    limits: Limits,
+    oom_halvings: int,
 ) -> int:
     from harness.bookkeeper import Bookkeeper
     from harness.driver import only_driver
@@ -567,7 +584,7 @@ def _run(
         space = sweep.space
         with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
             tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
-            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits)
+            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
             except KeyboardInterrupt:

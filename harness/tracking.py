@@ -247,8 +247,12 @@ class _Runs:
             getattr(self, action)(**fields)
 
     def start(self, trial: str, **run: Any) -> None:
+        opened = self._runs.get(trial)
         self._started[trial] = run
-        self._run(trial)
+        if opened is None:
+            self._run(trial)
+        else:  # the trial goes on with another worker, maybe with other settings
+            opened.config.update(run["config"], allow_val_change=True)
 
     def log(self, trial: str, step: int, metrics: dict[str, float]) -> None:
         if run := self._run(trial):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from trainables.files import digest, write_atomically
 from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, resolve
 from trainables.presets import configure
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, flat
+from trainables.settings import ExperimentSettings, flat, with_values
 from trainables.suggestions import did_you_mean
 from trainables.video.videos import VideoSet
 
 IDENTITY_FILE = "sweep.json"
 ROWS = "configurations"
 """Key in IDENTITY_FILE under which the configurations are that the space names, with their positions."""
+ACCUMULATION = "compute.accumulation"
+"""The setting that says in how many parts a batch passes a network."""
 FRESH = "afresh"
 """Key in IDENTITY_FILE under which it is said of kinds of stage how often they were to be made afresh."""
 
@@ -144,13 +146,18 @@ class Sweep:
         """One job per seed."""
         settings = self.configured(configuration.parameters)
         data = open_data(settings.data, self.runtime)
-        jobs = []
-        for seed in range(self.seeds):
-            experiment = Experiment(settings, seed)
-            device, weights = self.runtime.device_name(), self.runtime.weights_fingerprints()
-            stages = resolve(experiment, data, weights, device, self.reuse.settle)
-            jobs.append(Job(experiment_id(experiment, stages), configuration, experiment, data, stages))
-        return jobs
+        return [self._job(configuration, Experiment(settings, seed), data) for seed in range(self.seeds)]
+
+    def divided(self, job: Job, parts: int) -> Job:
+        """The same trial with batches in so many parts, and the stages of that."""
+        settings = with_values(job.experiment.settings, {ACCUMULATION: parts})
+        divided = self._job(job.configuration, Experiment(settings, job.experiment.seed), job.data)
+        return replace(divided, trial=job.trial)
+
+    def _job(self, configuration: Configuration, experiment: Experiment, data: Mapping[str, VideoSet]) -> Job:
+        device, weights = self.runtime.device_name(), self.runtime.weights_fingerprints()
+        stages = resolve(experiment, data, weights, device, self.reuse.settle)
+        return Job(experiment_id(experiment, stages), configuration, experiment, data, stages)
 
     def changes(self) -> list[str]:
         """In words, which configurations the space has gained or lost since the sweep was last started.

@@ -25,8 +25,8 @@ from trainables.runtime import Runtime
 from trainables.settings import ENCODERS, ExperimentSettings, Pretraining, Readable, SettingsError, flat, names_below
 from trainables.source import Code, code_of
 from trainables.stages.kind import Kind, identity
-from trainables.stages.memory import memory_of, within_memory
-from trainables.stages.training import NonFiniteLoss, train
+from trainables.stages.memory import OutOfMemory, memory_of, within_memory
+from trainables.stages.training import NonFiniteLoss, most_parts, train
 from trainables.stages.work import Outcome, Report, Training, Work
 from trainables.store import Artifact, DamagedArtifact, Holder, LeaseLost, Store, Workplace
 from trainables.video.videos import PARTS, VideoSet
@@ -420,21 +420,24 @@ def _outcome(stage: Stage, work: Work) -> Outcome:
     return outcome
 
 
-def _remedies(stage: Stage, work: Work) -> str:
+def _remedies(stage: Stage, work: Work) -> OutOfMemory:
     """Of a stage that ran out of memory: what it computed on what, and what needs less."""
     settings, schedule = stage.settings, stage.declared.schedule
     frames, crop = (settings.get(f"video.{name}") for name in ("clip_frames", "crop"))
     clips = f"clips of {f'{frames} frames of ' if frames else ''}{crop}x{crop} pixels" if crop else "what it reads"
-    batch = f"batches of {settings[f'{schedule}.batch_size']} samples, " if schedule else ""
-    less = []
-    if "compute.accumulation" in settings:
-        less.append(f"--set compute.accumulation={2 * settings['compute.accumulation']} (the same batch in smaller parts)")
+    batch, less, parts = "", [], None
     if schedule:
+        samples, divided = settings[f"{schedule}.batch_size"], settings.get("compute.accumulation")
+        whole = ", which its loss compares, so that they are not divided" if divided is None else ""
+        batch = f"batches of {samples} samples{whole}, "
+        if divided is not None and divided < most_parts(samples):
+            parts = 2 * divided
+            less.append(f"--set compute.accumulation={parts} (the same batch in smaller parts)")
         less.append(f"a smaller {schedule}.batch_size")
     if settings.get("compute.precision") == "float32":
         less.append("--set compute.precision=bfloat16")
     advice = f"; less is needed with {', or '.join(less)}" if less else "; it needs a device with more, or fewer trials at once"
-    return f"{stage.name}: out of memory on {memory_of(work.device)}, with {batch}{clips}{advice}"
+    return OutOfMemory(f"{stage.name}: out of memory on {memory_of(work.device)}, with {batch}{clips}{advice}", parts)
 
 
 def named_metrics(stage: Stage, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.bookkeeper import Bookkeeper, Ending, verdict
 from harness.deaths import WORKER_LIVES
@@ -24,6 +25,8 @@ from harness.watchdog import Limits
 from search_spaces.space import Row, find_space
 from trainables.pipeline import Made, run_experiment
 from trainables.runtime import Runtime
+from trainables.stages import training
+from trainables.stages.memory import OutOfMemory
 from trainables.store import Workplace
 
 MakeSweep = Callable[..., Sweep]
@@ -721,3 +724,83 @@ def test_a_key_that_an_error_quotes_is_in_no_file_of_the_sweep(make_sweep: MakeS
     assert "ledger.jsonl" in texts
     assert len([text for text in texts.values() if "no access with ***" in text]) == 2
     assert not [name for name, text in texts.items() if "0123456789abcdef" in text]
+
+
+OUT_OF_MEMORY = {"outcome": "failed", "reason": "pretext: out of memory on a GPU", "parts": 2}
+
+
+def test_a_trial_that_runs_out_of_memory_is_tried_again_with_its_batches_in_parts(make_sweep: MakeSweep) -> None:
+    """The same trial, whose record says with what it ran; it stands when the sweep is continued."""
+    sweep = make_sweep(trials=1)
+    books, _, progress = bookkeeper(sweep, oom_halvings=2)
+    for parts in (2, 4):
+        books.ended(hand_out(books)[0, 0], OUT_OF_MEMORY | {"parts": parts})
+        assert f"compute.accumulation={parts}" in progress.of("note")[-1][0]
+    assert Ledger(sweep.directory).records() == []
+    worker = str(next(NUMBERS))
+    config = books.next(worker)
+    assert config is not None
+    assert (config["trial"], config["settings"]["compute"]["accumulation"]) == (trial_of(sweep), 4)
+    books.started(worker)
+    complete(books, worker)
+    (record,) = Ledger(sweep.directory).records()
+    assert (record.trial, record.outcome) == (trial_of(sweep), "complete")
+    assert record.settings["compute.accumulation"] == record.departures["compute.accumulation"] == 4
+    asked = {stage.name: stage.key for stage in sweep.jobs(configuration(sweep))[0].stages}
+    assert record.stages.keys() == asked.keys()
+    assert record.stages["pretext"] != asked["pretext"], "another artifact than that of whole batches"
+    assert books.settled(0) == (True, 0.5)
+    assert bookkeeper(sweep)[0].is_complete()
+    assert make_plan(sweep, Ledger(sweep.directory), 1, 2**30).trials_complete == 1
+
+
+def test_what_fits_in_parts_is_trained_in_parts(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Really run: whole batches need more memory than any machine has, halves of them do not."""
+    train_step = training.train_step
+
+    def short_of_memory(work: Any, trained: Any, optimiser: Any, batch: Any) -> Any:
+        if trained.parts == 1:
+            torch.empty(2**60, dtype=torch.uint8)
+        return train_step(work, trained, optimiser, batch)
+
+    monkeypatch.setattr(training, "train_step", short_of_memory)
+    sweep = make_sweep({"recipe": "scratch", "evaluation.measures": ["finetune"]}, trials=1)
+    books, _, _ = bookkeeper(sweep, oom_halvings=1)
+    ends = []
+    while not books.is_complete():
+        (worker,) = hand_out(books).values()
+        job = books.assigned[worker].job
+        try:
+            run_experiment(job.experiment, sweep.runtime, lambda line, worker=worker: books.reported(worker, line))
+            ends.append(COMPLETE)
+        except OutOfMemory as error:
+            ends.append(how_it_failed(error, begun=True))
+        books.ended(worker, ends[-1])
+    assert [end["outcome"] for end in ends] == ["failed", "complete"]
+    (record,) = Ledger(sweep.directory).records()
+    assert (record.trial, record.outcome) == (trial_of(sweep), "complete")
+    assert record.settings["compute.accumulation"] == 2
+    written = json.loads((sweep.runtime.store / "finetune" / record.stages["finetune"] / "settings.json").read_text())
+    assert written["compute.accumulation"] == 2
+
+
+@pytest.mark.parametrize(
+    ("halvings", "varied", "parts"), [(0, False, 2), (1, True, 2), (1, False, None)], ids=["not asked", "varied", "indivisible"]
+)
+def test_a_batch_that_is_not_to_be_divided_fails(make_sweep: MakeSweep, halvings: int, varied: bool, parts: int | None) -> None:
+    row = Row("one", {"compute.accumulation": 1} if varied else {"auxskd.teacher_temperature": 0.3})
+    sweep = make_sweep(space=replace(find_space("temperatures"), rows=(row,)), trials=1)
+    books, _, _ = bookkeeper(sweep, oom_halvings=halvings)
+    books.ended(hand_out(books)[0, 0], OUT_OF_MEMORY | {"parts": parts})
+    (record,) = Ledger(sweep.directory).records()
+    assert (record.outcome, record.reason) == ("failed", OUT_OF_MEMORY["reason"])
+
+
+def test_a_trial_that_never_fits_fails_with_what_it_was_tried_with(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep, oom_halvings=1)
+    for parts in (2, 4):
+        books.ended(hand_out(books)[0, 0], OUT_OF_MEMORY | {"parts": parts})
+    (record,) = Ledger(sweep.directory).records()
+    assert (record.outcome, record.settings["compute.accumulation"]) == ("failed", 2)
+    assert list(hand_out(bookkeeper(sweep, retry_failed=True)[0])) == [(0, 0)]

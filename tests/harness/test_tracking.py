@@ -76,6 +76,8 @@ def read_run(path: Path) -> Written:
             run.id, run.name, run.group = record.run.run_id, record.run.display_name, record.run.run_group
             run.project, run.tags = record.run.project, list(record.run.tags)
             run.config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        elif record.HasField("config"):
+            run.config |= {_key(item): json.loads(item.value_json) for item in record.config.update}
         elif record.HasField("history"):
             run.history.append({_key(item): json.loads(item.value_json) for item in record.history.item})
         elif record.HasField("summary"):
@@ -135,6 +137,18 @@ def test_offline_files_hold_everything_that_was_sent(tmp_path: Path) -> None:
         assert run.summary["test/top1"] == pytest.approx(i / 20)
         assert run.exit_code == (1 if i == 3 else 0)
     assert str(tmp_path / "wandb") in tracker.description and "wandb sync" in tracker.description
+
+
+def test_a_trial_that_goes_on_with_other_settings_is_one_run_with_those(tmp_path: Path) -> None:
+    tracker = Tracker("offline", tmp_path, "sweep", print)
+    for parts in (1, 2):
+        tracker.start("a", "first", {"compute.accumulation": parts, "lr": 0.1})
+        tracker.log("a", parts, {"pretext/loss": 2.0})
+    tracker.finish("a", "complete", {})
+    tracker.close(30)
+    (run,) = read_runs(tmp_path)
+    assert (run.config["compute.accumulation"], run.config["lr"]) == (2, 0.1)
+    assert [row["_step"] for row in run.history] == [1, 2]
 
 
 DRIVER = """

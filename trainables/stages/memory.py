@@ -15,11 +15,18 @@ SIGNS = ("can't allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED", 
 
 
 class OutOfMemory(RuntimeError):
-    """A stage needed more memory than there is; the message says which, of what size, and what would need less."""
+    """A stage needed more memory than there is; the message says which, of what size, and what would need less.
+
+    parts: a value of `compute.accumulation` with which it would; None where a batch cannot be divided further.
+    """
+
+    def __init__(self, message: str, parts: int | None = None) -> None:
+        super().__init__(message)
+        self.parts = parts
 
 
-def within_memory(run: Callable[[], Result], explain: Callable[[], str]) -> Result:
-    """What `run` gives. Raises OutOfMemory with the explanation where memory ran out.
+def within_memory(run: Callable[[], Result], explain: Callable[[], OutOfMemory]) -> Result:
+    """What `run` gives. Raises the explanation where memory ran out.
 
     That error knows nothing of the one that was raised first, whose traceback holds what took the memory.
     """
@@ -28,7 +35,7 @@ def within_memory(run: Callable[[], Result], explain: Callable[[], str]) -> Resu
     except (RuntimeError, MemoryError) as error:
         if not ran_out(error):
             raise
-    raise OutOfMemory(explain())
+    raise explain()
 
 
 def ran_out(error: BaseException) -> bool:

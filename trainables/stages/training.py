@@ -224,10 +224,15 @@ def train_step(
     return torch.stack(losses).sum(), _joined(found)
 
 
+def most_parts(samples: int) -> int:
+    """In how many parts a batch may be divided."""
+    return max(1, samples // LEAST_SAMPLES)
+
+
 def _parts(batch: Batch, training: Training) -> Iterator[tuple[float, Batch]]:
     """Parts of the batch, as equal as can be and with two samples at least, and the share of the samples that each has."""
     samples = len(batch["wrapped"])
-    count = max(1, min(training.parts, samples // LEAST_SAMPLES))
+    count = min(training.parts, most_parts(samples))
     split = {name: values.tensor_split(count) for name, values in batch.items()}
     stateful = [module for module in training.network.modules() if isinstance(module, OncePerStep)]
     for number in range(count):

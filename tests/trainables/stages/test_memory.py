@@ -44,12 +44,12 @@ def test_what_took_the_memory_is_free_when_it_is_explained() -> None:
         torch.empty(TOO_MUCH, dtype=torch.uint8)
 
     with pytest.raises(OutOfMemory, match=r"^too large$") as raised:
-        within_memory(run, lambda: "too large")
+        within_memory(run, lambda: OutOfMemory("too large"))
     gc.collect()
     assert held[0]() is None
     assert raised.value.__cause__ is None and raised.value.__context__ is None
     with pytest.raises(ZeroDivisionError):
-        within_memory(lambda: 1 // 0, lambda: "too large")
+        within_memory(lambda: 1 // 0, lambda: OutOfMemory("too large"))
 
 
 def exhausted(*arguments: Any) -> Any:
@@ -57,20 +57,30 @@ def exhausted(*arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "says", "never"),
+    ("name", "values", "says", "never", "parts"),
     [
         (
             "finetune",
-            {"recipe": "scratch", "compute.accumulation": 2},
-            r"^finetune: out of memory on this machine, which has \d+\.\d GiB, with batches of 5 samples, clips of 8 frames of "
+            {"recipe": "scratch", "compute.accumulation": 2, "finetune.batch_size": 8},
+            r"^finetune: out of memory on this machine, which has \d+\.\d GiB, with batches of 8 samples, clips of 8 frames of "
             r"12x12 pixels; less is needed with --set compute\.accumulation=4 .*finetune\.batch_size, or .*bfloat16$",
             "--set compute.accumulation=2 ",
+            4,
+        ),
+        (
+            "finetune",
+            {"recipe": "scratch", "compute.accumulation": 2},
+            r"^finetune: out of memory .* of 5 samples, clips .*; less is needed with a smaller finetune\.batch_size, or .*",
+            "accumulation",
+            None,
         ),
         (
             "tracking",
             {"recipe": "fusion", "teachers.tasks": "tracking", "compute.precision": "bfloat16"},
-            r"^tracking: out of memory .* batches of 5 samples, clips of 12x12 pixels; .* a smaller tracking\.batch_size$",
+            r"^tracking: out of memory .* batches of 5 samples, which its loss compares, so that they are not divided, "
+            r"clips of 12x12 pixels; .* a smaller tracking\.batch_size$",
             "accumulation",
+            None,
         ),
     ],
 )
@@ -85,13 +95,15 @@ def test_a_stage_says_what_needs_less(
     values: dict[str, Any],
     says: str,
     never: str,
+    parts: int | None,
 ) -> None:
-    """Only what helps: tracking compares the samples of a batch, which is therefore never divided."""
+    """Only what helps: parts have two samples at least, and tracking compares those of a batch, which is never divided."""
     monkeypatch.setattr(training, "train_step", exhausted)
     place = Runtime(taught[0], clips, device="cpu")
     with pytest.raises(OutOfMemory, match=says) as raised:
         run_stage(name, with_values(tiny_graph, values), place)
     assert never not in str(raised.value)
+    assert raised.value.parts == parts
     assert raised.value.__context__ is None
 
 
