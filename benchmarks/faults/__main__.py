@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import signal
 import sys
 from typing import Annotated
 
@@ -17,8 +18,9 @@ import typer
 
 from benchmarks.faults.figure import Figure, NotHere, as_table, command
 
-NAMES = ("appends", "damage", "io_errors", "fuzz")
+NAMES = ("power_cuts", "kills", "appends", "damage", "identity", "io_errors", "fuzz")
 """In the order of the table."""
+ENDED = 128 + signal.SIGTERM
 
 
 def main(
@@ -31,6 +33,7 @@ def main(
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
     seed = random.SystemRandom().randrange(10_000) if seed is None else seed
     print(f"seed {seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))  # so that what was mounted and started is taken back
     figures: list[Figure] = []
     for name in names or NAMES:
         module = importlib.import_module(f"benchmarks.faults.{name}")

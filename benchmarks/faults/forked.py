@@ -31,6 +31,7 @@ def _do(do: Callable[[], int], output: Path) -> None:
     code = CRASHED
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for standard in (0, 1, 2):
             os.dup2(descriptor if standard else os.open(os.devnull, os.O_RDONLY), standard)

@@ -24,6 +24,8 @@ LEASE_SECONDS = 60.0
 POLL_SECONDS = 0.5
 CLAIMED = "claimed"
 """An empty file in a claim's directory: since when it is held."""
+EMPTY_SECONDS = 2.0
+"""After which a lease without content is none that is just being written."""
 EXCHANGE_SECONDS = 0.1
 """For which a contender's look at a lease may move it aside, at most."""
 
@@ -47,6 +49,7 @@ class Lease:
         self.target = target
         self.token = ""
         self._lock = _lock(target)
+        self._empty: tuple[tuple[int, int], float] | None = None
 
     def acquire(self, seconds: float) -> bool:
         """Whether it is held now, after waiting for so long at most. Raises StoreError."""
@@ -54,11 +57,23 @@ class Lease:
             try:
                 self._lock.acquire(timeout=seconds)
             except Timeout:
+                self._spoil_if_empty()
                 return False
             except LeaseSettingsMismatch as error:
                 raise StoreError(f"another version of the program is at work in {self.target.parent}: {error}") from error
         self.token = self._lock.token or ""
         return True
+
+    def _spoil_if_empty(self) -> None:
+        """After a power cut there may be a file of which the content was lost. Such a one filelock takes for held by an early
+        version of itself for ever; one with any content that makes no sense it takes over."""
+        with contextlib.suppress(OSError), lease_path(self.target).open("r+b") as file:
+            status, now = os.fstat(file.fileno()), time.monotonic()
+            state = status.st_ino, status.st_ctime_ns
+            if status.st_size or self._empty is None or self._empty[0] != state:
+                self._empty = None if status.st_size else (state, now)
+            elif now - self._empty[1] >= EMPTY_SECONDS:
+                file.write(b"lost")
 
     def is_held(self) -> bool:
         """Whether the lease is still one's own, by what lies on the disk."""

@@ -217,6 +217,30 @@ def test_the_lease_of_a_dead_process_is_nobodys(store: Store, monkeypatch: pytes
     assert store.holder(KIND, KEY) is None
 
 
+@pytest.mark.parametrize("content", [b"", bytes(200), b"pid 1"])
+def test_a_lease_that_lost_its_content_in_a_power_cut_is_taken_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    """Nobody holds it, and nobody can be waited for."""
+    monkeypatch.setattr(leases, "EMPTY_SECONDS", 0.5)
+    (store.directory / KIND).mkdir(parents=True)
+    leases.lease_path(store.directory / KIND / KEY).write_bytes(content)
+    started = time.monotonic()
+    with store.claim(KIND, KEY) as claimed:
+        assert isinstance(claimed, Workplace)
+    assert time.monotonic() - started < 10
+
+
+def test_an_empty_lease_that_is_just_being_written_is_left_alone(store: Store) -> None:
+    (store.directory / KIND).mkdir(parents=True)
+    path = leases.lease_path(store.directory / KIND / KEY)
+    path.touch()
+    lease = leases.Lease(store.directory / KIND / KEY)
+    assert not lease.acquire(0.2)
+    assert not lease.acquire(0.2)
+    assert path.read_bytes() == b""
+
+
 def test_a_name_that_was_not_there_is_looked_for_in_a_listing(
     store: Store, publish: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
