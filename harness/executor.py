@@ -34,6 +34,7 @@ from harness.hindrances import GivenUp
 from harness.patience import Pulse, Words, no_room
 from harness.proposals import Exhausted
 from harness.watchdog import Limits, Watchdog
+from trainables.files import digest
 from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import SettingsError, validated
@@ -268,6 +269,17 @@ def run_trials(
             _run(books, concurrency, {"CPU": 1, "GPU": gpus_per_trial}, Cluster(address), trainable, pulse)
 
 
+def fresh_scratch(sweep: Path) -> Path:
+    """An empty directory for what Ray writes, without those that killed commands of the same sweep have left on this machine.
+
+    Its caller is the only driver of the sweep.
+    """
+    prefix = f"auxgraph-{digest(str(sweep.absolute()))}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=prefix))
+
+
 def _run(
     books: Bookkeeper,
     concurrency: int,
@@ -280,7 +292,7 @@ def _run(
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     stop = Stop()
-    scratch = Path(tempfile.mkdtemp(prefix="auxgraph-"))
+    scratch = fresh_scratch(books.sweep.directory)
 
     def work() -> None:
         try:

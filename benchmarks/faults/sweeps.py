@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,6 +115,7 @@ def here(arguments: Sequence[str], before: Callable[[], None] = lambda: None) ->
     def do() -> int:
         sys.argv = ["auxgraph", "sweep", *arguments]
         executor.run_trials = _trials_here  # type: ignore[assignment]
+        executor.this_node = lambda: {"node": platform.node(), "node_id": ""}
         hindrances.FIRST_PAUSE = hindrances.LOOK_SECONDS = bookkeeper.RETRY_SECONDS = PAUSE
         before()
         command_line.app()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from ray.tune.search import Searcher
 
 from harness.attention import Stop
-from harness.executor import Listener, StudySearcher, how_it_failed
+from harness.executor import Listener, StudySearcher, fresh_scratch, how_it_failed
 from harness.patience import Pulse
 from harness.proposals import Exhausted
 from trainables.stages.training import NonFiniteLoss
@@ -109,3 +111,14 @@ def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error() -> None:
     StudySearcher(Broken(), stop).on_trial_complete("1", {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="of the bookkeeper"):
         Listener(Books(), stop, Pulse("", print), {}).on_step_begin(0, [])  # type: ignore[arg-type]
+
+
+def test_what_a_killed_command_left_in_the_system_s_temporary_directory_goes_with_the_next_one_of_its_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = (fresh_scratch(tmp_path / "runs" / name) for name in ("mine", "other"))
+    (left / "token").touch()
+    again = fresh_scratch(tmp_path / "runs" / "mine")
+    assert set(tmp_path.iterdir()) == {other, again}
+    assert list(again.iterdir()) == []
