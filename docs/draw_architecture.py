@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("reports", "harness", "search_spaces", "trainables")
 INSIDE = "trainables"
 """The package that is shown by what is in it."""
-APART = ("harness.ledger", "search_spaces.papers")
+APART = ("harness.identity", "harness.ledger", "search_spaces.papers")
 """Modules of other packages that are rooms of their own: reports stand on them."""
 COLOURS = {"reports": "#CC79A7", "harness": "#D55E00", "search_spaces": "#E69F00", "trainables": "#0072B2"}
 WIDTH, HEIGHT, ROOM, TALL = 11.0, 1.0, 1.9, 0.5

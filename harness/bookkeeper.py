@@ -358,6 +358,9 @@ class Bookkeeper:
             if settled:
                 self.unsettled.remove(index)
                 self.proposals.close(index, value)
+                if value is not None:
+                    configuration = self.seeds[index][0].configuration
+                    self.progress.configuration_settled(configuration.parameters, configuration.row, value)
 
     def _record(self, assigned: _Assigned, ending: Ending) -> None:
         job, last = assigned.job, {} if ending == "interrupted" else assigned.last

@@ -58,7 +58,8 @@ class _Finished:
 
 
 class Progress:
-    """Shows a sweep of `total` trials (None: not known), judged by the metric `objective`: best is the value in `direction`.
+    """Shows a sweep of `total` trials (None: not known), judged by the metric `objective`: best is the configuration whose mean
+    over its seeds is, in `direction`.
 
     A context manager; its methods may be called from any thread. Times are seconds, accuracies fractions in [0, 1].
     A complete trial counts as reused when it was not started here, or when none of its stages had to run.
@@ -88,7 +89,7 @@ class Progress:
         self._reused: set[str] = set()
         self._computed_seconds: list[float] = []
         self._finished: deque[_Finished] = deque(maxlen=FINISHED_SHOWN)
-        self._best: _Finished | None = None
+        self._best: tuple[float, str] | None = None
         self._stopped = threading.Event()
         self._live: Live | None = None
 
@@ -114,7 +115,7 @@ class Progress:
         with self._lock:
             self._outcomes.pop(trial, None)
             self._reused.discard(trial)
-            self._running[trial] = _Running(name, _label(parameters, seed, row), time.monotonic())
+            self._running[trial] = _Running(name, _label(parameters, row, seed), time.monotonic())
             self._most_at_once = max(self._most_at_once, len(self._running))
 
     def epoch(self, trial: str, metrics: Mapping[str, Any]) -> None:
@@ -135,7 +136,7 @@ class Progress:
             used = sum(seconds.used for seconds in record.seconds.values())
             finished = _Finished(
                 name=running.name if running else record.trial[:8],
-                label=running.label if running else _label(record.parameters, record.seed, record.row),
+                label=running.label if running else _label(record.parameters, record.row, record.seed),
                 outcome=record.outcome,
                 reused=record.outcome == "complete" and (running is None or used == 0),
                 objective=objective if objective is not None and math.isfinite(objective) else None,
@@ -149,11 +150,15 @@ class Progress:
                 self._reused.add(record.trial)
             elif record.outcome == "complete":
                 self._computed_seconds.append(finished.seconds)
-            if self._is_best(finished):
-                self._best = finished
             line = self._finished_line(finished)
         if not self._live or record.outcome == "failed":
             self._line(line, style="red" if record.outcome == "failed" else "")
+
+    def configuration_settled(self, parameters: Mapping[str, Any], row: str | None, objective: float) -> None:
+        """All seeds of a configuration have ended, with this mean over those that completed."""
+        with self._lock:
+            if self._best is None or (objective > self._best[0]) == (self._direction == "maximize"):
+                self._best = objective, _label(parameters, row)
 
     def total_changed(self, total: int | None) -> None:
         with self._lock:
@@ -162,14 +167,6 @@ class Progress:
     def note(self, message: str) -> None:
         """Show a warning that stays on the screen."""
         self._line(f"note: {message}", style="yellow")
-
-    def _is_best(self, finished: _Finished) -> bool:
-        if finished.outcome != "complete" or finished.objective is None:
-            return False
-        if self._best is None or self._best.objective is None:
-            return True
-        difference = finished.objective - self._best.objective
-        return difference > 0 if self._direction == "maximize" else difference < 0
 
     def _done(self) -> int:
         return sum(outcome in _ENDED for outcome in self._outcomes.values())
@@ -237,8 +234,9 @@ class Progress:
             if self._best:
                 best = Text("best  ", style="bold", no_wrap=True, overflow="ellipsis")
                 name = f"{self._objective} " if self._console.width >= _WIDE else ""
-                best.append(f"{name}{self._result(self._best)}", style="bold green")
-                parts.append(best.append(f"  {self._best.label}", style="not bold"))
+                value, label = self._best
+                best.append(f"{name}{shown(self._objective, value)}", style="bold green")
+                parts.append(best.append(f"  {label}", style="not bold"))
             return Group(*parts)
 
     def _bar(self) -> RenderableType:
@@ -293,13 +291,14 @@ def _table(header: bool) -> Table:
     return Table(box=None, expand=True, show_header=header, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
 
 
-def _label(parameters: Mapping[str, Any], seed: int, row: str | None) -> str:
-    """The paper's row, if it is one, and the parameters by the last parts of their names, less the words all end with."""
+def _label(parameters: Mapping[str, Any], row: str | None, seed: int | None = None) -> str:
+    """The paper's row, if it is one, and the parameters by the last parts of their names, less the words all end with; and the
+    seed, of a trial."""
     names = [name.rsplit(".", 1)[-1].split("_") for name in parameters]
     while len(names) > 1 and len({words[-1] for words in names}) == 1 and all(len(words) > 1 for words in names):
         names = [words[:-1] for words in names]
     values = [f"{'_'.join(words)}={_compact(value)}" for words, value in zip(names, parameters.values(), strict=True)]
-    return " ".join([*([f"({row})"] if row else []), *values, f"seed={seed}"])
+    return " ".join([*([f"({row})"] if row else []), *values, *([] if seed is None else [f"seed={seed}"])])
 
 
 def _compact(value: Any) -> str:

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.ledger import Record
-from harness.progress import shown
 from trainables.video.duplicates import said_of_duplicates
 from trainables.video.videos import PARTS, printable
 
@@ -77,15 +76,13 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
 
 
 def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, console: Console) -> None:
-    """What failed, the best trial, the paper's table or figure of the space, and where everything is.
+    """What failed, the leaderboard, the paper's table or figure of the space, and where everything is.
 
     records: those that stand; old: how many do not.
     """
-    objective = sweep.space.objective
     if old:
         why = "afresh, by other code, or with a later version of a stage"
         console.print(f"{old} trials were run again ({why}): the old ones do not count")
-    scored = [record for record in records if record.outcome == "complete" and objective in record.metrics]
     for record in records:
         if record.outcome == "failed":
             console.print(
@@ -93,21 +90,13 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, 
                 style="red",
                 markup=False,
             )
-    if scored:
-        sign = 1 if sweep.space.direction == "maximize" else -1
-        best = max(scored, key=lambda record: sign * record.metrics[objective])
-        values = ", ".join(f"{name} = {_short(value)}" for name, value in best.parameters.items())
-        console.print(f"\nbest trial {best.trial} (seed {best.seed}): {values}", highlight=False)
-        console.print(
-            "  "
-            + ", ".join(
-                f"{name} {shown(name, best.metrics[name])}" for name in (objective, "test/top1") if name in best.metrics
-            )
-            + "\n"
-        )
     space = sweep.space
     is_table = space.name in (space.table, space.figure)  # whose cells may be other sweeps' trials
-    which = ["--runs-dir", str(sweep.directory.parent), *([] if is_table else ["--sweep", sweep.name])]
+    runs = ["--runs-dir", str(sweep.directory.parent)]
+    which = [*runs, *([] if is_table else ["--sweep", sweep.name])]
+    if not is_table:
+        console.print()
+        _report("sweep.py", sweep.name, *runs, "--short")
     if space.table:
         _report("tables.py", space.table, *which)
         again = shlex.join(["python", "reports/tables.py", space.table, *which])
@@ -115,7 +104,8 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, 
     if space.figure:
         _report("figures.py", space.figure, *which, "--out", str(sweep.directory))
     console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
-    console.print(f"W&B: {wandb}", highlight=False, markup=False)
+    if wandb:
+        console.print(f"W&B: {wandb}", highlight=False, markup=False)
 
 
 def _report(script: str, *arguments: str) -> None:

@@ -354,6 +354,9 @@ def main(
     plan: Annotated[
         bool, typer.Option("--plan", help="show what would run and stop; writes nothing", rich_help_panel=WATCH)
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="show what the sweep has found so far and stop", rich_help_panel=WATCH)
+    ] = False,
     settings: Annotated[
         str | None,
         typer.Option(
@@ -441,6 +444,9 @@ def main(
     try:
         if plan:
             _plan(request, runtime, at_once, as_json)
+            return
+        if report:
+            _show_report(request, runtime)
             return
         with _told("reading the data"):
             sweep = request.sweep(runtime)
@@ -540,6 +546,16 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
             print(json.dumps({name: value for name, value in asdict(found).items() if name != "experiments"}, indent=1))
         else:
             show_plan(sweep, found, at_once, console)
+
+
+def _show_report(request: Request, runtime: Runtime) -> None:
+    with tempfile.TemporaryDirectory(prefix="auxgraph-report-") as scratch, _told("reading the data"):
+        sweep = request.sweep(_reading_only(runtime, Path(scratch)))
+    if not sweep.directory.is_dir():
+        raise RequestError(f"there is no sweep {sweep.name} below {request.runs_dir}")
+    everything = Ledger(sweep.directory).records()
+    records = standing(everything)
+    show_results(sweep, records, len(everything) - len(records), "", console)
 
 
 def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:

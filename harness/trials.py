@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.identity import DIRECTION, IDENTITY_FILE, OBJECTIVE, is_damaged, read_identity, write_identity
 from harness.ledger import FILE_NAME, Ledger, Record, read_records
 from harness.positions import Named, named_configurations, placed
 from harness.proposals import Configuration, Proposals, Search
 from harness.reuse import Policy, Reuse
 from search_spaces.narrowing import drawn, named_or_drawn
 from search_spaces.space import Parameters, Space
-from trainables.checksums import DIGEST, Mismatch, sealed, unsealed
 from trainables.data import downstream_roles, open_data
-from trainables.files import digest, write_atomically
+from trainables.files import digest
 from trainables.pipeline import PROTOCOL, Experiment, Stage, experiment_id, resolve
 from trainables.presets import configure
 from trainables.runtime import Runtime
@@ -28,7 +28,6 @@ from trainables.settings import ExperimentSettings, flat, with_values
 from trainables.suggestions import did_you_mean
 from trainables.video.videos import VideoSet
 
-IDENTITY_FILE = "sweep.json"
 ROWS = "configurations"
 """Key in IDENTITY_FILE under which the configurations are that the space names, with their positions."""
 ACCUMULATION = "compute.accumulation"
@@ -92,7 +91,7 @@ class Sweep:
     @functools.cached_property
     def made_afresh(self) -> dict[str, int]:
         """How often this sweep was told to make stages afresh, by kind, this time included."""
-        before = _written(self.directory).get(FRESH, {})
+        before = read_identity(self.directory).get(FRESH, {})
         return {kind: before.get(kind, 0) + (kind in self.fresh) for kind in sorted({*before, *self.fresh})}
 
     def configured(self, parameters: Mapping[str, Any]) -> ExperimentSettings:
@@ -115,8 +114,8 @@ class Sweep:
         narrowing = {"narrowing": dict(self.narrowing)} if self.narrowing else {}
         return {
             "space": self.space.name,
-            "objective": self.space.objective,
-            "direction": self.space.direction,
+            OBJECTIVE: self.space.objective,
+            DIRECTION: self.space.direction,
             "lookahead": self.space.lookahead,
             "ranges": drawn(self.space),
             "preset": self.preset,
@@ -134,7 +133,7 @@ class Sweep:
 
     def named(self, ledger: Ledger) -> dict[int, Named]:
         """What the space names, by position in this sweep."""
-        before = _named_before(_written(self.directory))
+        before = _named_before(read_identity(self.directory))
         return placed(named_configurations(self.space, self.search == "grid"), before, _known(ledger))
 
     def record(self, ledger: Ledger, trial: str) -> Record | None:
@@ -177,13 +176,12 @@ class Sweep:
             **({FRESH: self.made_afresh} if self.made_afresh else {}),
         }
         changes = [*_damage(self.directory), *_changes(_named_before(before), named)]
-        self.directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.directory / IDENTITY_FILE, sealed(content))
+        write_identity(self.directory, content)
         return changes
 
     def _compared(self) -> tuple[dict[str, Any], dict[str, Any], dict[int, Named]]:
         """What was written when the sweep was last started, its identity as it would be written now, and what is named."""
-        before, ledger = _written(self.directory), Ledger(self.directory)
+        before, ledger = read_identity(self.directory), Ledger(self.directory)
         mine: dict[str, Any] = json.loads(json.dumps(self.identity()))
         _check_same(self.name, before or _told_by_records(ledger), mine)
         self._check_fresh()
@@ -205,33 +203,11 @@ def _known(ledger: Ledger) -> dict[int, Parameters]:
     return {record.index: record.parameters for record in ledger.records()}
 
 
-def _written(directory: Path) -> dict[str, Any]:
-    """What was written when the sweep was last started; nothing where that is missing, or damaged."""
-    try:
-        text = (directory / IDENTITY_FILE).read_bytes()
-    except FileNotFoundError:
-        return {}
-    try:
-        return unsealed(text)
-    except Mismatch:
-        return _unsealed_before(text)
-
-
-def _unsealed_before(text: bytes) -> dict[str, Any]:
-    """What versions of before wrote, which sealed nothing."""
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) and DIGEST not in content else {}
-
-
 def _damage(directory: Path) -> Iterator[str]:
-    path = directory / IDENTITY_FILE
-    if path.exists() and not _written(directory):
+    if is_damaged(directory):
         yield (
-            f"{path} is damaged: which configuration lies where is told by the ledger's records, and what --fresh made before "
-            "is not known any more"
+            f"{directory / IDENTITY_FILE} is damaged: which configuration lies where is told by the ledger's records, and what "
+            "--fresh made before is not known any more"
         )
 
 

@@ -12,6 +12,7 @@ from reports.circumstances import backbone_of, is_comparable
 from reports.comparison import Cell, Effect, FilledTable
 from reports.costs import QUANTITIES, FilledCosts
 from reports.groups import Group
+from reports.leaderboard import Leaderboard, values_of
 from reports.seeds import Estimate
 from reports.sheet import Line
 from reports.worth import MEASURES, Worth
@@ -78,6 +79,60 @@ def worth_lines(sweep: str, worths: Sequence[Worth]) -> Iterator[Line]:
                     "seeds_asked": backbone.asked,
                     "chance": _number(backbone.chance.get(measure)),
                 }
+
+
+def leaderboard_columns(board: Leaderboard) -> tuple[str, ...]:
+    """Those of every sweep, and one per parameter, by its setting's name."""
+    names = sorted({name for one in board.ranked for name in one.parameters})
+    return (
+        "sweep", "line", "rank", "position", "row", *names, "seed", "trial", "outcome", "reason",
+        "objective", "mean", "low", "high", "seeds", "seeds_asked", "chance", "test_mean", "test_low", "test_high",
+        "behind_mean", "behind_low", "behind_high", "p", "told_apart", "seconds", "seconds_alone",
+    )  # fmt: skip
+
+
+def leaderboard_lines(board: Leaderboard) -> Iterator[Line]:
+    """A line per configuration, the best first, and behind each one a line per trial of it, whose `mean` is its own number.
+
+    Numbers of fractions are percent; of other objectives as they are.
+    """
+    for rank, one in enumerate(board.ranked, start=1):
+        place = {"sweep": board.sweep, "rank": rank, "position": one.position, "row": one.label or "", **one.parameters}
+        place |= {"objective": board.objective.metric, "chance": _number(one.chance)}
+        used, alone = one.seconds
+        yield {
+            **place,
+            "line": "configuration",
+            **_of_estimate(one.objective),
+            "seeds_asked": one.asked,
+            **_prefixed("test", one.test),
+            **_prefixed("behind", one.behind),
+            "p": f"{one.compared.p:.6f}" if one.compared else "",
+            "told_apart": "best" if one is board.best else "" if one.compared is None else "yes" if one.is_behind else "no",
+            "seconds": f"{used:.1f}",
+            "seconds_alone": f"{alone:.1f}",
+        }
+        reached, on_test = (values_of(one.records, name) for name in (board.objective.metric, board.objective.on_test))
+        for record in one.records:
+            times = record.seconds.values()
+            used, saved = sum(time.used for time in times), sum(time.saved for time in times)
+            yield {
+                **place,
+                "line": "trial",
+                "seed": record.seed,
+                "trial": record.trial,
+                "outcome": record.outcome,
+                "reason": record.reason or "",
+                "mean": _number(reached.get(record.seed)),
+                "test_mean": _number(on_test.get(record.seed)),
+                "seconds": f"{used:.1f}",
+                "seconds_alone": f"{used + saved:.1f}",
+            }
+
+
+def _prefixed(name: str, value: Estimate | None) -> dict[str, object]:
+    bounds = {f"{name}_{key}": number for key, number in _of_estimate(value).items()}
+    return {key: number for key, number in bounds.items() if key != f"{name}_seeds"}
 
 
 def _of_table(table: PaperTable, number: int, group: Group | None) -> dict[str, object]:

@@ -5,7 +5,7 @@ Percent and percentage points have one decimal. `-` is a missing number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.seeds import CONFIDENCE, Estimate
@@ -51,12 +51,13 @@ class Sheet:
     lines: tuple[Line, ...]
 
 
-def estimate_text(value: Estimate, *, signed: bool) -> str:
-    """Mean and interval, with one decimal; the range of two values as `[1.0 to 2.0]`."""
-    mean = number_text(value.mean, signed=signed)
+def estimate_text(value: Estimate, *, signed: bool, number: Callable[..., str] | None = None) -> str:
+    """Mean and interval, with one decimal or as `number` writes it; the range of two values as `[1.0 to 2.0]`."""
+    number = number or number_text
+    mean = number(value.mean, signed=signed)
     if value.interval is None:
         return mean
-    low, high = (number_text(bound, signed=signed) for bound in value.interval)
+    low, high = (number(bound, signed=signed) for bound in value.interval)
     return f"{mean} [{low} to {high}]" if value.is_range else f"{mean} [{low}, {high}]"
 
 
@@ -66,6 +67,17 @@ def number_text(value: float | None, *, signed: bool) -> str:
         return "-"
     rounded = round(value, 1) + 0.0
     return f"{rounded:+.1f}" if signed and rounded else f"{rounded:.1f}"
+
+
+def significant_text(value: float, *, signed: bool) -> str:
+    """A number of any size with three significant digits."""
+    return f"{value + 0.0:+.3g}" if signed and value else f"{value + 0.0:.3g}"
+
+
+def time_text(seconds: float) -> str:
+    """Hours, minutes and seconds: `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def counted(number: int, thing: str) -> str:

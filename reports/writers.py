@@ -1,9 +1,10 @@
-"""Writes sheets as Markdown, LaTeX (booktabs), HTML or CSV, or shows them on a terminal. Same sheets, same bytes."""
+"""Writes sheets as Markdown, LaTeX (booktabs), HTML, CSV or JSON, or shows them on a terminal. Same sheets, same bytes."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
@@ -180,8 +181,28 @@ def comma_separated(sheets: Sequence[Sheet]) -> str:
     writer = csv.DictWriter(text, sheets[0].columns, lineterminator="\n")
     writer.writeheader()
     for sheet in sheets:
-        writer.writerows(sheet.lines)
+        writer.writerows({name: _no_formula(value) for name, value in line.items()} for line in sheet.lines)
     return text.getvalue()
+
+
+def _no_formula(value: object) -> object:
+    """Text that a spreadsheet would take for a formula, with an apostrophe before it; numbers as they are."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def as_json(sheets: Sequence[Sheet]) -> str:
+    """The lines of all sheets, each with the fields that it fills, below the sheet's id, title and subtitle."""
+    content = [
+        {"id": sheet.id, "title": sheet.title, "subtitle": sheet.subtitle, "rules": sheet.rules, "lines": list(sheet.lines)}
+        for sheet in sheets
+    ]
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 FORMATS: dict[str, Callable[[Sequence[Sheet]], str]] = {
@@ -189,5 +210,6 @@ FORMATS: dict[str, Callable[[Sequence[Sheet]], str]] = {
     "tex": latex,
     "csv": comma_separated,
     "html": html,
+    "json": as_json,
 }
 """Suffix of a file -> its writer."""

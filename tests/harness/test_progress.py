@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import threading
 import time
 from typing import Any
@@ -139,13 +138,16 @@ def test_time_left_is_what_remains_at_the_mean_of_computed_trials(clock: Clock) 
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", "80.0%"), ("minimize", "20.0%")])
-def test_best_is_the_best_complete_trial(clock: Clock, direction: Any, best: str) -> None:
+def test_best_is_the_best_configuration(clock: Clock, direction: Any, best: str) -> None:
+    """By the mean over its seeds, however good one of them is alone."""
     shown = Progress("sweep", 10, "validation/top1", "here", terminal(100, 30), direction)
-    for index, objective in enumerate([0.5, math.nan, None, 0.8, 0.2]):
-        shown.trial_ended(record(index), objective)
-    shown.trial_ended(record(5, "pruned"), 0.99)
-    shown.trial_ended(record(6, "failed"), 0.01)
-    assert any(line.startswith(f"best  validation/top1 {best}") for line in view(shown, terminal(100, 30)))
+    shown.trial_ended(record(0), 0.99)
+    shown.trial_ended(record(1), 0.01)
+    assert not any(line.startswith("best") for line in view(shown, terminal(100, 30)))
+    for number, objective in enumerate([0.5, 0.8, 0.2]):
+        shown.configuration_settled({"a.epochs": number}, None, objective)
+    (line,) = (line for line in view(shown, terminal(100, 30)) if line.startswith("best"))
+    assert line.split() == ["best", "validation/top1", best, f"epochs={1 if direction == 'maximize' else 2}"]
 
 
 def test_a_retried_trial_counts_once(clock: Clock) -> None:
@@ -166,6 +168,7 @@ def test_the_view_fits_the_terminal(clock: Clock, width: int, height: int, at_on
     shown = Progress("temperatures", 100, "validation/top1", "preset demo, embedded clips, runs/x", console)
     for index in range(20):
         shown.trial_ended(record(index, reason="a reason [bold]" * 10), index / 20)
+    shown.configuration_settled(record(19).parameters, None, 0.95)
     start(shown, *range(20, 20 + at_once))
     metrics = {"stage": "pretext", "epoch": 3, "epochs": 10, "pretext/loss": 1.23456, "pretext/speed_accuracy": 0.25}
     shown.epoch("trial0020", metrics | {"pretext/val_speed_accuracy": 0.375})
@@ -214,12 +217,12 @@ def test_brackets_are_shown_as_they_are(clock: Clock) -> None:
 
 
 def test_labels_keep_what_tells_parameters_apart() -> None:
-    assert progress._label({"a.teacher_temperature": 0.02, "b.student_temperature": 0.1}, 3, None) == (
+    assert progress._label({"a.teacher_temperature": 0.02, "b.student_temperature": 0.1}, None, 3) == (
         "teacher=0.02 student=0.1 seed=3"
     )
-    assert progress._label({"a.temperature": 1 / 3}, 0, "x") == "(x) temperature=0.333 seed=0"
-    assert progress._label({"a.rate": 1e-5, "a.decay_rate": True}, 0, None) == "rate=1e-05 decay_rate=True seed=0"
-    assert progress._label({"x.depth": 18, "y.depth": "r3d"}, 0, None) == "depth=18 depth=r3d seed=0"
+    assert progress._label({"a.temperature": 1 / 3}, "x", 0) == "(x) temperature=0.333 seed=0"
+    assert progress._label({"a.rate": 1e-5, "a.decay_rate": True}, None, 0) == "rate=1e-05 decay_rate=True seed=0"
+    assert progress._label({"x.depth": 18, "y.depth": "r3d"}, None, 0) == "depth=18 depth=r3d seed=0"
 
 
 def test_the_live_view_is_redrawn_at_most_four_times_a_second_and_never_locks_up() -> None:

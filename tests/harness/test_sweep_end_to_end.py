@@ -155,7 +155,7 @@ def test_a_sweep_leaves_what_it_promises(reference: Path) -> None:
         assert "--wandb offline" in record["command"]
     output = (reference / "output.txt").read_text()
     best = max(found, key=lambda record: record["metrics"]["validation/top1"])["metrics"]["validation/top1"]
-    assert "best trial" in output
+    assert "Best: " in output
     assert f"validation/top1 {100 * best:.1f}%" in output
     assert "76.3" in output, "the paper's best cell of Table 3 stands beside ours"
     assert len(list((reference / "tiny").rglob("*.wandb"))) == 2, "one offline run per trial"
@@ -171,7 +171,7 @@ def test_the_same_command_again_trains_nothing(runner: Runner, reference: Path, 
     assert code == 0, output
     assert (runs / "tiny" / "ledger.jsonl").read_bytes() == ledger
     assert {path: path.stat().st_mtime_ns for path in (runs / "store").rglob("done.json")} == stored
-    assert "best trial" in output
+    assert "Best: " in output
 
 
 def test_more_trials_and_seeds_extend_a_sweep(runner: Runner, reference: Path, tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""What a sweep is, as it was written down when it was last started: IDENTITY_FILE in its directory, sealed.
+
+What is in it is said where it is written (harness/trials.py). Imports no Ray, no Optuna, no torch, so that reports may ask.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainables.checksums import DIGEST, Mismatch, sealed, unsealed
+from trainables.files import write_atomically
+
+IDENTITY_FILE = "sweep.json"
+OBJECTIVE, DIRECTION = "objective", "direction"
+"""Keys under which it says by which metric a search goes, and which way."""
+
+
+def read_identity(directory: Path) -> dict[str, Any]:
+    """What was written; nothing where that is missing, or damaged. Raises OSError."""
+    try:
+        text = (directory / IDENTITY_FILE).read_bytes()
+    except FileNotFoundError:
+        return {}
+    try:
+        return unsealed(text)
+    except Mismatch:
+        return _of_before(text)
+
+
+def _of_before(text: bytes) -> dict[str, Any]:
+    """What versions wrote that sealed nothing."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) and DIGEST not in content else {}
+
+
+def is_damaged(directory: Path) -> bool:
+    """Whether something was written, and is lost."""
+    return (directory / IDENTITY_FILE).exists() and not read_identity(directory)
+
+
+def write_identity(directory: Path, content: Mapping[str, Any]) -> None:
+    """Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / IDENTITY_FILE, sealed(content))

@@ -1,0 +1,158 @@
+"""Which configuration of a sweep is best, as its search sees it: by the mean of the objective over its seeds.
+
+A configuration stands once all its seeds have ended, whatever came of them; one that still runs is behind all that stand, so
+that one lucky seed leads nowhere. Percent where a metric is a fraction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.ledger import Outcome, Record, is_fraction
+from reports.seeds import SIGNIFICANCE, Estimate, PairedTest, estimate, paired_test
+
+Direction = Literal["maximize", "minimize"]
+ENDED: tuple[Outcome, ...] = ("complete", "failed", "pruned")
+VALIDATION, TEST = "validation/", "test/"
+"""How names of metrics begin that are of validation and of test videos."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search goes by: a metric on validation videos, and whether more of it is better."""
+
+    metric: str
+    direction: Direction = "maximize"
+
+    @property
+    def on_test(self) -> str:
+        """The same metric on test videos."""
+        return TEST + self.metric.removeprefix(VALIDATION)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A configuration with all its trials. label: of the paper's row that it is. asked: how many seeds it is to have.
+
+    objective, test: over complete seeds. behind: its objective minus the best one's, over the seeds that both have, and the
+    test of that; None for the best, and where there is nothing to compare.
+    """
+
+    position: int
+    label: str | None
+    parameters: Mapping[str, Any]
+    records: tuple[Record, ...]
+    asked: int
+    objective: Estimate | None
+    test: Estimate | None
+    chance: float | None
+    behind: Estimate | None = None
+    compared: PairedTest | None = None
+
+    @property
+    def complete(self) -> int:
+        """How many seeds are complete."""
+        return sum(record.outcome == "complete" for record in self.records)
+
+    @property
+    def stands(self) -> bool:
+        """Whether all its seeds have ended, and any with a number."""
+        ended = sum(record.outcome in ENDED for record in self.records)
+        return self.objective is not None and ended >= self.asked
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is told apart from the best: by the paired test over seeds, not corrected for several."""
+        return self.compared is not None and self.compared.p < SIGNIFICANCE
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """What its trials took, and what they would have taken alone."""
+        times = [time for record in self.records for time in record.seconds.values()]
+        used = sum(time.used for time in times)
+        return used, used + sum(time.saved for time in times)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The configurations of a sweep, the best first; those without a number last, in order of position."""
+
+    sweep: str
+    objective: Objective
+    ranked: tuple[Ranked, ...]
+
+    @property
+    def best(self) -> Ranked | None:
+        """The best of those that stand; of those that run where none stands yet."""
+        return self.ranked[0] if self.ranked and self.ranked[0].objective is not None else None
+
+    @property
+    def not_told_apart(self) -> list[Ranked]:
+        """Those whose objective may be as good as the best one's, as far as the seeds say."""
+        return [one for one in self.ranked[1:] if one.objective is not None and not one.is_behind]
+
+    @property
+    def records(self) -> list[Record]:
+        """In order of position and seed."""
+        return sorted((record for one in self.ranked for record in one.records), key=lambda one: (one.index, one.seed))
+
+
+def leaderboard(sweep: str, records: Sequence[Record], objective: Objective) -> Leaderboard:
+    """records: the last of every trial of the sweep that stands."""
+    asked = 1 + max((record.seed for record in records), default=0)
+    by_position: dict[int, list[Record]] = {}
+    for record in records:
+        by_position.setdefault(record.index, []).append(record)
+    configurations = [_configuration(position, of, asked, objective) for position, of in sorted(by_position.items())]
+    ranked = sorted(configurations, key=lambda one: _rank(one, objective.direction))
+    if ranked and ranked[0].objective is not None:
+        ranked[1:] = [_against(one, ranked[0], objective.metric) for one in ranked[1:]]
+    return Leaderboard(sweep, objective, tuple(ranked))
+
+
+def values_of(records: Sequence[Record], metric: str) -> dict[int, float]:
+    """Seed -> the metric of a complete trial, in percent where it is a fraction."""
+    scale = 100 if is_fraction(metric) else 1
+    found = {one.seed: one.metrics[metric] for one in records if one.outcome == "complete" and metric in one.metrics}
+    return {seed: scale * value for seed, value in sorted(found.items()) if math.isfinite(value)}
+
+
+def _configuration(position: int, records: Sequence[Record], asked: int, objective: Objective) -> Ranked:
+    records = sorted(records, key=lambda record: record.seed)
+    reached, on_test = (list(values_of(records, metric).values()) for metric in (objective.metric, objective.on_test))
+    return Ranked(
+        position=position,
+        label=records[0].row,
+        parameters=records[0].parameters,
+        records=tuple(records),
+        asked=asked,
+        objective=estimate(reached) if reached else None,
+        test=estimate(on_test) if on_test else None,
+        chance=_chance(records[0], objective.metric),
+    )
+
+
+def _chance(record: Record, metric: str) -> float | None:
+    """What guessing reaches, in percent, where that is known: of top-1 on classes of about equal size, and what stages told."""
+    told = record.metrics.get(metric.replace("accuracy", "chance")) if "accuracy" in metric else None
+    if told is not None:
+        return 100 * told
+    classes = {entry["classes"] for role, entry in record.data.items() if role.startswith("downstream") and "classes" in entry}
+    return 100 / classes.pop() if "top1" in metric and len(classes) == 1 else None
+
+
+def _rank(one: Ranked, direction: Direction) -> tuple[bool, bool, float, int]:
+    if one.objective is None:
+        return True, True, 0.0, one.position
+    return False, not one.stands, one.objective.mean * (-1 if direction == "maximize" else 1), one.position
+
+
+def _against(one: Ranked, best: Ranked, metric: str) -> Ranked:
+    mine, its = values_of(one.records, metric), values_of(best.records, metric)
+    differences = [mine[seed] - its[seed] for seed in mine if seed in its]
+    if not differences:
+        return one
+    return Ranked(**{**vars(one), "behind": estimate(differences), "compared": paired_test(differences)})

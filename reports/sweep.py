@@ -1,0 +1,76 @@
+"""What a sweep found: its leaderboard, of a space with or without a table of a paper.
+
+    python reports/sweep.py temperatures-demo
+    python reports/sweep.py temperatures-demo --out leaderboard.csv
+
+Reads `<runs-dir>/<sweep>/`, offline; writes nothing but what `--out` names.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.identity import DIRECTION, OBJECTIVE, read_identity
+from reports.command_line import FAILED, RUNS, WRONG_USAGE, fail, trials_of, write
+from reports.groups import sweep_names
+from reports.leaderboard import Objective, leaderboard
+from reports.leaderboard_sheet import leaderboard_sheet
+from reports.writers import FORMATS, show
+
+DEFAULT = Objective("validation/top1")
+"""What sweeps went by that did not write it down."""
+SHORT = 10
+"""Configurations that `--short` shows."""
+
+Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of a sweep; may be left out if there is one.")] = None,
+    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    short: Annotated[bool, typer.Option("--short", help=f"The {SHORT} best configurations only.")] = False,
+    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
+    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
+) -> None:
+    """Print which configuration of a sweep is best, which cannot be told apart from it, and what gave no number."""
+    sweep = name or _only_sweep(runs_dir)
+    trials = trials_of(runs_dir, sweep)
+    try:
+        written = read_identity(runs_dir / sweep)
+    except OSError as error:
+        fail(FAILED, f"{error.filename}: {error.strerror}")
+    objective = Objective(written.get(OBJECTIVE, DEFAULT.metric), written.get(DIRECTION, DEFAULT.direction))
+    sheet = leaderboard_sheet(leaderboard(sweep, trials, objective), SHORT if short else None)
+    suffix = out.suffix.removeprefix(".") if out else ""
+    if out and not (file_format or suffix in FORMATS):
+        fail(WRONG_USAGE, f"--out {out}: the suffix says the format, one of {', '.join(FORMATS)}; or give --format")
+    if out:
+        write(out, FORMATS[file_format or suffix]([sheet]).encode())
+    elif file_format is None and sys.stdout.isatty():
+        show([sheet], Console())
+    else:
+        sys.stdout.write(FORMATS[file_format or "md"]([sheet]))
+
+
+def _only_sweep(runs_dir: Path) -> str:
+    names = sweep_names(runs_dir)
+    if len(names) != 1:
+        fail(WRONG_USAGE, f"which sweep? below {runs_dir} there are: {', '.join(names) or 'none'}")
+    return names[0]
+
+
+if __name__ == "__main__":
+    app()
