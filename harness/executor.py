@@ -8,6 +8,7 @@ surroundings explain (a full disk, data that are not there on a node) is told as
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pickle
@@ -308,6 +309,7 @@ def _run(
             stop.check()
             raise
         finally:
+            gc.collect()  # what is left of Ray's objects ends here, not in another thread while Ray shuts down
             ray.shutdown()
 
     try:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Self
 
 from trainables.tracebacks import place_of
@@ -67,14 +67,14 @@ class Pulse:
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
-            seconds = self.words.due()
-            frame = sys._current_frames().get(self.thread)
-            if seconds is not None and frame is not None:
-                self.say(still(self.what, seconds, frame))
+            if (seconds := self.words.due()) is not None:
+                self.say(f"{self.what} for {seconds:.0f} s by now, at {_place_of_thread(self.thread)}; Ctrl-C ends it")
 
 
-def still(what: str, seconds: float, frame: FrameType) -> str:
-    return f"{what} for {seconds:.0f} s by now, at {place_of(frame)}; Ctrl-C ends it"
+def _place_of_thread(thread: int) -> str:
+    """Where a thread is. Keeps no frame: what hangs on it would end in this thread, and Ray's objects must not outlive Ray."""
+    frame = sys._current_frames().get(thread)
+    return "its end" if frame is None else place_of(frame)
 
 
 def no_room(asked: Mapping[str, float], nodes: Sequence[Mapping[str, float]], free: Mapping[str, float]) -> str:
