@@ -18,7 +18,9 @@ import typer
 
 from benchmarks.faults.figure import Figure, NotHere, as_table, command
 
-NAMES = ("power_cuts", "kills", "appends", "damage", "identity", "io_errors", "fuzz")
+NAMES = (
+    "power_cuts", "kills", "disturbances", "appends", "damage", "identity", "io_errors", "fuzz", "waits", "two_drivers",
+)  # fmt: skip
 """In the order of the table."""
 ENDED = 128 + signal.SIGTERM
 
