@@ -52,7 +52,7 @@ def held_stage(home: Path, whole: Path, seconds: float, factor: float) -> tuple[
     try:
         while not (home / "held").exists():
             time.sleep(forked.POLL_SECONDS)
-        silence, said = _silence(runs, home / "output", lambda: _shortened(factor))
+        silence, said = _silence(runs, home / "output", lambda: _shortened(factor), seconds)
     finally:
         if forked.ended(holder) is None:
             forked.kill(holder)
@@ -74,7 +74,7 @@ def full_disk(home: Path, whole: Path, seconds: float, factor: float) -> tuple[f
         hindrances.REMIND_SECONDS = 60.0
         _shortened(factor)
 
-    silence, said = _silence(runs, home / "output", fill, lambda: (home / "repaired").touch(), seconds)
+    silence, said = _silence(runs, home / "output", fill, seconds, lambda: (home / "repaired").touch())
     return silence, "" if f"paused: cannot write to the store at {place}" in said else f"not said what is full: {said}"
 
 
@@ -82,10 +82,10 @@ def _silence(
     runs: Path,
     output: Path,
     before: Callable[[], None],
+    seconds: float,
     after: Callable[[], None] | None = None,
-    seconds: float = 0.0,
 ) -> tuple[float, str]:
-    """The longest time without a line of a command that runs, and all that it said. after: is called so many seconds later."""
+    """The longest time without a line in the first seconds of a command, and all that it said. after: is called then."""
     child = forked.start(sweeps.here(sweeps.words(runs), before), output)
     code, size, longest = None, -1, 0.0
     begun = last = time.monotonic()
@@ -94,8 +94,9 @@ def _silence(
             now, there = time.monotonic(), os.stat(output).st_size if output.exists() else 0  # noqa: PTH116
             if there != size:
                 size, last = there, now
-            longest = max(longest, now - last)
-            if after is not None and now - begun > seconds:
+            if now - begun <= seconds:
+                longest = max(longest, now - last)
+            elif after is not None:
                 after()
                 after = None
             time.sleep(forked.POLL_SECONDS)
