@@ -20,6 +20,7 @@ LOG_BYTES = 20_000
 SIGNALS = {"Segmentation fault": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS", "Illegal instruction": "SIGILL"}
 """What faulthandler calls them."""
 NODE_DIED = ("node has died", "node is dead", "node was terminated", "node died", "Owner's node has crashed")
+UNAVAILABLE = "temporarily unavailable"
 SHORT_OF_MEMORY = ("low on memory", "memory pressure", "OutOfMemory")
 
 
@@ -49,9 +50,13 @@ class Death:
 
 
 def death_of(message: str, worker: Worker | None, alive: Collection[str]) -> Death:
-    """What ended a worker. message: Ray's. worker: None if it ended before it told of itself. alive: Ray's ids of nodes."""
+    """What ended a worker. message: Ray's. worker: None if it ended before it told of itself. alive: Ray's ids of nodes.
+
+    While Ray has not seen yet that a node is gone it says that a worker there is unavailable.
+    """
     place = f": {worker}" if worker else ""
-    if any(sign in message for sign in NODE_DIED) or (worker is not None and worker.node_id not in alive):
+    lost = UNAVAILABLE in message if worker is None else worker.node_id not in alive
+    if lost or any(sign in message for sign in NODE_DIED):
         return Death(f"its node was lost{f': {worker.node}' if worker else ''}", of_node=True)
     log = _end_of(worker)
     return Death(f"{_how(message, worker, log)}{place}", of_node=False, log=log)
@@ -59,7 +64,8 @@ def death_of(message: str, worker: Worker | None, alive: Collection[str]) -> Dea
 
 def _how(message: str, worker: Worker | None, log: str) -> str:
     if any(sign in message for sign in SHORT_OF_MEMORY):
-        return "ended by Ray, as its node was short of memory"
+        used = re.search(r"(\S+ used / \S+) limit", message)
+        return f"ended by Ray, as its node was short of memory{f' ({used[1]})' if used else ''}"
     if "SIGTERM" in message:
         return "ended by SIGTERM"
     if code := re.search(r"exit code (-?\d+)", message):
@@ -67,6 +73,8 @@ def _how(message: str, worker: Worker | None, log: str) -> str:
     if crashes := re.findall(r"Fatal Python error: (.+)", log):
         crash: str = crashes[-1].strip()
         return SIGNALS.get(crash, crash)
+    if UNAVAILABLE in message:
+        return "no contact with it any more"
     if "connection error" in message:
         short = worker is not None and worker.node == platform.node() and oom_kills() > worker.oom_kills
         why = "the system was short of memory and ended processes" if short else "as the system does when memory is short"

@@ -8,12 +8,14 @@ surroundings explain (a full disk, data that are not there on a node) is told as
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
 import pickle
 import platform
 import shutil
+import socket
 import tempfile
 import time
 import traceback
@@ -27,7 +29,7 @@ from ray import tune
 from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
-from harness.attention import END_SECONDS, ClusterLost, Stop, attend
+from harness.attention import ANSWER_SECONDS, END_SECONDS, ClusterLost, Stop, attend
 from harness.bookkeeper import COMPUTED_BY, Bookkeeper, worker_versions
 from harness.cluster import Cluster
 from harness.deaths import Worker, oom_kills
@@ -181,7 +183,7 @@ class Listener(tune.Callback):
             alive = living_nodes()
             if not alive:
                 raise ClusterLost("no node of the Ray cluster is alive any more")
-            able = {name for name, resources in alive.items() if resources.get("CPU", 0) >= 1}
+            able = {name for name, has in alive.items() if all(has.get(what, 0) >= n for what, n in self.asked.items())}
             if self.books.left_out and able <= self.books.left_out.keys():
                 raise GivenUp(f"no node is left to run trials: {'; '.join(self.books.left_out.values())}")
 
@@ -203,13 +205,13 @@ class Listener(tune.Callback):
             self.books.started(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error, alive = error_of(trial), living_nodes()
+        error, alive = error_of(trial), answering_nodes()
         with self.stop.booking():
             if isinstance(error, RayTaskError):
                 last = {"outcome": "failed", "reason": one_line(error.cause), "traceback": str(error)}
                 self.books.ended(trial.trial_id, last)
             else:
-                self.books.died(trial.trial_id, str(error), alive.keys())
+                self.books.died(trial.trial_id, str(error), alive)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         with self.stop.booking():
@@ -222,6 +224,17 @@ class Listener(tune.Callback):
 def living_nodes() -> dict[str, dict[str, float]]:
     """The resources of the nodes of the Ray cluster that are alive, by their ids."""
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+
+
+def answering_nodes() -> set[str]:
+    """The ids of the nodes whose raylet answers: Ray itself takes seconds to see that a node is gone."""
+    answering = set()
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        with contextlib.suppress(OSError):
+            if node["Alive"]:
+                socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), ANSWER_SECONDS).close()
+                answering.add(node["NodeID"])
+    return answering
 
 
 def error_of(trial: Any) -> Exception | str:

@@ -19,14 +19,26 @@ BROKEN = (
 )
 EXIT = f"{PROCESS}Worker exits unexpectedly. Worker exits with an exit code 3."
 TERM = f"{PROCESS}Worker exits unexpectedly. Worker exits with an exit code 1. The process receives a SIGTERM."
+UNAVAILABLE = (
+    "The actor bb7a is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed rpc_code: 14. The "
+    "task may or may not have been executed on the actor."
+)
+MEMORY = (
+    "Failure # 1 (occurred at 2026-11-30_09-37-09)\n1 worker(s) were killed due to the node running low on memory. Memory on "
+    "the node (IP: 192.0.2.2, ID: 4a54) was 7.78GB used / 23.54GB limit (0.330580)\nOOM kill reason: Memory usage exceeded"
+)
 KILLED = "killed (SIGKILL; as the system does when memory is short)"
+
+SHORT = "ended by Ray, as its node was short of memory (7.78GB used / 23.54GB)"
 
 
 def worker(log: str = "", node: str = "far-away") -> Worker:
     return Worker(node, "0abc", 6592, log, 0)
 
 
-@pytest.mark.parametrize(("message", "how"), [(BROKEN, KILLED), (EXIT, "exit code 3"), (TERM, "ended by SIGTERM"), ("?", "?")])
+@pytest.mark.parametrize(
+    ("message", "how"), [(BROKEN, KILLED), (EXIT, "exit code 3"), (TERM, "ended by SIGTERM"), (MEMORY, SHORT), ("?", "?")]
+)
 def test_signal_or_exit_code_are_named_and_where_the_log_lies(message: str, how: str) -> None:
     death = death_of(message, worker("/tmp/ray/worker.err"), {"0abc"})
     assert (death.how, death.of_node) == (f"{how}: process 6592 on far-away, log /tmp/ray/worker.err", False)
@@ -36,6 +48,9 @@ def test_signal_or_exit_code_are_named_and_where_the_log_lies(message: str, how:
 def test_a_worker_whose_node_went_is_not_to_blame() -> None:
     assert death_of(BROKEN, worker(), {"0def"}).of_node
     assert not death_of(BROKEN, worker(), {"0abc", "0def"}).of_node
+    assert death_of(UNAVAILABLE, worker(), {"0def"}).of_node
+    assert death_of(UNAVAILABLE, None, {"0def"}).of_node, "before it told where it was"
+    assert death_of(UNAVAILABLE, worker(), {"0abc"}).how.startswith("no contact with it any more: process 6592 on far-away")
     assert death_of(f"{DIED}The actor died because its node has died. Node Id: 0abc", None, {"0def"}).of_node
 
 
