@@ -2,8 +2,10 @@
 
 `Tracker` is the sweep's side: it puts JSON lines into a queue that a thread writes to the child's standard input. The child
 (`python -m harness.tracking`) keeps all runs open (`wandb.init(reinit="create_new")`) and answers with JSON lines of its own
-when something changes: online, offline from now on, stopped. When its input ends, even because the sweep was killed, it
-finishes what is open and leaves. Imports no Ray, no Optuna; wandb is imported by the child alone.
+when something changes: online, offline from now on, a run finished, stopped. When its input ends, even because the sweep was
+killed, it finishes what is open and leaves. One that is killed is replaced, and the next one is told again what the runs that
+are not finished had been told: they are continued under their ids, and W&B drops steps that it has. Imports no Ray, no Optuna;
+wandb is imported by the child alone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import configparser
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import netrc
@@ -31,6 +34,8 @@ from urllib.parse import urlsplit
 Mode = Literal["online", "offline", "disabled"]
 
 LOG_NAME = "tracking.log"
+MOST_LIVES = 4
+"""How many processes a sweep's runs are given, should they be killed."""
 
 _MODES_OF_WANDB: dict[str, Mode] = {
     "online": "online",
@@ -79,8 +84,10 @@ class Tracker:
         self._where = f"project {project}, group {sweep}"
         self._was_online = False
         self._child: subprocess.Popen[bytes] | None = None
-        self._ended = False
+        self._ended = self._closed = False
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._told: dict[str, list[bytes]] = {}
+        self._lock = threading.Lock()
         self._reader: threading.Thread | None = None
 
     def start(self, trial: str, name: str, config: Mapping[str, Any], tags: Sequence[str] = ()) -> None:
@@ -111,7 +118,9 @@ class Tracker:
         """Wait at most `timeout` seconds until all is written; after that the child ends its work by itself."""
         if self._reader is None:
             return
-        self._lines.put(None)
+        with self._lock:
+            self._closed = True
+            self._lines.put(None)
         self._reader.join(timeout)
         if self._reader.is_alive():
             self._on_warning(f"W&B needs longer than {timeout:g} s: it goes on in the background, see {self.log_path}")
@@ -133,52 +142,85 @@ class Tracker:
         return f"offline, {self.directory} (upload with: {command} {shlex.quote(str(self.directory))})"
 
     def _start_child(self) -> None:
-        root = str(Path(__file__).resolve().parents[1])
-        environment = {**_CHILD_DEFAULTS, **{k: v for k, v in os.environ.items() if k not in _OTHERS_RUNS}}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            with self.log_path.open("ab") as log:
-                self._child = subprocess.Popen(
-                    [sys.executable, "-P", *_CHILD_COMMAND],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    bufsize=0,
-                    env=environment,
-                    start_new_session=True,
-                )
+            self._launch()
         except OSError as error:
             self._end(f"W&B is off for this sweep, its files cannot be written: {error}")
             return
-        assert self._child.stdin and self._child.stdout
-        self._reader = threading.Thread(target=self._read, args=(self._child, self._child.stdout), daemon=True)
+        self._reader = threading.Thread(target=self._attend, daemon=True)
         self._reader.start()
-        threading.Thread(target=self._write, args=(self._child.stdin,), daemon=True).start()
-        self._send(mode=self.mode, directory=str(self.directory.parent), project=self._project, group=self._sweep)
 
-    def _send(self, **fields: Any) -> None:
-        if self._child is not None and not self._ended:
-            self._lines.put(json.dumps(fields, default=_plain, skipkeys=True).encode() + b"\n")
+    def _launch(self) -> None:
+        """A process, which is first told all that the runs have been told that are not finished. Raises OSError."""
+        root = str(Path(__file__).resolve().parents[1])
+        environment = {**_CHILD_DEFAULTS, **{k: v for k, v in os.environ.items() if k not in _OTHERS_RUNS}}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        with self.log_path.open("ab") as log:
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", *_CHILD_COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                env=environment,
+                start_new_session=True,
+            )
+        assert self._child.stdin
+        self._lines = queue.SimpleQueue()
+        hello = {"mode": self.mode, "directory": str(self.directory.parent), "project": self._project, "group": self._sweep}
+        for line in (_as_line(hello), *itertools.chain.from_iterable(self._told.values())):
+            self._lines.put(line)
+        if self._closed:
+            self._lines.put(None)
+        threading.Thread(target=self._write, args=(self._child.stdin, self._lines), daemon=True).start()
 
-    def _write(self, pipe: IO[bytes]) -> None:
+    def _send(self, trial: str, **fields: Any) -> None:
+        line = _as_line({**fields, "trial": trial})
+        with self._lock:
+            if self._child is not None and not self._ended:
+                self._told.setdefault(trial, []).append(line)
+                self._lines.put(line)
+
+    @staticmethod
+    def _write(pipe: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
         with contextlib.suppress(OSError), pipe:
-            for line in iter(self._lines.get, None):
+            for line in iter(lines.get, None):
                 while line:
                     line = line[pipe.write(line) :]
 
-    def _read(self, child: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
-        for line in pipe:
-            event = json.loads(line)
-            if event["event"] == "online":
-                self._was_online, self._where = True, event["url"]
-            elif event["event"] == "offline":
-                self.mode = "offline"
-                self._on_warning(f"W&B does not work online ({event['reason']}): offline from now on, {self.directory}")
-            else:
-                self._end(f"W&B is off for the rest of this sweep ({event['reason']}): {self.log_path}")
-        if child.wait() != 0 and not self._ended:
-            self._end(f"The W&B process ended (exit code {child.returncode}), the sweep goes on without: {self.log_path}")
+    def _attend(self) -> None:
+        """Hear what the process says; one that was killed is replaced."""
+        for life in itertools.count(1):
+            child = self._child
+            assert child and child.stdout
+            for line in child.stdout:
+                self._hear(**json.loads(line))
+            code = child.wait()
+            if code == 0 or self._ended:
+                return
+            if code > 0 or life == MOST_LIVES:
+                self._end(f"The W&B process ended (exit code {code}), the sweep goes on without: {self.log_path}")
+                return
+            try:
+                with self._lock:
+                    self._launch()
+            except OSError as error:
+                self._end(f"W&B is off for the rest of this sweep, its files cannot be written: {error}")
+                return
+            self._on_warning(f"The W&B process was killed (signal {-code}): another one goes on with its runs")
+
+    def _hear(self, event: str, url: str = "", reason: str = "", trial: str = "") -> None:
+        if event == "online":
+            self._was_online, self._where = True, url
+        elif event == "offline":
+            self.mode = "offline"
+            self._on_warning(f"W&B does not work online ({reason}): offline from now on, {self.directory}")
+        elif event == "finished":
+            with self._lock:
+                self._told.pop(trial, None)
+        else:
+            self._end(f"W&B is off for the rest of this sweep ({reason}): {self.log_path}")
 
     def _end(self, warning: str) -> None:
         self._ended = True
@@ -215,6 +257,10 @@ def _configured_secrets() -> list[str]:
             if machine == server or (not server and "wandb" in machine):
                 candidates.append(password)
     return [secret for secret in candidates if secret]
+
+
+def _as_line(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, default=_plain, skipkeys=True).encode() + b"\n"
 
 
 def _plain(value: Any) -> Any:
@@ -263,6 +309,7 @@ class _Runs:
             run.summary.update({**summary, "outcome": outcome})
             run.finish(exit_code=1 if outcome == "failed" else 0)
             del self._started[trial], self._runs[trial]
+            self._tell("finished", trial=trial)
 
     def finish_all(self) -> None:
         """End the runs that the sweep left open, as neither failed nor complete."""

@@ -227,18 +227,45 @@ def test_online_without_a_valid_key_goes_on_offline(tmp_path: Path, monkeypatch:
     assert [run.summary["outcome"] for run in read_runs(tmp_path)] == ["complete"]
 
 
-def test_a_child_that_dies_costs_one_warning(tmp_path: Path) -> None:
+def test_a_child_that_is_killed_is_replaced_and_no_run_lacks_anything(tmp_path: Path) -> None:
+    """Killed when a run is finished, one is open, and a third is not there yet."""
+    warnings: list[str] = []
+    tracker = Tracker("offline", tmp_path, "s", warnings.append)
+    for trial in ("a", "b"):
+        tracker.start(trial, trial, {})
+        tracker.log(trial, 1, {"loss": 1.0})
+    tracker.finish("a", "complete", {})
+    wait_for(lambda: any(run.exit_code == 0 for run in read_runs(tmp_path)) and "a" not in tracker._told)
+    assert tracker._child
+    os.kill(tracker._child.pid, signal.SIGKILL)
+    tracker.log("b", 2, {"loss": 0.5})
+    wait_for(lambda: warnings)
+    tracker.start("c", "c", {})
+    for trial in ("b", "c"):
+        tracker.log(trial, 3, {"loss": 0.25})
+        tracker.finish(trial, "complete", {"test/top1": 0.5})
+    tracker.close(30)
+    assert len(warnings) == 1 and "killed (signal 9)" in warnings[0]
+    runs = [run for run in read_runs(tmp_path) if run.summary.get("outcome") == "complete"]
+    steps = {run.name: [line["_step"] for line in run.history] for run in runs}
+    assert steps == {"a": [1], "b": [1, 2, 3], "c": [3]}
+    assert {run.id for run in read_runs(tmp_path)} - {""} == {run_id("s", trial) for trial in "abc"}
+
+
+def test_a_child_that_is_killed_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "MOST_LIVES", 2)
     warnings: list[str] = []
     tracker = Tracker("offline", tmp_path, "s", warnings.append)
     tracker.start("a", "a", {})
-    assert tracker._child
-    os.kill(tracker._child.pid, signal.SIGKILL)
-    wait_for(lambda: warnings)
+    for life in (1, 2):
+        assert tracker._child
+        os.kill(tracker._child.pid, signal.SIGKILL)
+        wait_for(lambda life=life: len(warnings) == life)
     for epoch in range(100):
         tracker.log("a", epoch, {"loss": 1.0})
     tracker.start("b", "b", {})
     tracker.close(5)
-    assert len(warnings) == 1 and "exit code -9" in warnings[0]
+    assert len(warnings) == 2 and "exit code -9" in warnings[1]
 
 
 def test_a_stuck_child_is_left_alone_and_ends_by_itself(tmp_path: Path) -> None:
@@ -328,7 +355,7 @@ def test_an_upload_that_hangs_sends_every_run_offline(child: Child) -> None:
     runs.do("log", trial="b", step=1, metrics={"loss": 1.0})
     runs.do("finish", trial="b", outcome="complete", summary={})
     assert wandb.opened == [("a", "online"), ("b", "online"), ("a", "offline"), ("b", "offline")]
-    assert events == ["online", "online", "offline"]
+    assert events == ["online", "online", "offline", "finished", "finished"]
 
 
 def test_a_full_disk_is_noticed(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
