@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from harness.deaths import WORKER_LIVES, Worker, death_of
 from harness.hindrances import NO_ROOM, Hindrances
@@ -78,7 +78,7 @@ class ObjectiveMissing(SweepError):
 
 
 @dataclass
-class _Assigned:
+class Assigned:
     """The trial that a worker was given."""
 
     job: Job
@@ -98,6 +98,9 @@ class Bookkeeper:
     left_out: nodes that cannot run the project's code, by Ray's id, and why in words.
     """
 
+    is_driver: ClassVar[bool] = True
+    """Whether it alone hands out the trials of its sweep."""
+
     sweep: Sweep
     ledger: Ledger
     tracker: Tracker
@@ -110,8 +113,8 @@ class Bookkeeper:
         self.proposals = self.sweep.proposals(self.ledger)
         self.exhausted = False
         self.queue: list[Job] = []
-        self.assigned: dict[str, _Assigned] = {}
-        self.going_on: dict[str, _Assigned] = {}
+        self.assigned: dict[str, Assigned] = {}
+        self.going_on: dict[str, Assigned] = {}
         self.open: set[str] = set()
         self.seeds: dict[int, list[Job]] = {}
         self.unsettled: set[int] = set()
@@ -123,8 +126,12 @@ class Bookkeeper:
         self.errors = self.sweep.directory.absolute() / ERRORS
         if self.limits != Limits():
             self.errors.mkdir(exist_ok=True)
-            for left in self.errors.glob(".*.stack"):
-                left.unlink()
+            self.clear_stacks()
+
+    def clear_stacks(self) -> None:
+        """Remove what an earlier process left of its workers' stacks."""
+        for left in self.errors.glob(".*.stack"):
+            left.unlink()
 
     def is_complete(self) -> bool:
         """Whether nothing runs and nothing is left to run."""
@@ -143,7 +150,7 @@ class Bookkeeper:
             return None
         self.queue.remove(job)
         stack = self.errors / f".{job.trial}.{worker}.stack"
-        self.assigned[worker] = _Assigned(job, stack)
+        self.assigned[worker] = Assigned(job, stack)
         return {
             "trial": job.trial,
             "index": job.configuration.index,
@@ -165,9 +172,14 @@ class Bookkeeper:
         computing = {stage.key for job in running for stage in job.stages if _is_missing(store, stage)}
         own = [job for job in queue if not any(stage.key in computing for stage in job.stages)]
         for job in own[:MOST_LOOKED_AT]:
-            if not any(store.holder(stage.kind, stage.key) and _is_missing(store, stage) for stage in job.stages):
+            if not self.is_held(job):
                 return job
         return own[0] if own else None
+
+    def is_held(self, job: Job) -> bool:
+        """Whether another process computes a stage of a trial."""
+        store = self.sweep.reuse.store
+        return any(store.holder(stage.kind, stage.key) and _is_missing(store, stage) for stage in job.stages)
 
     def started(self, worker: str) -> None:
         """The worker begins its trial, or begins it again after an earlier worker died."""
@@ -251,7 +263,7 @@ class Bookkeeper:
         self.progress.note(f"{name}: {'' if death.of_node else 'its worker died, '}{death.how}; {counted}")
         self._go_on(assigned)
 
-    def _over_limit(self, assigned: _Assigned, stopped: Struck) -> None:
+    def _over_limit(self, assigned: Assigned, stopped: Struck) -> None:
         job, reason = assigned.job, stopped.reason
         if stopped.limit == "stall":
             self.lost[job.trial, "stall"] += 1
@@ -262,7 +274,7 @@ class Bookkeeper:
                 return
         self._fail(assigned, reason, stopped.stack)
 
-    def _fail(self, assigned: _Assigned, reason: str, traceback: str) -> None:
+    def _fail(self, assigned: Assigned, reason: str, traceback: str) -> None:
         assigned.last = {"outcome": "failed", "reason": reason, **({"traceback": traceback} if traceback else {})}
         if assigned.worker:
             assigned.last = {**assigned.last, f"{COMPUTED_BY}node": assigned.worker.node}
@@ -280,7 +292,7 @@ class Bookkeeper:
         self._back(self.sweep.divided(job, parts), 0)
         return True
 
-    def _go_on(self, assigned: _Assigned) -> None:
+    def _go_on(self, assigned: Assigned) -> None:
         """The trial that was running goes on before others are begun."""
         self.going_on[assigned.job.trial] = assigned
         self._back(assigned.job, 0)
@@ -362,7 +374,7 @@ class Bookkeeper:
                     configuration = self.seeds[index][0].configuration
                     self.progress.configuration_settled(configuration.parameters, configuration.row, value)
 
-    def _record(self, assigned: _Assigned, ending: Ending) -> None:
+    def _record(self, assigned: Assigned, ending: Ending) -> None:
         job, last = assigned.job, {} if ending == "interrupted" else assigned.last
         outcome, reason = verdict(ending, last)
         reason = without_secrets(reason) if reason else reason
@@ -437,7 +449,7 @@ def _computed_by(last: Mapping[str, Any]) -> dict[str, str]:
     return {name.removeprefix(COMPUTED_BY): value for name, value in last.items() if name.startswith(COMPUTED_BY)}
 
 
-def _hindrance(assigned: _Assigned, last: Mapping[str, Any]) -> tuple[str, int | None] | None:
+def _hindrance(assigned: Assigned, last: Mapping[str, Any]) -> tuple[str, int | None] | None:
     """What kept a trial from running, with its errno where it has one; None for a trial that came to an end of its own."""
     if last.get("outcome") == "hindered":
         return last["reason"], last.get("errno")

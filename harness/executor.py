@@ -306,7 +306,7 @@ def _run(
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     stop = Stop()
-    scratch = fresh_scratch(books.sweep.directory)
+    scratch = fresh_scratch(books.sweep.directory) if books.is_driver else Path(tempfile.mkdtemp(prefix="auxgraph-"))
 
     def work() -> None:
         try:

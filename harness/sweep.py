@@ -322,6 +322,14 @@ def main(
             rich_help_panel=RUN,
         ),
     ] = None,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join",
+            help="add workers to the sweep, which another process runs by the same command: they compute, it records",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again", rich_help_panel=RUN)] = False,
     code: Annotated[
         CodeChoice,
@@ -452,7 +460,10 @@ def main(
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
         limits = Limits(stage_timeout, trial_timeout, stall_timeout)
-        exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed, limits, oom_halvings)
+        if join:
+            exit_code = _join(sweep, at_once, gpus, address, retry_failed, limits)
+        else:
+            exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed, limits, oom_halvings)
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
@@ -617,6 +628,43 @@ def _run(
         console.print("interrupted: the same command continues this sweep")
         return stopped
     return 1 if any(record.outcome != "complete" for record in records) else 0
+
+
+def _join(sweep: Sweep, at_once: int, gpus: float, address: str | None, retry_failed: bool, limits: Limits) -> int:
+    from harness.driver import driver_of
+    from harness.executor import run_trials
+    from harness.hindrances import GivenUp
+    from harness.joining import DriverEnded, Joined, Reading
+
+    driver = driver_of(sweep.directory)
+    if driver is None:
+        raise RequestError(
+            f"--join: no process runs sweep '{sweep.name}' in {sweep.directory.parent}: without --join this one does"
+        )
+    sweep = replace(sweep, fresh=())  # the driver has begun afresh
+    with _told("looking up what there is"):
+        sweep.changes()
+        ledger = Reading(sweep.directory)
+        total = sweep.proposals(ledger).size * sweep.seeds
+    console.print(f"joined: computes for {driver}, which records", highlight=False, markup=False, soft_wrap=True)
+    space, ended, code = sweep.space, "nothing is left to compute", 0
+    with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
+        tracker = Tracker("disabled", sweep.directory, sweep.name, on_warning=progress.note)
+        try:
+            run_trials(
+                Joined(sweep, ledger, tracker, progress, retry_failed, limits),
+                concurrency=at_once,
+                gpus_per_trial=gpus,
+                address=address,
+            )
+        except KeyboardInterrupt:
+            ended, code = "interrupted: the sweep goes on without", 130
+        except DriverEnded as error:
+            ended = str(error)
+        except (ClusterLost, GivenUp) as error:
+            ended, code = str(error), 3
+    console.print(ended, highlight=False, markup=False, soft_wrap=True)
+    return code
 
 
 if __name__ == "__main__":

@@ -235,6 +235,13 @@ def test_what_is_only_shown_waits_for_no_heavy_package(tmp_path: Path, arguments
     assert not without & set(done.stdout.splitlines()[-1].split())
 
 
+def test_nothing_can_be_joined_that_nobody_runs(run: Run) -> None:
+    code, _, message = run("--space", "temperatures", "--name", "mine", "--join")
+    assert code == 2
+    assert "error: --join: no process runs sweep 'mine' in " in message
+    assert not Path("runs/mine").exists()
+
+
 def test_what_is_quoted_in_an_error_is_cut(run: Run) -> None:
     code, _, message = run("--space", "9" * 5000)
     assert code == 2

@@ -271,6 +271,23 @@ def test_a_second_command_of_a_sweep_is_refused(runner: Runner, tmp_path: Path) 
     assert not (tmp_path / "runs" / "tiny" / "ledger.jsonl").exists()
 
 
+def test_a_process_that_joins_computes_and_the_driver_alone_records(runner: Runner, reference: Path, tmp_path: Path) -> None:
+    """With one worker each; whichever computes a stage, nothing is recorded twice, and the results are those of one process."""
+    runs, options = tmp_path / "runs", ("--trials", "4", "--concurrency", "1")
+    driver = runner.start(runs, *options)
+    runner.until(driver, lambda: (runs / "tiny" / "driver.lock").exists())
+    time.sleep(0.5)
+    joined, said = runner.run(runs, *options, "--join")
+    output, _ = driver.communicate(timeout=180)
+    assert (driver.returncode, joined) == (0, 0), output + said
+    assert f"joined: computes for process {driver.pid} on " in said
+    assert len(records(runs)) == 4
+    assert final(runs)[:2] == final(reference)
+    assert "complete  #3" in said, "as the driver begins with the first, it begins with the last"
+    (last,) = (record for record in records(runs) if record["index"] == 3)
+    assert (last["outcome"], last["seconds"]["auxskd"]["used"]) == ("complete", 0)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_again(runner: Runner, reference: Path, tmp_path: Path, number: signal.Signals) -> None:
     """Or what Slurm, Kubernetes and a terminal that closes send."""
