@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 SCRIPTS = {
     "sweep": ("harness.sweep", "Sweep a search space, or continue or extend a sweep."),
     "leaderboard": ("reports.sweep", "Which configuration of a sweep is best, and which cannot be told apart from it."),
+    "compare": ("reports.compare", "Two sweeps, or two values of a setting, against each other."),
     "tables": ("reports.tables", "The papers' tables from the trials at hand, beside the published numbers."),
     "figures": ("reports.figures", "The papers' figures from the trials at hand."),
     "backbones": ("reports.backbones", "What the backbones are worth that trials have pretrained."),

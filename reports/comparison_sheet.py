@@ -19,7 +19,7 @@ from reports.comparison import Cell, ComparedRow, Comparison, Effect, FilledTabl
 from reports.groups import Group
 from reports.lines import TABLE_COLUMNS, comparison_lines
 from reports.seeds import SIGNIFICANCE, PairedTest
-from reports.sheet import INTERVALS, Grid, Section, Sheet, counted, estimate_text, number_text
+from reports.sheet import INTERVALS, Grid, Section, Sheet, counted, estimate_text, number_text, p_text
 from search_spaces.papers import Measure, PaperTable, printed
 
 
@@ -139,5 +139,5 @@ def _effect(effect: Effect) -> tuple[str, str, str, str]:
 def _test(test: PairedTest | None) -> str:
     if test is None:
         return "one seed"
-    p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.3f}"
+    p = p_text(test.p)
     return f"sign test, {p}" if test.statistic is None else f"t({test.n - 1}) = {test.statistic:.1f}, {p}"

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.ledger import is_fraction
 from reports.leaderboard import Leaderboard, Ranked
 from reports.lines import leaderboard_columns, leaderboard_lines
-from reports.seeds import SIGNIFICANCE, PairedTest
-from reports.sheet import INTERVALS, Grid, Section, Sheet, counted, estimate_text, number_text, significant_text, time_text
+from reports.seeds import SIGNIFICANCE
+from reports.sheet import (
+    INTERVALS,
+    Grid,
+    Section,
+    Sheet,
+    configuration_text,
+    counted,
+    estimate_text,
+    number_text,
+    p_text,
+    short_names,
+    significant_text,
+    time_text,
+    value_text,
+)
 
 _RULES = (
     f"Mean {INTERVALS}; 2/3: of 2 complete of 3 seeds. Best: the highest mean (the lowest, where less is better) of the "
@@ -79,7 +93,7 @@ def _notes(board: Leaderboard) -> Iterator[str]:
 
 
 def _configurations(board: Leaderboard, ranked: Sequence[Ranked]) -> Grid:
-    names = _short_names(sorted({name for one in board.ranked for name in one.parameters}))
+    names = short_names(sorted({name for one in board.ranked for name in one.parameters}))
     has_rows = any(one.label for one in board.ranked)
     has_test = any(one.test for one in board.ranked)
     metric, on_test = board.objective.metric, board.objective.on_test
@@ -87,7 +101,7 @@ def _configurations(board: Leaderboard, ranked: Sequence[Ranked]) -> Grid:
     columns = ["#", *(["row"] if has_rows else []), *names.values(), metric, "seeds", *([on_test] if has_test else [])]
     rows = []
     for one in ranked:
-        values = [_value(one.parameters.get(name)) for name in names]
+        values = [value_text(one.parameters.get(name)) for name in names]
         tested = [text(one.test, signed=False) if one.test else "-"] if has_test else []
         reached = text(one.objective, signed=False) if one.objective else "-"
         behind = text(one.behind, signed=True) if one.behind else "-"
@@ -112,20 +126,8 @@ def _unfinished(board: Leaderboard) -> Grid | None:
 
 
 def name_of(one: Ranked) -> str:
-    """A configuration in words: the paper's row, if it is one, and its parameters by their short names."""
-    names = _short_names(list(one.parameters))
-    values = ", ".join(f"{names[name]} = {_value(value)}" for name, value in one.parameters.items())
-    return f"{one.label} ({values})" if one.label and values else one.label or values or f"#{one.position}"
-
-
-def _short_names(names: Sequence[str]) -> Mapping[str, str]:
-    """The last part of each dotted name, where no other has the same."""
-    last = [name.rpartition(".")[2] for name in names]
-    return {name: short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)}
-
-
-def _value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    """A configuration in words, or its position where it has no parameters."""
+    return configuration_text(one.label, one.parameters) or f"#{one.position}"
 
 
 def _number(metric: str) -> Any:
@@ -142,12 +144,7 @@ def _told_apart(one: Ranked, best: Ranked | None) -> str:
         return "best"
     if one.objective is None or one.behind is None:
         return "-"
-    return _p(one.compared, one.is_behind) if one.compared else "one seed"
-
-
-def _p(test: PairedTest, apart: bool) -> str:
-    p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.3f}"
-    return f"{'yes' if apart else 'no'}, {p}"
+    return f"{'yes' if one.is_behind else 'no'}, {p_text(one.compared.p)}" if one.compared else "one seed"
 
 
 def _times(one: Ranked) -> str:

@@ -13,8 +13,9 @@ from reports.comparison import Cell, Effect, FilledTable
 from reports.costs import QUANTITIES, FilledCosts
 from reports.groups import Group
 from reports.leaderboard import Leaderboard, values_of
+from reports.pairs import Paired
 from reports.seeds import Estimate
-from reports.sheet import Line
+from reports.sheet import Line, configuration_text
 from reports.worth import MEASURES, Worth
 from search_spaces.papers import PaperTable, PublishedRow
 
@@ -79,6 +80,32 @@ def worth_lines(sweep: str, worths: Sequence[Worth]) -> Iterator[Line]:
                     "seeds_asked": backbone.asked,
                     "chance": _number(backbone.chance.get(measure)),
                 }
+
+
+PAIR_COLUMNS = (
+    "first", "second", "metric", "configuration", "seeds", "first_mean", "first_low", "first_high",
+    "second_mean", "second_low", "second_high", "difference_mean", "difference_low", "difference_high",
+    "p", "p_holm", "detectable", "not_compared",
+)  # fmt: skip
+
+
+def pair_lines(found: Paired) -> Iterator[Line]:
+    """One line per configuration that both sides have, one over all of them, and one for each that is not compared."""
+    sides = {"first": found.first.name, "second": found.second.name, "metric": found.metric}
+    for one in (*found.pairs, *([found.overall] if found.overall else [])):
+        yield {
+            **sides,
+            "configuration": configuration_text(one.label, one.parameters),
+            "seeds": one.difference.n,
+            **_prefixed("first", one.first),
+            **_prefixed("second", one.second),
+            **_prefixed("difference", one.difference),
+            "p": f"{one.test.p:.6f}" if one.test else "",
+            "p_holm": "" if one.corrected is None else f"{one.corrected:.6f}",
+            "detectable": _number(one.detectable),
+        }
+    for refused in found.refused:
+        yield {**sides, "configuration": configuration_text(refused.label, refused.parameters), "not_compared": refused.why}
 
 
 def leaderboard_columns(board: Leaderboard) -> tuple[str, ...]:

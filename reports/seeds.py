@@ -16,6 +16,7 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
+POWER = 0.8
 EQUAL = 1e-3
 """Percentage points: far above rounding in a record, below the step of one video in any of the papers' test sets."""
 
@@ -75,6 +76,29 @@ def paired_test(differences: Sequence[float]) -> PairedTest | None:
         return PairedTest("sign", None, 1.0 if all_zero else 2.0 ** (1 - n), n)
     result = stats.ttest_1samp(differences, 0.0)
     return PairedTest("t", float(result.statistic), float(result.pvalue), n)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """P values of several tests, corrected so that all of them together are wrong at most at the level of one (Holm 1979)."""
+    corrected = [0.0] * len(values)
+    greatest = 0.0
+    for tests, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
+        greatest = max(greatest, min(1.0, (len(values) - tests) * values[place]))
+        corrected[place] = greatest
+    return corrected
+
+
+def detectable(differences: Sequence[float]) -> float | None:
+    """The smallest true difference that a paired t test of as many seeds would find in POWER of all cases.
+
+    By the spread of these differences: (t(0.975, n - 1) + t(POWER, n - 1)) s / sqrt(n). None for fewer than three, of which the
+    spread is not known.
+    """
+    n = len(differences)
+    if n < 3:
+        return None
+    quantiles = stats.t.ppf([1 - SIGNIFICANCE / 2, POWER], n - 1).sum()
+    return float(quantiles * np.std(differences, ddof=1) / np.sqrt(n))
 
 
 def verdict(published: float, ours: float, test: PairedTest | None) -> Verdict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reports.seeds import CONFIDENCE, Estimate
 
@@ -78,6 +79,29 @@ def time_text(seconds: float) -> str:
     """Hours, minutes and seconds: `1:02:03`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def p_text(p: float) -> str:
+    """A p value."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def configuration_text(label: str | None, parameters: Mapping[str, Any]) -> str:
+    """A configuration in words: the paper's row, if it is one, and its parameters by their short names."""
+    names = short_names(list(parameters))
+    values = ", ".join(f"{names[name]} = {value_text(value)}" for name, value in parameters.items())
+    return f"{label} ({values})" if label and values else label or values
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """The last part of each dotted name, where no other has the same."""
+    last = [name.rpartition(".")[2] for name in names]
+    return {name: short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)}
+
+
+def value_text(value: Any) -> str:
+    """The value of a setting; nothing for none."""
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def counted(number: int, thing: str) -> str:
