@@ -87,7 +87,7 @@ def stopped_worker(case: Case) -> list[str]:
 def _signalled(number: signal.Signals, case: Case) -> list[str]:
     with case.started() as running:
         case.until_due(running)
-        os.kill(running.popen.pid, number)
+        running.popen.send_signal(number)
         real.wait(running)
         left = running.left()
         problems = _unlike(INTERRUPTED, running.ended()) + [f"lives on: {one.line[:80]}" for one in left]
@@ -165,7 +165,7 @@ def run(rounds: int, seed: int) -> list[Figure]:
         expected.clear()
         expected.update(sweeps.contents(home / "0" / "runs"))
         for number, (name, disturb) in enumerate(CASES.items(), start=1):
-            case = Case(home / str(number) / "runs", rounds, chance.uniform(0, whole / 3))
+            case = Case(home / str(number) / "runs", rounds, chance.uniform(0, whole / 8))
             try:
                 problems = disturb(case)
                 if case.runs.exists():  # that of a full disk is gone with the disk

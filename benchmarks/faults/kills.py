@@ -64,7 +64,8 @@ def killed_sweep(runs: Path, kills: int, chance: random.Random, seen: Seen, publ
                 seen.recoveries.setdefault(wanted, []).append(seconds)
                 code = running.ended()
                 how = "goes on" if code is None else f"ended with {code}"
-                print(f"kill {done}: {wanted}; {how} after {seconds:.1f} s", flush=True)
+                living = ", ".join(one.line[:60] for one in running.seen if code is not None and one.lives())
+                print(f"kill {done}: {wanted}; {how} after {seconds:.1f} s{f'; alive: {living}' if living else ''}", flush=True)
                 if code is not None and wanted != "driver" and not _is_recorded(runs):
                     seen.problem(f"after the death of {wanted} exit code {code} and no record of what was running")
             real.wait(running, lambda: published.look())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import time
 import uuid
 import warnings
@@ -13,8 +14,8 @@ from pathlib import Path
 
 from trainables.files import flush
 from trainables.store.artifact import Artifact, published
-from trainables.store.errors import DamagedArtifact, readable_errors
-from trainables.store.leases import POLL_SECONDS, Holder, Lease, Watch
+from trainables.store.errors import DamagedArtifact, StoreError, readable_errors
+from trainables.store.leases import POLL_SECONDS, Holder, Lease, Watch, lease_path, work_path
 from trainables.store.workplace import Workplace
 
 FIRST_WORD_SECONDS = 30.0
@@ -73,7 +74,18 @@ class Store:
             finally:
                 lease.release()
         if artifact is not None:
+            self._tidy(target)
             yield artifact
+
+    def _tidy(self, target: Path) -> None:
+        """Remove what a process that was killed after it had published has left beside the artifact."""
+        if not (work_path(target).exists() or lease_path(target).exists()):
+            return
+        lease = Lease(target)
+        with contextlib.suppress(StoreError):
+            if lease.acquire(0):
+                shutil.rmtree(work_path(target), ignore_errors=True)
+                lease.release()
 
     def _awaited(self, lease: Lease, on_wait: Callable[[Holder, float], None] | None) -> Artifact | None:
         """The artifact as soon as it is there; None as soon as the lease is held."""

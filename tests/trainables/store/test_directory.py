@@ -125,6 +125,37 @@ def test_a_crash_while_keeping_leaves_the_previous_tensors_or_the_new_ones(tmp_p
     assert values == sorted(values)
 
 
+def test_what_a_process_leaves_that_is_killed_right_after_it_has_published_goes_with_the_next_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+
+    def make() -> None:
+        monkeypatch.setattr(Workplace, "discard_state", lambda self: os.kill(os.getpid(), signal.SIGKILL))
+        with store.claim(KIND, KEY) as claimed:
+            assert isinstance(claimed, Workplace)
+            claimed.save_state({"epoch": 1})
+            publish(store, workplace=claimed)
+
+    assert in_a_child(make) == -signal.SIGKILL
+    assert sorted(path.name for path in (tmp_path / KIND).iterdir()) == [f".{KEY}.lease", f".{KEY}.work", KEY]
+    with store.claim(KIND, KEY) as claimed:
+        assert isinstance(claimed, Artifact)
+        check_whole(claimed)
+    assert [path.name for path in (tmp_path / KIND).iterdir()] == [KEY]
+
+
+def test_what_lies_beside_an_artifact_is_left_to_who_holds_its_lease(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.claim(KIND, KEY) as first:
+        assert isinstance(first, Workplace)
+        publish(Store(tmp_path))
+        first.save_state({"epoch": 1})
+        with Store(tmp_path).claim(KIND, KEY) as second:
+            assert isinstance(second, Artifact)
+        assert first.load_state() == {"epoch": 1}
+
+
 def test_a_crash_at_any_line_of_publish_leaves_a_whole_artifact_or_none(tmp_path: Path) -> None:
     """A child is killed before its first line, its second, ... until it ends by itself; then the stage is made again."""
     outcomes = []
