@@ -81,10 +81,15 @@ def differences_of_settings(group: Group, groups: Sequence[Group], said: Collect
     notes = []
     if departures := _departures_from_preset(group, said):
         notes.append(f"differs from preset {group.preset} in " + ", ".join(departures))
-    if differing := _differing_settings([other for other in groups if _kind(other) == _kind(group)]):
-        values = [f"{name} = {_value(group, name)}" for name in differing]
-        notes.append("differs from other groups of this preset and protocol in " + ", ".join(values))
+    if apart := sets_apart(group, groups):
+        notes.append("differs from other groups of this preset and protocol in " + ", ".join(apart))
     return notes
+
+
+def sets_apart(group: Group, groups: Sequence[Group]) -> list[str]:
+    """The settings in which groups of one preset and protocol differ, with the group's own values."""
+    differing = _differing_settings([other for other in groups if _kind(other) == _kind(group)])
+    return [f"{name} = {_value(group, name)}" for name in differing]
 
 
 def _is_of_graphs(group: Group) -> bool:

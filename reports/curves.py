@@ -5,19 +5,19 @@ Colours are those of Okabe and Ito, which colour-blind readers tell apart; marke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from harness.ledger import Record, is_fraction
 from reports.comparison import ComparedRow, FilledTable, closest_to_paper, groups_of
-from reports.drawing import HEADING_HEIGHT, group_heading, our_style, say, titled_figure, written
+from reports.drawing import LINE_HEIGHT, group_heading, how_to_run, our_style, say, titled_figure, written
 from reports.groups import Group
 from reports.seeds import Estimate
 from search_spaces.papers import DOWNSTREAM, PaperTable, PublishedRow, printed
@@ -25,11 +25,9 @@ from trainables.settings import checkpoint_epoch
 
 _PANEL_HEIGHT, _MARGIN_HEIGHT = 1.75, 0.9
 """Inches: of a panel, and of the figure's title and legend."""
-
 _LOOKS = (("#0072B2", "s"), ("#D55E00", "o"), ("#009E73", "^"), ("#CC79A7", "v"), ("#E69F00", "D"))
 _DASHES: dict[str, Any] = {"training": (0, (3, 1.5)), "validation": "solid"}
 _WITH_AUXSKD = {False: "VSPP", True: "VSPP + auxSKD"}
-_EMPTY = "No trials recorded"
 
 
 @dataclass(frozen=True)
@@ -131,51 +129,84 @@ class _Series:
 def draw_points(filled: FilledTable, against: Abscissa, file_format: str) -> bytes:
     """Accuracies against a setting, a panel per group; error bars: 95 % interval over seeds, of two the range.
 
-    Groups of a single point that no sweep of the figure itself ran are left out where there are others.
+    Groups that have but one of the figure's rows, and that no sweep of the figure ran, are left out.
     """
-    series = _series(filled.table)
-    curves = [one for one in filled.comparisons if one.rows_with_numbers > 1 or one.is_of(filled.table)]
-    comparisons = curves or filled.comparisons
-    with our_style():
-        figure, panels = _panels(filled.table, len(comparisons), 1, against.heading)
-        for axes, comparison in zip(panels, comparisons, strict=True):
-            axes.set_ylabel(f"{filled.table.measures[0].heading} in %")
-            if comparison.group is None:
-                say(axes, _EMPTY)
-                continue
-            seeds = {len(cell.by_seed) for compared in comparison.rows for cell in compared.cells if cell.by_seed}
-            bars = "range" if seeds == {2} else "95 % interval"
-            _entitle(axes, group_heading(filled.table, comparison.group, f"Mean and {bars}", seeds))
-            points = {
-                one: _points(filled.table, comparison.rows, comparison.group, key, against) for key, one in series.items()
-            }
-            axes.set_xticks(sorted({x for of_series in points.values() for x, _ in of_series}))
-            for one, of_series in points.items():
-                _plot_points(axes, one, of_series)
-        return written(figure, file_format, _lines(series))
+    table, series = filled.table, _series(filled.table)
+    panels: list[_Panel] = []
+    for comparison in filled.comparisons:
+        if comparison.group is None or not (comparison.rows_with_numbers > 1 or comparison.is_of(table)):
+            continue
+        of_seeds = {len(cell.by_seed) for compared in comparison.rows for cell in compared.cells if cell.by_seed}
+        points = {one: _points(table, comparison.rows, comparison.group, key, against) for key, one in series.items()}
+        shown = "Mean and range" if of_seeds == {2} else "Mean and 95 % interval"
+        panels.append(
+            _Panel(
+                comparison.group, f"{table.measures[0].heading} in %", functools.partial(_draw_points, points), shown, of_seeds
+            )
+        )
+    return _drawn(table, panels, against.heading, _lines(series), file_format)
 
 
 def draw_histories(table: PaperTable, by_group: Sequence[Curves], heading: str, file_format: str) -> bytes:
-    """Metrics after each epoch, panels per group; lines: mean over seeds, bands: least to greatest. heading: of the epochs."""
-    names, series = list(table.histories), _series(table)
+    """Metrics after each epoch, panels per group; lines: mean over seeds, bands: least to greatest. heading: of the epochs.
+
+    Groups that have but one of the figure's rows, and that no sweep of the figure ran, are left out.
+    """
+    series = _series(table)
+    panels: list[_Panel] = []
+    for one in by_group:
+        if one.rows == 1 and not any(record.space == table.id for record in one.group.records):
+            continue
+        for name in table.histories:
+            drawn = [(series[_key(table, curve.row)], curve) for curve in one.curves if curve.panel == name]
+            shown = "Mean and range" if name == next(iter(table.histories)) else ""
+            draw = functools.partial(_draw_curves, drawn)
+            panels.append(_Panel(one.group, name, draw, shown, {curve.seeds for curve in one.curves}))
+    kinds = {curve: None for curves in table.histories.values() for curve in curves}
+    sources = [Line2D([], [], color="black", linestyle=_DASHES[kind], label=kind) for kind in kinds if len(kinds) > 1]
+    return _drawn(table, panels, heading, [*_lines(series), *sources], file_format)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A picture of a group. name: of its ordinate. shown: what is drawn of the seeds, of a panel with the group's heading."""
+
+    group: Group
+    name: str
+    draw: Callable[[Axes], None]
+    shown: str
+    seeds: Collection[int]
+
+
+def _drawn(table: PaperTable, panels: Sequence[_Panel], abscissa: str, legend: Sequence[Line2D], file_format: str) -> bytes:
+    """The panels one below the other, or a text that says how the figure's trials are run where there are none."""
+    groups = list({id(panel.group): panel.group for panel in panels}.values())
+    titles = [group_heading(table, panel.group, groups, panel.shown, panel.seeds) if panel.shown else "" for panel in panels]
+    lines = sum(len(title.splitlines()) for title in titles)
     with our_style():
-        figure, panels = _panels(table, max(1, len(by_group)), len(names), heading)
-        for number, axes in enumerate(panels):
-            group_number, panel = divmod(number, len(names))
-            axes.set_ylabel(names[panel])
-            if not by_group:
-                say(axes, _EMPTY)
-                continue
-            of_group = by_group[group_number]
-            curves = [curve for curve in of_group.curves if curve.panel == names[panel]]
-            if panel == 0:
-                seeds = {curve.seeds for curve in of_group.curves}
-                _entitle(axes, group_heading(table, of_group.group, "Mean and range", seeds))
-            for curve in curves:
-                _plot_history(axes, series[_key(table, curve.row)], curve)
-        kinds = {curve: None for curves in table.histories.values() for curve in curves}
-        sources = [Line2D([], [], color="black", linestyle=_DASHES[kind], label=kind) for kind in kinds if len(kinds) > 1]
-        return written(figure, file_format, [*_lines(series), *sources])
+        height = _MARGIN_HEIGHT + LINE_HEIGHT * lines + _PANEL_HEIGHT * max(1, len(panels))
+        figure = titled_figure(table, height)
+        if not panels:
+            say(figure.subplots(), f"No sweep at hand has trials of two of its rows.\n\n{how_to_run(table)}")
+            return written(figure, file_format)
+        for axes, panel, title in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, titles, strict=True):
+            axes.set_xlabel(abscissa)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_ylabel(panel.name)
+            axes.set_title(title, loc="left")
+            panel.draw(axes)
+        return written(figure, file_format, legend)
+
+
+def _draw_points(points: Mapping[_Series, Sequence[tuple[float, Estimate]]], axes: Axes) -> None:
+    axes.set_xticks(sorted({x for of_series in points.values() for x, _ in of_series}))
+    for one, of_series in points.items():
+        _plot_points(axes, one, of_series)
+
+
+def _draw_curves(curves: Sequence[tuple[_Series, Curve]], axes: Axes) -> None:
+    for series, curve in curves:
+        _plot_history(axes, series, curve)
 
 
 def _series(table: PaperTable) -> dict[Any, _Series]:
@@ -219,21 +250,6 @@ def _plot_history(axes: Axes, series: _Series, curve: Curve) -> None:
     every = max(1, len(epochs) // 8)
     axes.plot(epochs, curve.mean, linestyle=_DASHES[curve.curve], markevery=every, **series.style, markersize=3)
     axes.fill_between(epochs, curve.low, curve.high, color=series.style["color"], alpha=0.2, linewidth=0)
-
-
-def _panels(table: PaperTable, groups: int, panels_of_each: int, heading: str) -> tuple[Figure, list[Axes]]:
-    """A figure with panels one below the other and the table's title."""
-    number = groups * panels_of_each
-    figure = titled_figure(table, _MARGIN_HEIGHT + groups * HEADING_HEIGHT + number * _PANEL_HEIGHT)
-    panels = list(figure.subplots(number, 1, squeeze=False)[:, 0])
-    for axes in panels:
-        axes.set_xlabel(heading)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure, panels
-
-
-def _entitle(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="left")
 
 
 def _lines(series: Mapping[Any, _Series]) -> list[Line2D]:

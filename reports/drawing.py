@@ -13,14 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.circumstances import heading
+from reports.circumstances import heading, sets_apart
 from reports.groups import Group
 from search_spaces.papers import PaperTable
 
 FORMATS = ("png", "svg", "pdf")
 
-WIDTH, HEADING_HEIGHT = 3.5, 0.45
-"""Inches: of a text column, and of the heading of a group."""
+WIDTH, LINE_HEIGHT = 3.5, 0.15
+"""Inches: of a text column, and of a line of a heading."""
+HEADING_HEIGHT = 3 * LINE_HEIGHT
+MOST_SET_APART = 3
+"""Settings in a heading that set a group apart from others."""
 
 _DOTS_PER_INCH = 200
 _TITLE_LETTERS, _HEADING_LETTERS = 50, 56
@@ -55,14 +58,20 @@ def titled_figure(table: PaperTable, height: float) -> Figure:
     return figure
 
 
-def group_heading(table: PaperTable, group: Group, shown: str, seeds: Collection[int]) -> str:
-    """What a group is, and what is shown of how many seeds, in lines of a column's width."""
+def group_heading(table: PaperTable, group: Group, groups: Sequence[Group], shown: str, seeds: Collection[int]) -> str:
+    """What a group is, what sets it apart from the other groups, and what is shown of how many seeds, in lines of a column."""
     counted = " to ".join(map(str, sorted({min(seeds), max(seeds)}))) if seeds else "0"
-    return in_lines(f"Preset {heading(table, group)}. {shown} over seeds ({counted})")
+    apart = sets_apart(group, groups)
+    with_ = f" with {', '.join(apart[:MOST_SET_APART])}{', ...' if len(apart) > MOST_SET_APART else ''}" if apart else ""
+    return in_lines(f"Preset {heading(table, group)}{with_}. {shown} over seeds ({counted})")
 
 
 def in_lines(text: str) -> str:
     return "\n".join(textwrap.wrap(text, _HEADING_LETTERS))
+
+
+def how_to_run(table: PaperTable) -> str:
+    return f"To run them:\npython harness/sweep.py --table {table.id}"
 
 
 def say(axes: Axes, text: str) -> None:

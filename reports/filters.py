@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from harness.ledger import Record
 from reports.circumstances import circumstances
 from reports.comparison import closest_to_paper, groups_of
-from reports.drawing import HEADING_HEIGHT, WIDTH, in_lines, our_style, say, titled_figure, written
+from reports.drawing import HEADING_HEIGHT, WIDTH, how_to_run, in_lines, our_style, say, titled_figure, written
 from reports.groups import Group
 from search_spaces.papers import DOWNSTREAM, PaperTable
 
@@ -151,7 +151,7 @@ def draw_filters(table: PaperTable, groups: Sequence[FilterPanels], file_format:
     with our_style():
         figure = titled_figure(table, height)
         if not groups:
-            say(figure.subplots(), "No trials recorded")
+            say(figure.subplots(), f"No trials recorded.\n\n{how_to_run(table)}")
             return written(figure, file_format)
         for part, one in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, strict=True):
             text = f"Preset {circumstances(one.group)}. Seed {one.seed}, each filter over its own range"

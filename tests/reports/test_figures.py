@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.axes import Axes
 from typer.testing import CliRunner
 
 from harness.ledger import Record
-from reports.curves import history_curves
+from reports.comparison import fill
+from reports.curves import AGAINST_EPOCHS, draw_histories, draw_points, history_curves
 from reports.figures import FIGURES, app
 from reports.groups import read_trials
 
@@ -128,3 +130,40 @@ def test_checkpoints_are_drawn_at_the_epochs_they_were_taken_after(
     )
     assert figures("auxskd/figure4-left", "--runs-dir", samples, "--out", tmp_path)[0] == 0
     assert drawn == {"VSPP": [2, 4, 6, 8], "VSPP + auxSKD": [2, 4, 6, 8]}
+
+
+def test_single_rows_under_many_settings_are_no_figure_and_the_command_is_named(
+    make_trial_of_row: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a sweep of something else, whose every configuration is the figure's one row under other settings."""
+    said: list[str] = []
+    monkeypatch.setattr("reports.curves.say", lambda axes, text: said.append(text))
+
+    def trial(width: int) -> Record:
+        history = {"pretext/speed_loss": [1.0, 0.5]}
+        return make_trial_of_row(LOSSES.rows[0], 0, {"ucf101": 50.0}, history=history, settings={"backbone.width": width})
+
+    trials = [trial(width) for width in (8, 16, 32)]
+    assert draw_histories(LOSSES, history_curves(LOSSES, trials), "epochs", "png")
+    assert draw_points(fill(FIGURES["auxskd/figure4-left"], trials), AGAINST_EPOCHS, "png")
+    assert [text.splitlines()[-1] for text in said] == [
+        "python harness/sweep.py --table auxskd/figure4-right",
+        "python harness/sweep.py --table auxskd/figure4-left",
+    ]
+
+
+def test_headings_name_what_sets_groups_apart(
+    make_trial_of_row: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(Axes, "set_title", lambda axes, text, **rest: titles.append(" ".join(text.split())))
+    trials = [
+        make_trial_of_row(
+            row, 0, {"ucf101": 50.0}, history={"pretext/speed_loss": [1.0]}, settings={"augmentation.crop_area": area}
+        )
+        for row in LOSSES.rows
+        for area in (0.4, 0.8)
+    ]
+    draw_histories(LOSSES, history_curves(LOSSES, trials), "epochs", "png")
+    assert [("crop_area = 0.4." in title) for title in titles if title] == [True, False]
+    assert [("crop_area = 0.8." in title) for title in titles if title] == [False, True]
