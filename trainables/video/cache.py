@@ -4,9 +4,9 @@ One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size.
 the frame size and the decoder with its rules: the same bytes share an entry wherever they lie, changed ones have another.
 A `.json` beside it has a checksum of each frame, which is compared when a process first reads the frame; a damaged
 entry is removed, with a warning, and decoded again. Files are mapped into memory, so that all processes share the
-pages. Beyond the bound only the frames asked for are decoded. What the cache holds stays: clips are drawn uniformly
-at random, and evicting for the next one would only thrash. Only entries that no process has touched for an hour make
-room for new ones.
+pages; those of a long video are let go after each clip. Beyond the bound only the frames asked for are decoded. What the
+cache holds stays: clips are drawn uniformly at random, and evicting for the next one would only thrash. Only entries that
+no process has touched for an hour make room for new ones.
 
 The bound covers all entries in the directory, whoever wrote them. Each process adds what it writes to the size that it
 found at its first write, so several processes that fill the cache together may exceed the bound by what the others
@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import math
+import mmap
 import os
 import resource
 import threading
@@ -41,7 +42,8 @@ from trainables.video.videos import Video
 
 Progress = Callable[[int, int], None]
 
-_OPEN_MAPS = max(64, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)  # each keeps a file descriptor
+_OPEN_MAPS = max(64, min(2**14, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))  # Linux allows 65,530 of a process
+_LONG = 2**26  # bytes of an entry, above which its pages are let go
 _STALE = 3600.0  # seconds without a touch after which an entry may be removed
 _PATIENCE = 600.0  # seconds between two touches of an entry in use, and between two searches for stale ones
 
@@ -50,13 +52,15 @@ _PATIENCE = 600.0  # seconds between two touches of an entry in use, and between
 class _Entry:
     """A video's frames as mapped from disk, the mask of those that show another frame, and when it was touched.
 
-    checksums: crc32 of each frame when it was stored. checked: the frames that were seen to agree with them.
+    mapped: what `pixels` lies in. checksums: crc32 of each frame when it was stored. checked: the frames that were seen to
+    agree with them.
     """
 
     path: Path
+    mapped: mmap.mmap
     pixels: Pixels
     replaced: Mask
-    checksums: list[int]
+    checksums: NDArray[np.uint32]
     checked: Mask
     touched: float
 
@@ -105,7 +109,10 @@ class FrameCache:
                 self._open.pop((video, size), None)
             self._remove(entry.path)
             return read_frames(video.path, indices, size, window, decoder=video.decoder or None)
-        return Frames(np.asarray(cut(entry.pixels, window)[places]), int(entry.replaced[places].sum()))
+        pixels = np.asarray(cut(entry.pixels, window)[places])
+        if entry.pixels.nbytes > _LONG:
+            entry.mapped.madvise(mmap.MADV_DONTNEED)
+        return Frames(pixels, int(entry.replaced[places].sum()))
 
     def fill(self, videos: Sequence[Video], size: tuple[int, int], progress: Progress | None = None) -> None:
         """Store the frames of `videos` as far as the bound allows; `progress(done, total)` after each."""
@@ -141,21 +148,25 @@ class FrameCache:
     def _load(self, path: Path, shape: tuple[int, ...]) -> _Entry | None:
         """The entry from disk; one that was cut off or holds something else is removed."""
         try:
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-            if pixels.shape != shape or pixels.dtype != np.uint8:
-                raise ValueError(f"{path}: {pixels.dtype} of shape {pixels.shape}")
+            with path.open("rb") as file:
+                np.lib.format.read_magic(file)
+                found = np.lib.format.read_array_header_1_0(file)
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                if found != (shape, False, np.dtype(np.uint8)) or len(mapped) != file.tell() + math.prod(shape):
+                    raise ValueError(f"{path}: not {shape}, or cut off")
+                pixels = np.frombuffer(mapped, dtype=np.uint8, offset=file.tell()).reshape(shape)
             beside = json.loads(_sidecar(path).read_text(encoding="utf-8"))
-            replaced = np.zeros(shape[0], dtype=np.bool_)
-            replaced[np.asarray(beside["replaced"], dtype=np.int64)] = True
-            checksums = [int(checksum) for checksum in beside["checksums"]]
-            if len(checksums) != shape[0] or digest([beside["replaced"], checksums]) != beside["digest"]:
+            if digest([beside["replaced"], beside["checksums"]]) != beside["digest"] or len(beside["checksums"]) != shape[0]:
                 raise ValueError(f"{_sidecar(path)}: damaged")
+            checksums = np.asarray(beside["checksums"], dtype=np.uint32)
+            checked, replaced = np.zeros((2, shape[0]), dtype=np.bool_)
+            replaced[np.asarray(beside["replaced"], dtype=np.int64)] = True
         except OSError:
             return None
-        except (ValueError, EOFError, IndexError, TypeError, KeyError):
+        except (ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError):
             self._remove(path)
             return None
-        return _Entry(path, pixels, replaced, checksums, np.zeros(shape[0], dtype=np.bool_), touched=-math.inf)
+        return _Entry(path, mapped, pixels, replaced, checksums, checked, touched=-math.inf)
 
     def _store(self, path: Path, video: Video, size: tuple[int, int]) -> _Entry | None:
         if not self._make_room(video.frames * size[0] * size[1] * 3):

@@ -8,9 +8,10 @@ them exactly; `read_frames(path, indices, size)` gives the frames asked for. The
   in others it was seen to give other frames after a seek than in sequence, and in damaged ones to raise or to repeat
   frames, depending on what was read before. So `probe` chooses it only for files without either, in which it has also
   been seen to give the frames that PyAV gives in sequence.
+  It decodes ahead of what is asked for and keeps it: 400 frames of 1080 lines were seen to take 2.5 GB. So it reads no
+  video of which that may be much.
 - *PyAV* decodes in sequence from the first frame and converts only the frames asked for (decoding is some ten times
-  cheaper than conversion). It is exact in every file and reads all the others, those of very large frames among them,
-  and all where decord is not installed.
+  cheaper than conversion). It is exact in every file and reads all the others, and all where decord is not installed.
 
 A directory of images is a video, too (`frame_folders`): PyAV decodes only the images asked for.
 
@@ -36,17 +37,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.video import room
 from trainables.video.contents import Identity, identity
 from trainables.video.images import probe_images, read_images
 from trainables.video.pixels import DecodingError, Mask, Pixels, converter, resize
-from trainables.video.sequence import Timeline, read_in_sequence, sound_frames
+from trainables.video.sequence import Timeline, length_and_pixels, read_in_sequence, sound_frames
 from trainables.video.shown import Shown
 
 Window = tuple[int, int, int, int]
 
 RULES = 1  # raised with every change of what a file decodes to: kept inventories and caches of other rules are not used
-_BLOCK = 64 * 2**20  # bytes of frames that decord hands over at a time, in the size of the source; at least one frame
-_DECORD_PIXELS = 2**22  # in a frame; at 3840x2160 decord alone was seen to take more than half a gigabyte
+_BLOCK = 4 * 2**20  # bytes of frames that decord hands over at a time, in the size of the source, at least one: faster than 64
+_AHEAD = 2000  # frames that decord may have decoded ahead
+_DECORD_BYTES = 2**27  # of all frames of a video that it reads, unless they are small
+_SMALL = 100_000  # pixels in a frame
+_FRAMES_IN_PYAV = 20  # about, that a decoder holds
 _AGREEMENT = 8  # levels by which the decoders may differ in a pixel: their conversions were seen to differ by 2
 
 
@@ -178,11 +183,13 @@ def _probe(path: Path, _: Identity) -> Probe:
     digest = Shown(timeline.places)
     compared = {timeline.places // 2, timeline.places - 1}
     samples: dict[int, Pixels] = {}
+    compares = _installed("decord") and timeline.closed
     count, last, shape = 0, -1, (0, 0)
     convert = converter()
 
     def take(place: int, frame: Any) -> tuple[tuple[int, int], str, Pixels | None]:
-        pixels = convert(frame) if place in compared and frame.height * frame.width <= _DECORD_PIXELS else None
+        fits = compares and _fits_decord(timeline.places, frame.height * frame.width)
+        pixels = convert(frame) if fits and place in compared else None
         return (frame.height, frame.width), digest.take(place, frame), pixels
 
     for place, (size, seen, pixels) in sound_frames(path, timeline, take):
@@ -193,8 +200,7 @@ def _probe(path: Path, _: Identity) -> Probe:
             samples[place] = pixels
     if count == 0:
         raise DecodingError("no frame can be decoded")
-    sound = timeline.closed and count == timeline.places and len(samples) == len(compared)
-    exact = sound and _installed("decord") and _decord_agrees(path, count, samples)
+    exact = count == timeline.places and len(samples) == len(compared) and _decord_agrees(path, count, samples)
     return Probe(last + 1, *shape, decoder="decord" if exact else "pyav", shown=digest.of(last + 1))
 
 
@@ -208,16 +214,30 @@ def _read_with_decord(path: Path, needed: NDArray[np.int64], size: tuple[int, in
     if not _installed("decord"):
         return
     try:
-        reader = _decord_reader(path)
-        if needed[-1] >= len(reader):
-            raise IndexError(f"frame {needed[-1]} of a video of {len(reader)} frames")
-        start, count = 0, 1  # the first frame says how large they are
-        while start < needed.size:
-            block = reader.get_batch(needed[start : start + count].tolist()).asnumpy()
-            yield from resize(block, size)
-            start, count = start + len(block), max(1, _BLOCK // block[0].nbytes)
+        with room.of_pixels(_weight_in_decord(path)):
+            reader = _decord_reader(path)
+            if needed[-1] >= len(reader):
+                raise IndexError(f"frame {needed[-1]} of a video of {len(reader)} frames")
+            start, count = 0, 1  # the first frame says how large they are
+            while start < needed.size:
+                block = reader.get_batch(needed[start : start + count].tolist()).asnumpy()
+                yield from resize(block, size)
+                start, count = start + len(block), max(1, _BLOCK // block[0].nbytes)
     except _decord_errors():
         return
+
+
+def _fits_decord(frames: int, pixels: int) -> bool:
+    return pixels <= _SMALL or 3 * frames * pixels <= _DECORD_BYTES
+
+
+@lru_cache(maxsize=65536)
+def _weight_in_decord(path: Path) -> int:
+    """The pixels in a frame of a video that takes as much in PyAV as this one in decord."""
+    if not _installed("pyav"):
+        return 0
+    frames, pixels = length_and_pixels(path)
+    return min(frames or _AHEAD, _AHEAD) * pixels // _FRAMES_IN_PYAV
 
 
 def _decord_errors() -> tuple[type[Exception], ...]:
@@ -235,16 +255,19 @@ def _decord_reader(path: Path) -> Any:
 
 def _decord_agrees(path: Path, frames: int, samples: dict[int, Pixels]) -> bool:
     """Whether decord, seeking back and forth, gives the `samples` (place -> RGB) that sequential decoding gave."""
-    try:
-        reader = _decord_reader(path)
-        if len(reader) != frames:
+    with room.of_pixels(_weight_in_decord(path)):
+        try:
+            reader = _decord_reader(path)
+            return len(reader) == frames and all(
+                _alike(reader[place].asnumpy(), pixels) for place, pixels in sorted(samples.items(), reverse=True)
+            )
+        except _decord_errors():
             return False
-        for place in sorted(samples, reverse=True):
-            found = reader[place].asnumpy()
-            if found.shape != samples[place].shape:
-                return False
-            if (np.maximum(found, samples[place]) - np.minimum(found, samples[place])).max() > _AGREEMENT:
-                return False
-    except _decord_errors():
+        finally:
+            reader = None
+
+
+def _alike(found: Pixels, expected: Pixels) -> bool:
+    if found.shape != expected.shape:
         return False
-    return True
+    return bool((np.maximum(found, expected) - np.minimum(found, expected)).max() <= _AGREEMENT)

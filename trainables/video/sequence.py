@@ -5,6 +5,7 @@ hundred megabytes, and several wait until it is known whether what they depend o
 """
 
 import contextlib
+import ctypes
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from trainables.video import room
 from trainables.video.pixels import DecodingError, Pixels, converter, resize
 
+_LARGE = 2**21  # pixels in a frame
 Taken = TypeVar("Taken")
 
 
@@ -32,7 +34,7 @@ class Timeline:
 
     `places` is the number of places for frames. `spots` gives the spot of each presentation time, or is empty where the
     packets have no distinct times (then places are counted as frames come out). `closed` says that no packet is shown
-    before the key frame that precedes it in the file, and that all packets could be read.
+    before the key frame that precedes it in the file, and that all packets could be read. `pixels` are those of a frame.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +42,9 @@ class Timeline:
         groups: list[int] = []
         self.closed, key = True, None
         with _open(path) as container:
-            for packet in _packets(container, container.streams.video[0]):
+            stream = container.streams.video[0]
+            self.pixels = stream.codec_context.width * stream.codec_context.height
+            for packet in _packets(container, stream):
                 if packet is None:
                     self.closed = False
                 elif packet.size:
@@ -75,6 +79,19 @@ def _open(path: Path) -> Any:
     return container
 
 
+def length_and_pixels(path: Path) -> tuple[int, int]:
+    """The frames of a file as its head says, 0 where it does not, and the pixels in one. Raises DecodingError."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        return stream.frames, stream.codec_context.width * stream.codec_context.height
+
+
+def _give_back() -> None:
+    """Let the system have the memory of a decoder that is gone, which glibc keeps for each thread."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     """The packets of a stream, the last one empty (it empties the decoder); None where reading fails, which ends it."""
     import av
@@ -98,29 +115,39 @@ def _decoded(container: Any, stream: Any) -> Iterator[tuple[Any, list[Any] | Non
 
 def sound_frames(path: Path, timeline: Timeline, take: Callable[[int, Any], Taken]) -> Generator[tuple[int, Taken], None, None]:
     """Of all frames of a file that can be decoded from sound ones, in rising order: the place and `take(place, frame)`."""
+    with room.of_pixels(timeline.pixels):
+        try:
+            yield from _sound_frames(path, timeline, take)
+        finally:
+            if timeline.pixels > _LARGE:
+                _give_back()
+
+
+def _sound_frames(
+    path: Path, timeline: Timeline, take: Callable[[int, Any], Taken]
+) -> Generator[tuple[int, Taken], None, None]:
     damage = _Damage[Taken]()
     last = _Spot(-1, -1, 0)
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
-        with room.of_pixels(stream.codec_context.width * stream.codec_context.height):
-            for packet, frames in _decoded(container, stream):
-                if frames is None and packet is not None:
-                    failed = timeline.spot(packet.pts, packet.is_keyframe, last)
-                    if failed is not None:
-                        damage.at(failed)
-                while frames:
-                    frame = frames.pop(0)
-                    spot = timeline.spot(frame.pts, frame.key_frame, last)
-                    if spot is None or spot.place <= last.place:
-                        continue
-                    last = spot
-                    if frame.is_corrupt:
-                        damage.at(spot)
-                    key, taken = frame.key_frame, take(spot.place, frame)
-                    del frame  # before the next is decoded
-                    yield from damage.settle(spot, key, taken)
+        for packet, frames in _decoded(container, stream):
+            if frames is None and packet is not None:
+                failed = timeline.spot(packet.pts, packet.is_keyframe, last)
+                if failed is not None:
+                    damage.at(failed)
+            while frames:
+                frame = frames.pop(0)
+                spot = timeline.spot(frame.pts, frame.key_frame, last)
+                if spot is None or spot.place <= last.place:
+                    continue
+                last = spot
+                if frame.is_corrupt:
+                    damage.at(spot)
+                key, taken = frame.key_frame, take(spot.place, frame)
+                del frame  # before the next is decoded
+                yield from damage.settle(spot, key, taken)
     yield from damage.rest()
 
 

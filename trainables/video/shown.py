@@ -7,7 +7,7 @@ from typing import Any
 from trainables.video.pixels import converter
 
 _SAMPLES = 8
-_LARGE = 2**22  # pixels in a frame, above which a smaller copy is looked at
+_LARGE = 2**22  # pixels in a frame, beyond which a smaller copy is looked at
 _SMALLER = 4
 
 

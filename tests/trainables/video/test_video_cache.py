@@ -240,7 +240,7 @@ print(sum(int(cache.read(video, range(8), (32, 32)).pixels.sum()) for video in v
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize(
-    "call", ["np.load", "os.utime", "replacing", "write_atomically", "Path.mkdir", "Path.read_text", "Path.iterdir"]
+    "call", ["mmap.mmap", "os.utime", "replacing", "write_atomically", "Path.mkdir", "Path.read_text", "Path.iterdir"]
 )
 def test_an_error_of_the_disk_costs_speed_and_nothing_else(
     videos: list[Video], tmp_path: Path, monkeypatch, call: str, number: int
@@ -258,3 +258,20 @@ def test_an_error_of_the_disk_costs_speed_and_nothing_else(
         for _ in range(2):
             for video, pixels in zip(videos, expected, strict=True):
                 assert np.array_equal(cache.read(video, [4, 2], SIZE).pixels, pixels)
+
+
+def test_a_long_entry_is_not_kept_in_memory(videos: list[Video], tmp_path: Path) -> None:
+    """Of 108 MB, read clip by clip: what the process has mapped of it beyond a clip of 9 MB."""
+
+    def mapped() -> int:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(status.split("RssFile:")[1].split()[0]) * 1024
+
+    size = (1200, 1250)
+    cache = FrameCache(tmp_path / "c", 10**9)
+    cache.fill(videos[:1], size)
+    before = mapped()
+    for start in range(23):
+        found = cache.read(videos[0], [start, start + 1], size).pixels
+        assert np.array_equal(found[1], read_frames(videos[0].path, [start + 1], size).pixels[0])
+        assert mapped() - before < 20e6

@@ -98,6 +98,19 @@ def test_decord_reads_only_files_in_which_its_seeks_are_exact(tmp_path: Path, wr
     assert not np.array_equal(np.stack(with_seeks), sequence(open_groups, SIZE)), "decord became exact: use it here too"
 
 
+@with_decord
+def test_decord_reads_no_video_of_which_it_may_hold_much(tmp_path: Path, write_video, monkeypatch) -> None:
+    """It decodes ahead, and keeps all of it."""
+    path = write_video(tmp_path / "a.avi")
+    monkeypatch.setattr(decoding, "_SMALL", 48 * 64 - 1)
+    monkeypatch.setattr(decoding, "_DECORD_BYTES", 24 * 48 * 64 * 3)
+    assert probe(path).decoder == "decord"
+    monkeypatch.setattr(decoding, "_DECORD_BYTES", 24 * 48 * 64 * 3 - 1)
+    assert probe(write_video(tmp_path / "b.avi")).decoder == "pyav"
+    monkeypatch.setattr(decoding, "_SMALL", 48 * 64)
+    assert probe(write_video(tmp_path / "c.avi")).decoder == "decord"
+
+
 def test_pyav_reads_everything_where_decord_is_not_installed(tmp_path: Path, write_video, monkeypatch) -> None:
     path = write_video(tmp_path / "a.avi")
     monkeypatch.setattr(decoding, "_installed", lambda decoder: decoder == "pyav")
