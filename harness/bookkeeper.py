@@ -95,7 +95,7 @@ class Bookkeeper:
     """Hands out the trials of a sweep that still have to run, and records what becomes of them.
 
     oom_halvings: how often a trial that runs out of memory is tried again with its batches in twice as many parts.
-    left_out: nodes that cannot run the project's code, by Ray's id, and why in words.
+    left_out: nodes that cannot run trials, by Ray's id, and why in words.
     """
 
     is_driver: ClassVar[bool] = True
@@ -259,8 +259,10 @@ class Bookkeeper:
         if whose == "own" and times >= WORKER_LIVES:
             self._fail(assigned, f"its worker died {times} times, at last {death.how}", death.log)
             return
-        counted = f"{times} times by now" if death.of_node else f"begun again, {times} of {WORKER_LIVES - 1} times"
-        self.progress.note(f"{name}: {'' if death.of_node else 'its worker died, '}{death.how}; {counted}")
+        said = f"{death.how} (time {times}, which is not counted against it)"
+        if whose == "own":
+            said = f"its worker died ({times} of at most {WORKER_LIVES} times), {death.how}"
+        self.progress.note(f"{name}: {said}; goes on with another worker")
         self._go_on(assigned)
 
     def _over_limit(self, assigned: Assigned, stopped: Struck) -> None:
@@ -303,7 +305,7 @@ class Bookkeeper:
 
     def _leave_out(self, node: str, node_id: str, reason: str) -> None:
         if node_id not in self.left_out:
-            self.left_out[node_id] = f"node {node} cannot run the project's code ({reason})"
+            self.left_out[node_id] = f"node {node} cannot run trials ({reason})"
             self.progress.note(f"{self.left_out[node_id]}: it is left out")
 
     def interrupt(self) -> None:

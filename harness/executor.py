@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import logging
 import os
 import pickle
 import platform
@@ -40,7 +41,7 @@ from harness.watchdog import Limits, Watchdog
 from trainables.files import digest
 from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import SettingsError, validated
+from trainables.settings import validated
 from trainables.stages.memory import OutOfMemory
 from trainables.stages.training import NonFiniteLoss
 from trainables.tracebacks import own_frames
@@ -54,6 +55,7 @@ NODE_LABEL = "ray.io/node-id"
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_RESULT_BUFFER_LENGTH": "0",
@@ -70,7 +72,6 @@ QUIET = {
 def run_trial(config: dict[str, Any]) -> None:
     """One trial, in a Ray worker. Reports what it makes, each epoch, and last how it ended and what computed it."""
     begun: list[str] = []
-    versions: dict[str, str] = {}
 
     def report(line: dict[str, Any]) -> None:
         if "stage" in line:
@@ -84,6 +85,10 @@ def run_trial(config: dict[str, Any]) -> None:
         experiment = Experiment(validated(config["settings"]), config["seed"])
         versions = worker_versions() | {"device": runtime.device_name(), "node": platform.node()}
         expected = {name: Expected(*code) for name, code in config["code"].items()}
+    except Exception as error:
+        tune.report(how_it_failed(error, False) if isinstance(error, OSError) else unfit(error))
+        return
+    try:
         with Watchdog(Limits(**config["limits"]), Path(config["stack"])) as watchdog:
             run_experiment(experiment, runtime, report, expected)
         last: dict[str, Any] = {"outcome": "complete"}
@@ -105,11 +110,14 @@ def this_node() -> dict[str, str]:
     return {"node": platform.node(), "node_id": ray.get_runtime_context().get_node_id()}
 
 
+def unfit(error: Exception) -> dict[str, Any]:
+    """A trial's last report where a node could not do what the driver did when it planned the sweep."""
+    return {"outcome": "unfit", "reason": f"{type(error).__name__}: {one_line(error)}", **this_node()}
+
+
 def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
     """A trial's last report after an error. begun: whether any stage was begun or found: before that its data, which were found
     when the sweep was planned, are not at hand."""
-    if isinstance(error, (ImportError, SettingsError)) and not begun:  # the driver could import what the settings name
-        return {"outcome": "unfit", "reason": f"{type(error).__name__}: {one_line(error)}", **this_node()}
     if isinstance(error, (OSError, LoaderDied, OtherCode)) or (isinstance(error, DataError) and not begun):
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
     if isinstance(error, OutOfMemory):
@@ -303,6 +311,7 @@ def _run(
     pulse: Pulse,
 ) -> None:
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it takes a trial that goes on with another worker for lost
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     stop = Stop()

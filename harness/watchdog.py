@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-LEAST_SECONDS = 0.01
+LEAST_SECONDS, MOST_SECONDS = 0.01, threading.TIMEOUT_MAX
+"""That faulthandler can be set to."""
 STRUCK = "Timeout ("
 """How faulthandler begins what it writes when the time is over."""
 
@@ -138,7 +140,7 @@ class Watchdog:
         os.ftruncate(self.file, 0)
         head = {"limit": limit, "allowed": allowed, "stage": self.stage, "at": dict(self.at)}
         os.write(self.file, f"{json.dumps(head)}\n".encode())
-        faulthandler.dump_traceback_later(max(seconds, LEAST_SECONDS), file=self.file, exit=True)
+        faulthandler.dump_traceback_later(min(max(seconds, LEAST_SECONDS), MOST_SECONDS), file=self.file, exit=True)
 
 
 def struck(path: Path) -> Struck | None:

@@ -96,6 +96,11 @@ def test_each_stage_has_its_own_time(clock: Clock) -> None:
         assert clock.set_to == 10
 
 
+def test_a_limit_of_any_size_can_be_set(tmp_path: Path) -> None:
+    with Watchdog(Limits(trial=1e300), tmp_path / "stack") as dog, dog.told({"stage": "pretext"}):
+        pass
+
+
 def test_without_limits_nothing_is_set_or_written(clock: Clock) -> None:
     with Watchdog(Limits(), clock.path) as dog:
         tell(dog, clock, stage="pretext")
