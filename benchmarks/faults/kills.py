@@ -2,7 +2,7 @@
 
 The victims are the command itself, workers, processes that load clips, Ray's raylet and gcs_server, and W&B's process. What has
 ended is started again by the same command. Compared with an undisturbed sweep are the ledger, every file of every artifact,
-how often each was published, the W&B runs, and what is left: processes, temporary files, leases, unfinished work.
+how often each was published, the W&B runs, and what is left of ours: processes, scratch directories, leases, unfinished work.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def killed_sweep(runs: Path, kills: int, chance: random.Random, seen: Seen, publ
                 seen.recoveries.setdefault(wanted, []).append(seconds)
                 code = running.ended()
                 how = "goes on" if code is None else f"ended with {code}"
-                living = ", ".join(one.line[:60] for one in running.seen if code is not None and one.lives())
+                living = ", ".join(one.line[:90] for one in running.seen if code is not None and one.lives())
                 print(f"kill {done}: {wanted}; {how} after {seconds:.1f} s{f'; alive: {living}' if living else ''}", flush=True)
                 if code is not None and wanted != "driver" and not _is_recorded(runs):
                     seen.problem(f"after the death of {wanted} exit code {code} and no record of what was running")
@@ -84,7 +84,7 @@ def killed_sweep(runs: Path, kills: int, chance: random.Random, seen: Seen, publ
 def _recovery(
     running: real.Command, victim: str, killed_at: float, started: float, runs: Path, published: real.Published
 ) -> float:
-    """Seconds until the command has ended, with all its processes, or something has been written again."""
+    """Seconds until the command has ended, with all its processes that do anything, or something has been written again."""
     end = started + RECOVERY_LIMIT
     while time.monotonic() < end:
         published.look()
@@ -92,7 +92,7 @@ def _recovery(
             running.look()
             if victim not in ENDS and real.newest(runs) > killed_at:
                 break
-        elif not any(one.lives() for one in running.seen):
+        elif not any(one.lives() and not one.is_idle_agent() for one in running.seen):
             break
         time.sleep(real.POLL_SECONDS)
     return time.monotonic() - started
@@ -117,7 +117,6 @@ def run(rounds: int, seed: int) -> list[Figure]:
             whole.left()
         expected = sweeps.contents(home / "whole" / "runs")
         wandb = real.wandb_runs(home / "whole" / "runs")
-        usual = {path.name for path in (home / "whole" / "tmp").iterdir()}
         print(f"undisturbed: {len(expected)} files and records in {time.monotonic() - begun:.0f} s", flush=True)
         while done < rounds and several < rounds:
             several += 1
@@ -128,8 +127,8 @@ def run(rounds: int, seed: int) -> list[Figure]:
                 seen.problem(f"sweep {several}: {problem}")
             if (ids := real.wandb_runs(runs)) != wandb:
                 seen.problem(f"sweep {several}: W&B runs {sorted(ids)} instead of {sorted(wandb)}")
-            if left := sorted({path.name for path in (runs.parent / "tmp").iterdir()} - usual):
-                seen.problem(f"sweep {several}: temporary files are left: {', '.join(left)}")
+            if left := sorted(path.name for path in (runs.parent / "tmp").glob("auxgraph-*")):
+                seen.problem(f"sweep {several}: scratch directories are left: {', '.join(left)}")
     kills = ", ".join(f"{victim} {count}" for victim, count in seen.kills.items())
     slowest = {victim: max(times) for victim, times in seen.recoveries.items()}
     times = ", ".join(f"{victim} {seconds:.0f} s" for victim, seconds in slowest.items())

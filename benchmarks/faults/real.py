@@ -23,8 +23,9 @@ ALL_ROWS = {name: value for name, value in LONGER.items() if name != "recipe"}
 SECONDS = 600.0
 """After which a command counts as one that never ends."""
 POLL_SECONDS = 0.1
-GONE_SECONDS = 30.0
+GONE_SECONDS = 90.0
 """Within which everything that a command has started has ended, once it has itself."""
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray/dashboard/agent.py", "ray/_private/runtime_env/agent/main.py")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class Process:
     pid: int
     started: int
     parent: int
-    line: str
+    line: str = field(compare=False)
+
+    def is_idle_agent(self) -> bool:
+        """Whether it is one of Ray's that computes and writes nothing, and ends a minute after the cluster that it is of."""
+        now = process(self.pid)  # it was first seen before it had its own line
+        return now is not None and any(word in now.line for word in AGENTS)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> bool:
         """Whether it was still there to get the signal."""
