@@ -504,7 +504,8 @@ def test_a_trial_recorded_as_complete_without_all_its_stages_runs_again(make_swe
 HINDERED = {"outcome": "hindered", "reason": "cannot write to the store at /data: Input/output error", "errno": errno.EIO}
 
 
-def test_a_hindered_trial_has_no_outcome_and_is_tried_again(make_sweep: MakeSweep) -> None:
+def test_a_hindered_trial_has_no_outcome_and_is_tried_again(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.hindrances.FIRST_PAUSE", 60.0)
     sweep = make_sweep(trials=1)
     books, _, progress = bookkeeper(sweep)
     books.ended(hand_out(books)[0, 0], HINDERED)
