@@ -343,6 +343,10 @@ def test_links_that_lead_round_and_images_beside_videos_are_no_frames(tmp_path: 
         for number in range(3):
             directory = write_frames(tmp_path / label / str(number), ["1.png", "2.png"])
         (directory / "9.png").symlink_to("9.png")
+        (directory / "again").symlink_to(directory)
+        (directory / "flow").mkdir()
+        (directory / "flow" / "flow_x_1.png").touch()
+        (tmp_path / label / "cover1.png").write_bytes(grey(9))
         (tmp_path / label / "again").symlink_to(tmp_path / label)
     write_video(tmp_path / "c" / "v1.avi", frames=4)
     (tmp_path / "c" / "v1.jpg").write_bytes(grey(9, "mjpeg"))

@@ -161,8 +161,8 @@ def video_files(root: Path) -> tuple[list[str], list[Skipped]]:
     """The videos below `root` in order of name, and those that cannot be used because their name is not UTF-8, or because they
     are frames of one that lies beside them as a file.
 
-    A directory that holds images with numbers, and neither videos nor directories, is a video. Links to directories are
-    followed, except back to a directory that holds the link.
+    A directory that holds images with numbers, and no videos, also not in directories in it, is a video. Links to directories
+    are followed, except back to a directory that holds the link.
     """
     names, skipped = [], []
     found = dict(_walk(root, "", ()))
@@ -196,16 +196,18 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> I
             items = sorted(found, key=lambda item: item.name)
     except OSError as error:
         raise DataError(f"{directory}: cannot be read: {error.strerror}") from None
-    folders = [item.name for item in items if _is(item.is_dir)]
+    folders = {item.name for item in items if _is(item.is_dir)}
     videos = [item.name for item in items if item.name.lower().endswith(EXTENSIONS) and _is(item.is_file)]
-    if prefix and not videos and all(name.startswith(".") for name in folders) and any(is_frame(item.name) for item in items):
-        yield prefix[:-1], False
+    above = (*above, here)
+    if prefix and not videos and any(is_frame(item.name) for item in items):
+        inside = [video for name in sorted(folders) for video in _walk(directory / name, f"{prefix}{name}/", above)]
+        yield from inside or [(prefix[:-1], False)]
         return
     for name in sorted([*folders, *videos]):
-        if name not in folders:
-            yield prefix + name, True
+        if name in folders:
+            yield from _walk(directory / name, f"{prefix}{name}/", above)
         else:
-            yield from _walk(directory / name, f"{prefix}{name}/", (*above, here))
+            yield prefix + name, True
 
 
 def stem(name: str) -> str:
