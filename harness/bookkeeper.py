@@ -200,8 +200,10 @@ class Bookkeeper:
         if "worker" in line:
             assigned.worker = Worker(**line["worker"])
         elif "made" in line:
-            self.hindrances.over()
-            assigned.made.setdefault(line["stage"], Made(**line["made"]))
+            made = Made(**line["made"])
+            if made.used > 0:  # else it was found
+                self.hindrances.over()
+            assigned.made.setdefault(line["stage"], made)
         elif "note" in line:
             self.progress.note(f"{assigned.job.name}: {line['note']}")
         else:

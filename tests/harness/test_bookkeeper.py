@@ -643,16 +643,17 @@ def test_a_stage_that_stalls_goes_on_once(make_sweep: MakeSweep) -> None:
 
 
 def test_a_sweep_gives_up_when_trials_are_hindered_again_and_again(make_sweep: MakeSweep) -> None:
-    """A stage that was made in between starts the count anew."""
+    """A stage that was made in between starts the count anew, one that was found does not."""
     sweep = make_sweep(trials=1)
     books, _, _ = bookkeeper(sweep)
     for _ in range(MOST_IN_A_ROW - 1):
         books.ended(hand_out(impatient(books))[0, 0], HINDERED)
     worker = hand_out(impatient(books))[0, 0]
-    tell(books, worker)
+    tell(books, worker, {"auxskd": (1.0, 0.0)})
     for _ in range(MOST_IN_A_ROW - 1):
         books.ended(worker, HINDERED)
         worker = hand_out(impatient(books))[0, 0]
+        tell(books, worker, {"auxskd": (0.0, 1.0)})
     with pytest.raises(GivenUp, match=r"5 times in a row .*Input/output error"):
         books.ended(worker, HINDERED)
     assert Ledger(sweep.directory).records() == []
