@@ -23,7 +23,9 @@ CONNECTING_SECONDS = 0.1
 """Between two looks while the cluster is being connected to."""
 ANSWER_SECONDS = 2.0
 MOST_UNANSWERED = 10
-"""Looks in a row that find no answer, after which the cluster counts as lost."""
+"""Looks in a row that find no answer, after which a cluster counts as lost."""
+MOST_UNANSWERED_HERE = 3
+"""The same of one on this machine, to which no network is on the way."""
 BEGIN_SECONDS = 2.0
 """How long work that only connects yet may take to end after it was told to."""
 END_SECONDS = 15.0
@@ -31,6 +33,7 @@ END_SECONDS = 15.0
 LOST_SECONDS = 5.0
 """How long it may take to end without a cluster."""
 LOCK_SECONDS = 3.0
+AGAIN_SECONDS = 0.1
 
 
 class ClusterLost(RuntimeError):
@@ -80,8 +83,12 @@ class Stop:
 
 @dataclass
 class Doors:
-    """Where the cluster answers, by what answers there, as host and port; nothing before it is connected to."""
+    """Where the cluster answers, by what answers there, as host and port; nothing before it is connected to.
 
+    most_unanswered: after how many looks in a row without an answer it is lost.
+    """
+
+    most_unanswered: int = MOST_UNANSWERED
     known: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     def closed(self) -> str | None:
@@ -152,7 +159,7 @@ def _attend(worker: _Worker, stop: Stop, doors: Doors) -> None:
             listen()  # again: Ray's C++ listens for SIGTERM itself once it is connected, and would abort the process
             closed = doors.closed()
             unanswered = unanswered + 1 if closed else 0
-            if unanswered >= MOST_UNANSWERED:
+            if unanswered >= doors.most_unanswered:
                 raise ClusterLost(f"the Ray cluster is lost: {closed}")
     except (KeyboardInterrupt, ClusterLost) as error:
         worker.interrupt()  # before `stop` is told: later it might come in the middle of an orderly end
@@ -167,10 +174,12 @@ def _attend(worker: _Worker, stop: Stop, doors: Doors) -> None:
 def interruptible() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread."""
     before = {number: signal.getsignal(number) or signal.SIG_DFL for number in SIGNALS}
+    hook, sys.unraisablehook = sys.unraisablehook, _swallowed
     listen()
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -182,6 +191,14 @@ def listen() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+    """What Python cannot raise where it is, as in a callback, is told; but a signal comes once more, a moment later."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+    elif threading.current_thread() is threading.main_thread():
+        threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 
 def leave(code: int) -> None:

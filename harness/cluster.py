@@ -22,7 +22,7 @@ from ray.exceptions import AuthenticationError
 
 import psutil  # isort: skip  # comes with Ray
 
-from harness.attention import Doors
+from harness.attention import MOST_UNANSWERED, MOST_UNANSWERED_HERE, Doors
 from harness.trials import SweepError
 
 ADDRESS_SECONDS = 10.0
@@ -41,8 +41,11 @@ class Cluster:
     """The cluster at an address, or one on this machine. doors: where it answers, once it is connected to."""
 
     address: str | None
-    doors: Doors = field(default_factory=Doors)
+    doors: Doors = field(init=False)
     processes: list[psutil.Process] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.doors = Doors(MOST_UNANSWERED_HERE if self.address is None else MOST_UNANSWERED)
 
     def connect(self, concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
         """Connect to it, or start it; its token then lies in `scratch`.

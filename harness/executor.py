@@ -331,6 +331,7 @@ def _run(
             stop.check()
             raise
         finally:
+            cluster.doors.known = {}  # Ray closes them itself
             gc.collect()  # what is left of Ray's objects ends here, not in another thread while Ray shuts down
             ray.shutdown()
 

@@ -57,7 +57,7 @@ def test_a_cluster_that_does_not_answer_is_lost_though_the_work_hangs(hang: thre
     stop = Stop()
     begin = time.monotonic()
     with pytest.raises(ClusterLost, match=f"the Ray cluster is lost: its head at {host}:{port} does not answer"):
-        attend(hang.wait, stop, Doors({"its head": (host, port)}))  # type: ignore[arg-type]
+        attend(hang.wait, stop, Doors(known={"its head": (host, port)}))  # type: ignore[arg-type]
     assert time.monotonic() - begin < 5
     with pytest.raises(ClusterLost):
         stop.check()
@@ -94,6 +94,22 @@ def test_a_signal_interrupts_the_work_which_may_come_to_an_orderly_end(number: s
     with pytest.raises(KeyboardInterrupt):
         attend(work, Stop(), Doors())
     assert steps == ["ended"]
+
+
+def test_a_signal_that_comes_where_nothing_can_be_raised_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
+    """As in a callback of the interpreter's: Python would print a traceback, and the signal would be lost."""
+
+    class Callback:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt), attention.interruptible():
+        callback = Callback()
+        del callback
+        for _ in range(500):
+            time.sleep(0.01)
+    assert capfd.readouterr().err == ""
 
 
 def test_books_are_kept_by_one_thread_at_a_time_and_by_none_once_they_are_closed() -> None:
