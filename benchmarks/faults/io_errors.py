@@ -30,6 +30,8 @@ from trainables.store import artifact, state, workplace
 
 ROUNDS, SHORT = 200, 4
 SAID_SECONDS = 10.0
+LONGEST = 2000
+"""Characters of what a command said that are shown."""
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 PLACES = {
     "store": "store",
@@ -218,7 +220,7 @@ def run(rounds: int, seed: int) -> list[Figure]:
                 wrong += 1
                 until = "and all after it " if lasting else ""
                 where = f"{errno.errorcode[error]} of call {nth} {until}of {numbers[where, error]} in {where}"
-                print(f"failure {number}, {where}: {fate}: {problem}", flush=True)
+                print(f"failure {number}, {where}: {fate}: {problem[-LONGEST:]}", flush=True)
             shutil.rmtree(trial)
     kinds = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
     seen = f"{wrong} of {rounds} otherwise ({kinds})"
