@@ -114,9 +114,10 @@ def closed_output(case: Case) -> list[str]:
 
 
 def full_disk(case: Case) -> list[str]:
-    with small_disk(case.runs.parent, DISK_BYTES), case.started() as running:
+    """Of the runs alone: what the command says, and temporary files, lie elsewhere."""
+    with small_disk(case.runs, DISK_BYTES), case.started() as running:
         case.until_due(running)
-        filler = case.runs.parent / "filler"
+        filler = case.runs / "filler"
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(2**16))
@@ -168,7 +169,7 @@ def run(rounds: int, seed: int) -> list[Figure]:
             case = Case(home / str(number) / "runs", rounds, chance.uniform(0, whole / 8))
             try:
                 problems = disturb(case)
-                if case.runs.exists():  # that of a full disk is gone with the disk
+                if (case.runs / "store").exists():  # that of a full disk is gone with the disk
                     problems += _compared(case)
                 fates[name] = "equal" if not problems else "**not equal**"
             except NotHere as reason:
