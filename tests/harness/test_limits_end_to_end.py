@@ -7,24 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.bookkeeper import Bookkeeper
-from harness.executor import run_trials
 from harness.ledger import Ledger
 from harness.trials import Sweep
 from harness.watchdog import Limits
 from tests.harness.stuck import COMPLETES, DIES, NATIVE, PYTHON, TALKS, WAYS, stuck_trial
-from tests.harness.test_bookkeeper import Witness
+from tests.harness.swept import swept
 
 pytestmark = pytest.mark.slow
 
 
 def test_what_hangs_is_stopped_what_dies_is_counted_and_the_others_complete(make_sweep: Callable[..., Sweep]) -> None:
     sweep = make_sweep(trials=len(WAYS))
-    sweep.settle_identity()
-    progress = Witness()
-    limits = Limits(stage=6.0, stall=2.0)
-    books = Bookkeeper(sweep, Ledger(sweep.directory), Witness(), progress, False, limits)  # type: ignore[arg-type]
-    run_trials(books, concurrency=3, gpus_per_trial=0, address=None, trainable=stuck_trial)
+    notes, _ = swept(sweep, stuck_trial, 3, limits=Limits(stage=6.0, stall=2.0))
     records = {record.index: record for record in Ledger(sweep.directory).records()}
     assert {index: record.outcome for index, record in records.items()} == {
         index: "complete" if index == COMPLETES else "failed" for index in WAYS
@@ -42,6 +36,5 @@ def test_what_hangs_is_stopped_what_dies_is_counted_and_the_others_complete(make
     assert "in hold_the_lock_of_python" in stacks[NATIVE]
     assert "in talk_for_ever" in stacks[TALKS]
     assert {path.suffix for path in (sweep.directory / "errors").iterdir()} == {".txt"}
-    notes = [note for (note,) in progress.of("note")]
     assert len([note for note in notes if "goes on once more from its last saved state" in note]) == 2
     assert len([note for note in notes if "its worker died" in note]) == 4

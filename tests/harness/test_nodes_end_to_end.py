@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.bookkeeper import Bookkeeper
-from harness.executor import run_trials
-from harness.hindrances import GivenUp
 from harness.ledger import Ledger
 from harness.trials import Sweep
 from tests.harness.lacking import trial
-from tests.harness.test_bookkeeper import Witness
+from tests.harness.swept import swept
 
 pytestmark = pytest.mark.slow
 
@@ -43,32 +40,18 @@ def said(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def test_a_node_without_the_code_is_left_out(
-    make_sweep: Callable[..., Sweep], cluster: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_without_the_code_is_left_out(make_sweep: Callable[..., Sweep], cluster: subprocess.Popen[str]) -> None:
     """With no other node the sweep ends and says why; with one, the same command completes there."""
-    monkeypatch.setattr("harness.executor.NODE_CHECK_SECONDS", 1.0)
     sweep = make_sweep()
-    sweep.settle_identity()
     address = said(cluster)
-
-    def run() -> list[str]:
-        progress = Witness()
-        books = Bookkeeper(sweep, Ledger(sweep.directory), Witness(), progress, False)  # type: ignore[arg-type]
-        try:
-            run_trials(books, concurrency=2, gpus_per_trial=0, address=address, trainable=trial)
-        finally:
-            notes = [note for (note,) in progress.of("note") if "it is left out" in note]
-        return notes
-
-    with pytest.raises(
-        GivenUp, match=r"^no node is left to run trials: node .* \(ModuleNotFoundError: No module named 'torch'\)$"
-    ):
-        run()
+    _, gave_up = swept(sweep, trial, 2, address)
+    assert gave_up.startswith("no node is left to run trials: node ")
+    assert gave_up.endswith("(ModuleNotFoundError: No module named 'torch')")
     assert Ledger(sweep.directory).records() == []
     assert cluster.stdin is not None
     cluster.stdin.write("add\n")
     cluster.stdin.flush()
     assert said(cluster) == "added"
-    assert len(run()) <= 1, "noted once, if a trial came to that node at all"
+    notes, _ = swept(sweep, trial, 2, address)
+    assert len([note for note in notes if "it is left out" in note]) <= 1, "noted once, if a trial came to that node at all"
     assert [record.outcome for record in Ledger(sweep.directory).records()] == ["complete"] * 2
