@@ -28,7 +28,7 @@ from trainables.store import Artifact, DamagedArtifact, Workplace, state, workpl
 from trainables.store import artifact as artifact_module
 from trainables.video import cache
 
-ROUNDS, SHORT = 1000, 14
+ROUNDS, SHORT = 1000, 7
 COST_ROUNDS = 100
 """From so many rounds on it is also measured what verification costs, in a trial of preset demo."""
 BLOCK = 512

@@ -28,7 +28,7 @@ from benchmarks.faults.figure import Figure, command
 from harness import hindrances
 from trainables.store import artifact, state, workplace
 
-ROUNDS, SHORT = 200, 4
+ROUNDS, SHORT = 200, 2
 SAID_SECONDS = 10.0
 LONGEST = 2000
 """Characters of what a command said that are shown."""
