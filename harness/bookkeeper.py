@@ -255,6 +255,10 @@ class Bookkeeper:
             self._over_limit(assigned, stopped)
             return
         death = death_of(message, assigned.worker, alive)
+        if not death.begun:
+            self._back(assigned.job, len(self.queue))
+            self.hindrances.met(trial, death.how, None)
+            return
         whose = "node" if death.of_node else "own"
         self.lost[trial, whose] += 1
         times = self.lost[trial, whose]

@@ -20,6 +20,7 @@ LOG_BYTES = 20_000
 SIGNALS = {"Segmentation fault": "SIGSEGV", "Aborted": "SIGABRT", "Bus error": "SIGBUS", "Illegal instruction": "SIGILL"}
 """What faulthandler calls them."""
 NODE_DIED = ("node has died", "node is dead", "node was terminated", "node died", "Owner's node has crashed")
+NEVER_RAN = "never ran"
 UNAVAILABLE = "temporarily unavailable"
 SHORT_OF_MEMORY = ("low on memory", "memory pressure", "OutOfMemory")
 
@@ -42,11 +43,15 @@ class Worker:
 
 @dataclass(frozen=True)
 class Death:
-    """how: in words. of_node: whether its node went, too. log: what the worker's log ends with, where it can be read."""
+    """how: in words. of_node: whether its node went, too. log: what the worker's log ends with, where it can be read.
+
+    begun: whether it ever ran.
+    """
 
     how: str
     of_node: bool
     log: str = ""
+    begun: bool = True
 
 
 def death_of(message: str, worker: Worker | None, alive: Collection[str]) -> Death:
@@ -58,6 +63,8 @@ def death_of(message: str, worker: Worker | None, alive: Collection[str]) -> Dea
     lost = UNAVAILABLE in message if worker is None else worker.node_id not in alive
     if lost or any(sign in message for sign in NODE_DIED):
         return Death(f"its node was lost{f': {worker.node}' if worker else ''}", of_node=True)
+    if worker is None and NEVER_RAN in message:
+        return Death("no worker could be started: the actor never ran", of_node=False, begun=False)
     log = _end_of(worker)
     return Death(f"{_how(message, worker, log)}{place}", of_node=False, log=log)
 

@@ -579,6 +579,18 @@ def test_a_lost_node_is_not_counted_against_the_trial(make_sweep: MakeSweep) -> 
     assert record.versions["node"] == "far-away"
 
 
+def test_a_worker_that_never_ran_is_no_outcome_of_its_trial(make_sweep: MakeSweep) -> None:
+    """It is tried again after a while, and the sweep gives up when that goes on."""
+    message = "The actor is dead because all references to the actor were removed. The actor never ran - it was cancelled"
+    sweep = make_sweep(trials=1)
+    books, _, _ = bookkeeper(sweep)
+    for _ in range(MOST_IN_A_ROW - 1):
+        books.died(hand_out(impatient(books))[0, 0], message, ())
+    with pytest.raises(GivenUp, match="no worker could be started"):
+        books.died(hand_out(impatient(books))[0, 0], message, ())
+    assert Ledger(sweep.directory).records() == []
+
+
 def test_a_trial_that_was_to_go_on_is_recorded_as_interrupted(make_sweep: MakeSweep) -> None:
     """The cluster may be lost with all its nodes, before or after the trial is given to a worker that never starts."""
     sweep = make_sweep()
