@@ -19,14 +19,13 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from harness.ledger import LedgerError
-from reports.command_line import FAILED, RUNS, check_sweep, fail, trials_of, write
+from reports.command_line import FAILED, RUNS, check_sweep, fail, give, trials_of
 from reports.groups import sweep_names
 from reports.worth import Worth, sweep_worth
 from reports.worth_sheet import worth_sheets
-from reports.writers import FORMATS, show
+from reports.writers import FORMATS
 
 Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
 
@@ -38,17 +37,10 @@ def main(
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
     sweep: Annotated[str | None, typer.Option(help="Show this sweep only.")] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A file (md, tex, csv, html).")] = None,
+    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
 ) -> None:
     """Print what the backbones of sweeps are worth, frozen and finetuned."""
-    sheets = worth_sheets(_worths(runs_dir, sweep))
-    suffix = out.suffix.removeprefix(".") if out is not None else ""
-    if out is not None:
-        write(out, FORMATS[file_format or (suffix if suffix in FORMATS else "md")](sheets).encode())
-    elif file_format is None and sys.stdout.isatty():
-        show(sheets, Console())
-    else:
-        sys.stdout.write(FORMATS[file_format or "md"](sheets))
+    give(worth_sheets(_worths(runs_dir, sweep)), out, file_format)
 
 
 def _worths(runs_dir: Path, sweep: str | None) -> dict[str, list[Worth]]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import typer
+from rich.console import Console
 
 from harness.ledger import LedgerError, Record
 from reports.groups import read_trials, sweep_names
+from reports.sheet import Sheet
+from reports.writers import FORMATS, show
 from search_spaces.papers import PaperTable
 from trainables.files import write_atomically
 from trainables.suggestions import did_you_mean
@@ -45,6 +48,23 @@ def check_sweep(runs_dir: Path, sweep: str | None) -> None:
         valid = sweep_names(runs_dir)
         names = ", ".join(valid) or "none yet"
         fail(WRONG_USAGE, f"unknown sweep '{sweep}' below {runs_dir}; valid sweeps: {names}{did_you_mean(sweep, valid)}")
+
+
+def give(sheets: Sequence[Sheet], out: Path | None, file_format: str | None) -> None:
+    """Write sheets to a file, or print them: as tables on a terminal, else as Markdown, unless a format is given.
+
+    Ends the command for a file whose suffix is none of the formats.
+    """
+    if out is None:
+        if file_format is None and sys.stdout.isatty():
+            show(sheets, Console())
+        else:
+            sys.stdout.write(FORMATS[file_format or "md"](sheets))
+        return
+    name = file_format or out.suffix.removeprefix(".")
+    if name not in FORMATS:
+        fail(WRONG_USAGE, f"--out {out}: the suffix says the format, one of {', '.join(FORMATS)}; or give --format")
+    write(out, FORMATS[name](sheets).encode())
 
 
 def write(path: Path, content: bytes) -> None:

@@ -20,13 +20,12 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from harness.ledger import Record
-from reports.command_line import RUNS, WRONG_USAGE, fail, trials_of, write
+from reports.command_line import RUNS, WRONG_USAGE, fail, give, trials_of
 from reports.compare_sheet import compare_sheet
 from reports.pairs import Side, paired
-from reports.writers import FORMATS, show
+from reports.writers import FORMATS
 from trainables.suggestions import did_you_mean
 
 Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
@@ -46,9 +45,6 @@ def main(
     out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
 ) -> None:
     """Print differences with their tests, what differs, and what may not be compared and why."""
-    suffix = out.suffix.removeprefix(".") if out else ""
-    if out and not (file_format or suffix in FORMATS):
-        fail(WRONG_USAGE, f"--out {out}: the suffix says the format, one of {', '.join(FORMATS)}; or give --format")
     if len(sweeps) != (1 if setting else 2):
         fail(WRONG_USAGE, f"{'one sweep goes' if setting else 'two sweeps go'} with this, not {len(sweeps)}")
     records = [trials_of(runs_dir, name) for name in sweeps]
@@ -60,13 +56,7 @@ def main(
         records = [[record for record in records[0] if record.settings.get(name) == value] for value in values]
     first, second = map(Side, sweeps, records)
     found = paired(first, second, metric, name)
-    sheet = compare_sheet(found)
-    if out:
-        write(out, FORMATS[file_format or suffix]([sheet]).encode())
-    elif file_format is None and sys.stdout.isatty():
-        show([sheet], Console())
-    else:
-        sys.stdout.write(FORMATS[file_format or "md"]([sheet]))
+    give([compare_sheet(found)], out, file_format)
 
 
 def _check_metric(metric: str, records: Sequence[Record]) -> None:

@@ -18,14 +18,13 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from harness.identity import DIRECTION, OBJECTIVE, read_identity
-from reports.command_line import FAILED, RUNS, WRONG_USAGE, fail, trials_of, write
+from reports.command_line import FAILED, RUNS, WRONG_USAGE, fail, give, trials_of
 from reports.groups import sweep_names
 from reports.leaderboard import Objective, leaderboard
 from reports.leaderboard_sheet import leaderboard_sheet
-from reports.writers import FORMATS, show
+from reports.writers import FORMATS
 
 DEFAULT = Objective("validation/top1")
 """What sweeps went by that did not write it down."""
@@ -53,16 +52,7 @@ def main(
     except OSError as error:
         fail(FAILED, f"{error.filename}: {error.strerror}")
     objective = Objective(written.get(OBJECTIVE, DEFAULT.metric), written.get(DIRECTION, DEFAULT.direction))
-    sheet = leaderboard_sheet(leaderboard(sweep, trials, objective), SHORT if short else None)
-    suffix = out.suffix.removeprefix(".") if out else ""
-    if out and not (file_format or suffix in FORMATS):
-        fail(WRONG_USAGE, f"--out {out}: the suffix says the format, one of {', '.join(FORMATS)}; or give --format")
-    if out:
-        write(out, FORMATS[file_format or suffix]([sheet]).encode())
-    elif file_format is None and sys.stdout.isatty():
-        show([sheet], Console())
-    else:
-        sys.stdout.write(FORMATS[file_format or "md"]([sheet]))
+    give([leaderboard_sheet(leaderboard(sweep, trials, objective), SHORT if short else None)], out, file_format)
 
 
 def _only_sweep(runs_dir: Path) -> str:
