@@ -84,7 +84,7 @@ def _pairs(found: Paired) -> Grid:
         p = one.corrected if one.corrected is not None else one.test.p if one.test else None
         rows.append(
             (
-                configuration_text(one.label, one.parameters) or "-",
+                one.label or configuration_text(None, one.parameters) or "-",
                 text(one.first, signed=False),
                 text(one.second, signed=False),
                 text(one.difference, signed=True),

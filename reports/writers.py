@@ -47,7 +47,7 @@ def _fitting(grid: Grid, console: Console) -> Table:
 def _rich_grid(grid: Grid, before_interval: str) -> Table:
     table = Table(title=Text(grid.caption), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in grid.columns:
-        table.add_column(Text(column.replace(" ", "\n")), vertical="top", overflow="fold")
+        table.add_column(Text(re.sub(r" |(?<=[_/])", "\n", column)), vertical="top", overflow="fold")
     for row in grid.rows:
         cells = (cell.replace(" [", before_interval) for cell in row)
         table.add_row(*(Text(cell, style=_VERDICT_STYLES.get(cell, "")) for cell in cells))
