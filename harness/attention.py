@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
@@ -44,11 +46,13 @@ class ClusterLost(RuntimeError):
 class Stop:
     """Why the work is to end: a signal, a lost cluster, or an error of the bookkeeper, each of which Ray would swallow.
 
-    end_seconds: how long the end may take. Bookkeeping is done inside `booking`, by one thread at a time.
+    end_seconds: how long the end may take once it is asked for. ends_by: until when work that ends by itself has to have ended,
+    by the monotonic clock. Bookkeeping is done inside `booking`, by one thread at a time.
     """
 
     error: BaseException | None = None
     end_seconds: float = BEGIN_SECONDS
+    ends_by: float = math.inf
     closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -85,14 +89,18 @@ class Stop:
 class Doors:
     """Where the cluster answers, by what answers there, as host and port; nothing before it is connected to.
 
-    most_unanswered: after how many looks in a row without an answer it is lost.
+    most_unanswered: after how many looks in a row without an answer it is lost. unknown: what has died, in words, where nothing
+    answers yet.
     """
 
     most_unanswered: int = MOST_UNANSWERED
     known: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    unknown: Callable[[], str | None] = lambda: None
 
     def closed(self) -> str | None:
         """What does not answer, or None."""
+        if not self.known:
+            return self.unknown()
         for name, (host, port) in self.known.items():
             try:
                 socket.create_connection((host, port), ANSWER_SECONDS).close()
@@ -145,7 +153,8 @@ _left_behind: list[_Worker] = []
 def attend(work: Callable[[], None], stop: Stop, doors: Doors) -> None:
     """Do the work in a thread of its own, until it has ended, or is left behind.
 
-    Raises what the work raised, KeyboardInterrupt for a signal, or ClusterLost.
+    Raises what the work raised, KeyboardInterrupt for a signal, or ClusterLost. Work that should have ended by itself by now is
+    left behind, too, and what it has told `stop` is raised.
     """
     with interruptible():
         _attend(_Worker(work), stop, doors)
@@ -161,6 +170,10 @@ def _attend(worker: _Worker, stop: Stop, doors: Doors) -> None:
             unanswered = unanswered + 1 if closed else 0
             if unanswered >= doors.most_unanswered:
                 raise ClusterLost(f"the Ray cluster is lost: {closed}")
+            if time.monotonic() > stop.ends_by:
+                worker.end(0)
+                stop.check()
+                return
     except (KeyboardInterrupt, ClusterLost) as error:
         worker.interrupt()  # before `stop` is told: later it might come in the middle of an orderly end
         stop.because(error)

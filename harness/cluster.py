@@ -22,7 +22,7 @@ from ray.exceptions import AuthenticationError
 
 import psutil  # isort: skip  # comes with Ray
 
-from harness.attention import MOST_UNANSWERED, MOST_UNANSWERED_HERE, Doors
+from harness.attention import MOST_UNANSWERED, MOST_UNANSWERED_HERE, ClusterLost, Doors
 from harness.trials import SweepError
 
 ADDRESS_SECONDS = 10.0
@@ -32,6 +32,8 @@ RAY = str(Path(ray.__file__).parent)
 TOKEN = secrets.token_hex(32)
 """Of clusters that this process starts: one for all, as Ray remembers it."""
 TOKEN_FILE = "token"
+ESSENTIAL = {"gcs_server": "its head (gcs_server)", "raylet": "this node's raylet"}
+"""Processes without which there is no cluster, and what they are."""
 REFUSED = "InvalidAuthToken"
 """What Ray's log says of a token that is missing or wrong."""
 
@@ -43,9 +45,27 @@ class Cluster:
     address: str | None
     doors: Doors = field(init=False)
     processes: list[psutil.Process] = field(default_factory=list)
+    starting: dict[str, psutil.Process] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.doors = Doors(MOST_UNANSWERED_HERE if self.address is None else MOST_UNANSWERED)
+        if self.address is None:
+            self.doors = Doors(MOST_UNANSWERED_HERE, unknown=self._died_at_the_start)
+        else:
+            self.doors = Doors(MOST_UNANSWERED)
+
+    def _died_at_the_start(self) -> str | None:
+        """What Ray would wait for, up to a minute, and then end this process."""
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                if child.name() in ESSENTIAL:
+                    self.starting.setdefault(child.name(), child)
+        dead = [name for name, process in self.starting.items() if _is_dead(process)]
+        return f"{ESSENTIAL[dead[0]]} died while Ray was starting" if dead else None
+
+    def let_go(self) -> None:
+        """It is closed from here on: nothing need answer any more."""
+        self.doors.unknown = lambda: None
+        self.doors.known = {}
 
     def connect(self, concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
         """Connect to it, or start it; its token then lies in `scratch`.
@@ -72,17 +92,20 @@ def _start(concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
         file.write(TOKEN)
     os.environ.pop("RAY_AUTH_TOKEN", None)
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(scratch / TOKEN_FILE)
-    with _on_loopback():
-        ray.init(
-            address="local",
-            num_cpus=concurrency,
-            num_gpus=None if gpus_per_trial else 0,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
+    try:
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=concurrency,
+                num_gpus=None if gpus_per_trial else 0,
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
+    except Exception as error:  # in its various ways
+        raise ClusterLost(f"Ray could not be started on this machine: {' '.join(str(error).split())}") from error
 
 
 @contextlib.contextmanager
@@ -155,7 +178,14 @@ def _doors() -> dict[str, tuple[str, int]]:
     host, _, port = context.gcs_address.rpartition(":")
     here = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())  # type: ignore[no-untyped-call]
     raylet = here["NodeManagerAddress"], here["NodeManagerPort"]
-    return {"its head (gcs_server)": (host.strip("[]"), int(port)), "this node's raylet": raylet}
+    return {ESSENTIAL["gcs_server"]: (host.strip("[]"), int(port)), ESSENTIAL["raylet"]: raylet}
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _require_listener(address: str) -> None:

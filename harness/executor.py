@@ -286,20 +286,26 @@ def run_trials(
     Raises KeyboardInterrupt for a signal, ClusterLost when Ray died, GivenUp when trials cannot run, and SweepError for an
     address without Ray. Whatever ends it, what was running has a record.
     """
+    if books.is_driver:
+        clear_scratch(books.sweep.directory)
     with Pulse("preparing trials", books.progress.note) as pulse:
         if not books.is_complete():
             _run(books, concurrency, {"CPU": 1, "GPU": gpus_per_trial}, Cluster(address), trainable, pulse)
 
 
-def fresh_scratch(sweep: Path) -> Path:
-    """An empty directory for what Ray writes, without those that killed commands of the same sweep have left on this machine.
+def new_scratch(sweep: Path) -> Path:
+    """An empty directory for what Ray writes, of the driver of a sweep."""
+    return Path(tempfile.mkdtemp(prefix=_scratch_prefix(sweep)))
 
-    Its caller is the only driver of the sweep.
-    """
-    prefix = f"auxgraph-{digest(str(sweep.absolute()))}-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+
+def clear_scratch(sweep: Path) -> None:
+    """Remove what killed drivers of a sweep have left on this machine. Its caller is the only one now."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_scratch_prefix(sweep)}*"):
         shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=prefix))
+
+
+def _scratch_prefix(sweep: Path) -> str:
+    return f"auxgraph-{digest(str(sweep.absolute()))}-"
 
 
 def _run(
@@ -315,7 +321,7 @@ def _run(
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     stop = Stop()
-    scratch = fresh_scratch(books.sweep.directory) if books.is_driver else Path(tempfile.mkdtemp(prefix="auxgraph-"))
+    scratch = new_scratch(books.sweep.directory) if books.is_driver else Path(tempfile.mkdtemp(prefix="auxgraph-"))
 
     def work() -> None:
         try:
@@ -327,11 +333,13 @@ def _run(
             stop.check()
             if not books.is_complete():
                 raise ClusterLost("Ray Tune has ended before the sweep has")
-        except BaseException:
+        except BaseException as error:
             stop.check()
+            stop.because(error)
             raise
         finally:
-            cluster.doors.known = {}  # Ray closes them itself
+            cluster.let_go()
+            stop.ends_by = time.monotonic() + END_SECONDS
             gc.collect()  # what is left of Ray's objects ends here, not in another thread while Ray shuts down
             ray.shutdown()
 

@@ -63,6 +63,22 @@ def test_a_cluster_that_does_not_answer_is_lost_though_the_work_hangs(hang: thre
         stop.check()
 
 
+def test_a_cluster_that_dies_before_it_answers_is_lost_at_once(hang: threading.Event) -> None:
+    with pytest.raises(ClusterLost, match="the Ray cluster is lost: its head died while it was starting"):
+        attend(hang.wait, Stop(), Doors(unknown=lambda: "its head died while it was starting"))  # type: ignore[arg-type]
+
+
+def test_work_that_hangs_at_its_own_end_is_left_behind(hang: threading.Event) -> None:
+    """With what it had to say; without, it has ended well."""
+    for error in (None, ZeroDivisionError("of the work")):
+        stop = Stop(error=error, ends_by=time.monotonic() + 0.2)
+        if error is None:
+            attend(hang.wait, stop, Doors())  # type: ignore[arg-type]
+        else:
+            with pytest.raises(ZeroDivisionError):
+                attend(hang.wait, stop, Doors())  # type: ignore[arg-type]
+
+
 def test_a_cluster_that_answers_again_in_time_is_not_lost() -> None:
     """Two looks less than it takes to be lost, an answer, and once more."""
     answers = ([1] * (attention.MOST_UNANSWERED - 2) + [0]) * 2

@@ -13,7 +13,7 @@ import torch
 from ray.tune.search import Searcher
 
 from harness.attention import Stop
-from harness.executor import Listener, StudySearcher, fresh_scratch, how_it_failed
+from harness.executor import Listener, StudySearcher, clear_scratch, how_it_failed, new_scratch
 from harness.patience import Pulse
 from harness.proposals import Exhausted
 from trainables.stages.training import NonFiniteLoss
@@ -117,8 +117,7 @@ def test_what_a_killed_command_left_in_the_system_s_temporary_directory_goes_wit
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left, other = (fresh_scratch(tmp_path / "runs" / name) for name in ("mine", "other"))
+    left, other = (new_scratch(tmp_path / "runs" / name) for name in ("mine", "other"))
     (left / "token").touch()
-    again = fresh_scratch(tmp_path / "runs" / "mine")
-    assert set(tmp_path.iterdir()) == {other, again}
-    assert list(again.iterdir()) == []
+    clear_scratch(tmp_path / "runs" / "mine")
+    assert list(tmp_path.iterdir()) == [other]
