@@ -70,7 +70,8 @@ class Cluster:
     def connect(self, concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
         """Connect to it, or start it; its token then lies in `scratch`.
 
-        Raises SweepError for an address without Ray, or whose Ray wants another token than the user's.
+        Raises SweepError for an address without Ray, or whose Ray wants another token than the user's, and ClusterLost where
+        none can be started here.
         """
         logging.getLogger("ray").setLevel(logging.ERROR)
         if self.address is None:

@@ -17,9 +17,8 @@ from reports.sheet import (
     configuration_text,
     counted,
     estimate_text,
-    number_text,
+    number_of,
     p_text,
-    significant_text,
 )
 
 _RULES = (
@@ -77,10 +76,11 @@ def _notes(found: Paired) -> Iterator[str]:
 
 
 def _pairs(found: Paired) -> Grid:
-    text = functools.partial(estimate_text, number=number_text if is_fraction(found.metric) else significant_text)
+    number = number_of(found.metric)
+    text = functools.partial(estimate_text, number=number)
     rows = []
     for one in (*found.pairs, *([found.overall] if found.overall else [])):
-        seen = "-" if one.detectable is None else text_of(one.detectable, found.metric)
+        seen = "-" if one.detectable is None else number(one.detectable, signed=False)
         p = one.corrected if one.corrected is not None else one.test.p if one.test else None
         rows.append(
             (
@@ -95,8 +95,3 @@ def _pairs(found: Paired) -> Grid:
         )
     columns = ("configuration", "first", "second", "difference", "seeds", "told apart", "would be seen")
     return Grid(f"First: {found.first.name}; second: {found.second.name}", columns, tuple(rows), labels=1)
-
-
-def text_of(value: float, metric: str) -> str:
-    """A number of this metric."""
-    return number_text(value, signed=False) if is_fraction(metric) else significant_text(value, signed=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from harness.ledger import is_fraction
 from reports.leaderboard import Leaderboard, Ranked
@@ -18,10 +17,10 @@ from reports.sheet import (
     configuration_text,
     counted,
     estimate_text,
+    number_of,
     number_text,
     p_text,
     short_names,
-    significant_text,
     time_text,
     value_text,
 )
@@ -97,7 +96,7 @@ def _configurations(board: Leaderboard, ranked: Sequence[Ranked]) -> Grid:
     has_rows = any(one.label for one in board.ranked)
     has_test = any(one.test for one in board.ranked)
     metric, on_test = board.objective.metric, board.objective.on_test
-    text = functools.partial(estimate_text, number=_number(metric))
+    text = functools.partial(estimate_text, number=number_of(metric))
     columns = ["#", *(["row"] if has_rows else []), *names.values(), metric, "seeds", *([on_test] if has_test else [])]
     rows = []
     for one in ranked:
@@ -128,10 +127,6 @@ def _unfinished(board: Leaderboard) -> Grid | None:
 def name_of(one: Ranked) -> str:
     """A configuration in words, or its position where it has no parameters."""
     return configuration_text(one.label, one.parameters) or f"#{one.position}"
-
-
-def _number(metric: str) -> Any:
-    return number_text if is_fraction(metric) else significant_text
 
 
 def _seeds(one: Ranked) -> str:

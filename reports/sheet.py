@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.ledger import is_fraction
 from reports.seeds import CONFIDENCE, Estimate
 
 INTERVALS = f"[{CONFIDENCE:.0%} interval over seeds, Student's t; of two seeds: lowest to highest]"
@@ -73,6 +74,11 @@ def number_text(value: float | None, *, signed: bool) -> str:
 def significant_text(value: float, *, signed: bool) -> str:
     """A number of any size with three significant digits."""
     return f"{value + 0.0:+.3g}" if signed and value else f"{value + 0.0:.3g}"
+
+
+def number_of(metric: str) -> Callable[..., str]:
+    """How numbers of a metric are written: percent of a fraction with one decimal, all else with three significant digits."""
+    return number_text if is_fraction(metric) else significant_text
 
 
 def time_text(seconds: float) -> str:
