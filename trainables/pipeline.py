@@ -24,6 +24,7 @@ from trainables.recipes import last_stages
 from trainables.runtime import Runtime
 from trainables.settings import ENCODERS, ExperimentSettings, Pretraining, Readable, SettingsError, flat, names_below
 from trainables.source import Code, code_of
+from trainables.stages import pictures
 from trainables.stages.kind import Kind, identity
 from trainables.stages.memory import OutOfMemory, memory_of, within_memory
 from trainables.stages.training import NonFiniteLoss, most_parts, train
@@ -413,11 +414,17 @@ def run_stage(stage: Stage, work: Work) -> Artifact:
 
 def _outcome(stage: Stage, work: Work) -> Outcome:
     said = stage.declared.run(work)
-    outcome = train(said, work) if isinstance(said, Training) else said
+    outcome = _trained(said, work) if isinstance(said, Training) else said
     for name, value in outcome.metrics.items():
         if not math.isfinite(value):
             raise NonFiniteLoss(f"{stage.name}: {name} is {value}")
     return outcome
+
+
+def _trained(training: Training, work: Work) -> Outcome:
+    outcome = train(training, work)
+    samples = {"samples": pictures.training_samples(training.loader.dataset)}
+    return replace(outcome, tensors={**outcome.tensors, pictures.FILE: samples})
 
 
 def _remedies(stage: Stage, work: Work) -> OutOfMemory:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from trainables.stages.answers import answers
 from trainables.stages.kind import NEGLIGIBLE, Kind
 from trainables.stages.linear_probe import fitted_scores
 from trainables.stages.metrics import measure_videos
@@ -29,7 +30,8 @@ def run(work: Work) -> Outcome:
         work, train, targets, classes, parts, lambda scores: measured("validation", scores)["validation/top1"]
     )
     return Outcome(
-        measured("validation", scores["validation"]) | measured("test", scores["test"]) | {"ensemble/penalty": penalty}
+        measured("validation", scores["validation"]) | measured("test", scores["test"]) | {"ensemble/penalty": penalty},
+        files=answers(work.videos.classes, {part: (said, work.videos.part(part)) for part, said in scores.items()}),
     )
 
 

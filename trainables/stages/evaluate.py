@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from trainables.models import BACKBONE, make_encoder, network_reads
 from trainables.settings import ExperimentSettings
+from trainables.stages import pictures
+from trainables.stages.answers import answers, hardest
 from trainables.stages.finetune import Classifier
 from trainables.stages.kind import ARITHMETIC, CLIPS, Cost, Counts, Kind
 from trainables.stages.metrics import confusion_matrix, measure_videos
@@ -23,6 +25,9 @@ from trainables.video.sampling import uniform_clips
 from trainables.video.videos import Video
 
 VIDEOS_PER_BATCH = 4
+_PARTS = ("validation", "test")
+HARDEST = 8
+"""Test videos of which pictures are kept."""
 
 
 def run(work: Work) -> Outcome:
@@ -42,14 +47,22 @@ def _evaluated(work: Work, network: nn.Module, trained: Artifact) -> Outcome:
     network.eval()
     metrics: dict[str, float] = {}
     confusion: dict[str, list[list[int]]] = {}
-    for part in ("validation", "test"):
+    said: dict[str, tuple[Tensor, Sequence[Video]]] = {}
+    for part in _PARTS:
         videos = work.videos.part(part)
         scores = predict(work, network, videos)
+        said[part] = scores, videos
         metrics |= measure_videos(scores, videos, len(classes), part)
         targets = torch.tensor([video.label for video in videos])
         confusion[part] = confusion_matrix(scores.argmax(1), targets, len(classes)).tolist()
     files = {"confusion.json": {"classes": list(classes), "rows are true classes": True, **confusion}}
-    return Outcome(metrics, files=files)
+    numbers = hardest(*said["test"], HARDEST)
+    strips = pictures.film_strips(work, [work.videos.test[number] for number in numbers])
+    return Outcome(
+        metrics,
+        tensors={pictures.FILE: {"hardest": strips, "hardest_numbers": torch.tensor(numbers)}},
+        files={**files, **answers(classes, said)},
+    )
 
 
 @torch.no_grad()
@@ -102,7 +115,6 @@ def _cost(network: str, settings: ExperimentSettings, videos: Counts) -> Cost:
     return Cost(network, (videos.validation + videos.test) * settings.evaluation.clips)
 
 
-_PARTS = ("validation", "test")
 KIND = Kind("evaluate", 2, run, _reads, _PARTS, functools.partial(_cost, BACKBONE), where=__name__)
 KIND_OF_STUDENT = Kind(
     "evaluate_student", 1, run_student, _reads_of_student, _PARTS, functools.partial(_cost, "alexnet"), where=__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from trainables.stages.answers import answers
 from trainables.stages.kind import NEGLIGIBLE, Kind
 from trainables.stages.metrics import measure_videos
 from trainables.stages.view_bank import confidence
@@ -13,10 +14,12 @@ from trainables.video.videos import PARTS
 
 def run(work: Work) -> Outcome:
     metrics: dict[str, float] = {}
+    said = {}
     for part in ("validation", "test"):
         scores = torch.stack([confidence(views.tensors(part)) for views in work.inputs.values()]).mean(0)
-        metrics |= measure_videos(scores, work.videos.part(part), len(work.videos.classes), part)
-    return Outcome(metrics)
+        said[part] = scores, work.videos.part(part)
+        metrics |= measure_videos(*said[part], len(work.videos.classes), part)
+    return Outcome(metrics, files=answers(work.videos.classes, said))
 
 
 KIND = Kind("fusion", 1, run, lambda settings: (), PARTS, lambda settings, videos: NEGLIGIBLE, where=__name__)

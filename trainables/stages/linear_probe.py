@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.stages.answers import answers
 from trainables.stages.kind import NEGLIGIBLE, Kind
 from trainables.stages.metrics import top_k
 from trainables.stages.work import Outcome, Work
@@ -38,7 +39,8 @@ def run(work: Work) -> Outcome:
     penalty, scores = fitted_scores(work, found["train"], found["train_targets"], classes, parts, judge)
     metrics = {"validation/linear_probe_top1": judge(scores["validation"]), "linear_probe/penalty": penalty}
     metrics |= {f"test/linear_probe_top{k}": top_k(scores["test"], found["test_targets"], k) for k in (1, 5)}
-    return Outcome(metrics)
+    said = {part: (of, work.videos.part(part)) for part, of in scores.items()}
+    return Outcome(metrics, files=answers(work.videos.classes, said))
 
 
 def fitted_scores(

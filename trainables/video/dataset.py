@@ -152,6 +152,11 @@ class ClipLoader:
         self.workers = workers
         self.loader = self._new_loader()
 
+    @property
+    def dataset(self) -> ClipDataset:
+        """What the batches are of."""
+        return self.order.dataset
+
     def __len__(self) -> int:
         """Batches of an epoch."""
         return len(self.loader)
@@ -170,7 +175,7 @@ class ClipLoader:
             if not self._died_of(error):
                 raise
             self.loader = self._new_loader()
-            raise LoaderDied(f"{self.order.dataset.stream}: {str(error).strip() or type(error).__name__}") from None
+            raise LoaderDied(f"{self.dataset.stream}: {str(error).strip() or type(error).__name__}") from None
 
     def _died_of(self, error: Exception) -> bool:
         """Whether an error says that a process is gone: its connection may break before it is known to be dead."""
@@ -180,7 +185,7 @@ class ClipLoader:
 
     def _new_loader(self) -> DataLoader[dict[str, Any]]:
         return DataLoader(
-            self.order.dataset,
+            self.dataset,
             batch_size=self.batch_size,
             sampler=self.order,
             drop_last=self.training,

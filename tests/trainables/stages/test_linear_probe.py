@@ -18,7 +18,7 @@ from trainables.stages import work as work_module
 from trainables.stages.linear_probe import PENALTIES, fit, predict
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
-from trainables.video.videos import UNLABELLED, VideoSet
+from trainables.video.videos import PARTS, UNLABELLED, Video, VideoSet
 
 Features = dict[str, Tensor]
 Probe = Callable[..., dict[str, float]]
@@ -46,7 +46,7 @@ def probe(tmp_path: Path) -> Probe:
             kind="linear_probe",
             settings=ExperimentSettings(),
             seed=0,
-            videos=VideoSet("none", CLASSES, (), (), ()),
+            videos=VideoSet("none", CLASSES, *(_videos(features[f"{part}_targets"]) for part in PARTS)),
             inputs={"features": artifact},
             runtime=Runtime(tmp_path, tmp_path, device="cpu"),
             report=report,
@@ -54,6 +54,10 @@ def probe(tmp_path: Path) -> Probe:
         return dict(linear_probe.run(work).metrics)
 
     return run
+
+
+def _videos(labels: torch.Tensor) -> tuple[Video, ...]:
+    return tuple(Video(f"{number}.avi", Path(), int(label), "g") for number, label in enumerate(labels))
 
 
 def parts(noise: float) -> Features:

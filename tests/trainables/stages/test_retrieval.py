@@ -11,11 +11,11 @@ from torch import Tensor
 
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
-from trainables.stages import retrieval
+from trainables.stages import pictures, retrieval
 from trainables.stages.retrieval import NEIGHBOURS, recalls
 from trainables.stages.work import Work
 from trainables.store import Store, Workplace
-from trainables.video.videos import UNLABELLED, VideoSet
+from trainables.video.videos import PARTS, UNLABELLED, Video, VideoSet
 
 
 def test_by_hand() -> None:
@@ -64,7 +64,13 @@ def one_hot(*numbers: int) -> Tensor:
     return torch.eye(8)[list(numbers)]
 
 
-def test_test_videos_search_the_training_split_and_validation_videos_the_training_part(tmp_path: Path) -> None:
+def videos_of(part: str, labels: Tensor) -> tuple[Video, ...]:
+    return tuple(Video(f"{part}{number}.avi", Path(), int(label), "g") for number, label in enumerate(labels))
+
+
+def test_test_videos_search_the_training_split_and_validation_videos_the_training_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every clip lies on an axis. A test video whose twin is in the validation part finds it; a validation video finds neither
     itself nor a test video. Clips of a video are averaged: one of two on its own axis is enough."""
     features = {
@@ -80,10 +86,16 @@ def test_test_videos_search_the_training_split_and_validation_videos_the_trainin
         kind="retrieval",
         settings=ExperimentSettings(),
         seed=0,
-        videos=VideoSet("none", (), (), (), ()),
+        videos=VideoSet("none", (), *(videos_of(part, features[f"{part}_targets"]) for part in PARTS)),
         inputs={"features": artifact},
         runtime=Runtime(tmp_path, tmp_path, device="cpu"),
     )
-    metrics = retrieval.run(work).metrics
+    monkeypatch.setattr(pictures, "film_strips", lambda work, videos: torch.zeros(len(videos), 1, 1, 1, 3))
+    outcome = retrieval.run(work)
+    metrics = outcome.metrics
     assert metrics["test/retrieval_r1"] == pytest.approx(2 / 3)
     assert metrics["validation/retrieval_r1"] == metrics["validation/retrieval_r50"] == 1 / 2
+    found = outcome.files["neighbours.json"]
+    named = [[found["gallery"]["name"][one] for one in nearest] for nearest in found["test"]["nearest"]]
+    assert [names[0] for names in named] == ["validation0.avi", "train0.avi", "train0.avi"], "ties: the first in the gallery"
+    assert outcome.tensors["pictures"]["query_numbers"].tolist()[0] == 2, "no neighbour is of its class"

@@ -17,6 +17,7 @@ from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
 from trainables.stages import view_bank
+from trainables.stages.pictures import SAMPLES
 from trainables.stages.supervised import training_clips
 from trainables.stages.view_bank import BANK
 from trainables.stages.work import Work
@@ -113,8 +114,10 @@ def test_the_student_sees_the_clips_that_teachers_were_asked_about(
     assert {item: len(samples) for item, samples in drawn.items()} == dict.fromkeys(every, 1)
     run_experiment(Experiment(settings, 0), place, lambda line: None)
     assert drawn.keys() == every
-    assert sum(len(samples) - 1 for samples in drawn.values()) == 3 * 10, "three epochs of two whole batches of 5"
-    assert max(len(drawn[0, video]) for video in range(12)) == 3
+    assert sum(len(samples) - 1 for samples in drawn.values()) == 3 * 10 + SAMPLES, (
+        "three epochs of two whole batches of 5; and for pictures"
+    )
+    assert max(len(drawn[0, video]) for video in range(12)) == 4
     for first, *others in drawn.values():
         for other in others:
             for name in ("pixels", "flip", "jitter", "target"):
