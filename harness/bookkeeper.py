@@ -38,6 +38,7 @@ from trainables.settings import flat
 from trainables.store import Store
 from trainables.suggestions import did_you_mean
 from trainables.video.decoding import decoder_versions
+from trainables.video.videos import PARTS
 
 COMPUTING = ("torch", "numpy")
 PACKAGES = ("ray", "optuna", "wandb")
@@ -189,8 +190,21 @@ class Bookkeeper:
         self.going_on.pop(job.trial, None)
         configuration, seed = job.configuration, job.experiment.seed
         self.progress.trial_started(job.trial, f"#{configuration.index}", configuration.parameters, seed, configuration.row)
-        config = flat(job.experiment.settings) | {"seed": seed, "preset": self.sweep.preset, "trial": job.trial}
-        self.tracker.start(job.trial, job.name, config, [self.sweep.space.name, self.sweep.preset])
+        self.tracker.start(job.trial, job.name, self._told_of(job), [self.sweep.space.name, self.sweep.preset])
+
+    def _told_of(self, job: Job) -> dict[str, Any]:
+        """What a trial is, for whoever watches it: what it reads, and where that comes from."""
+        return {
+            **job.reads,
+            "seed": job.experiment.seed,
+            "trial": job.trial,
+            "row": job.configuration.row,
+            "position": job.configuration.index,
+            "space": self.sweep.space.name,
+            "preset": self.sweep.preset,
+            "fingerprint": {role: videos.fingerprint(*PARTS) for role, videos in job.data.items()},
+            "code": {stage.name: str(stage.code) for stage in job.stages},
+        }
 
     def reported(self, worker: str, line: Mapping[str, Any]) -> None:
         """What a running trial says: which `worker` runs it; of its `stage` that it begins, and what it `made`; that it is
@@ -204,20 +218,20 @@ class Bookkeeper:
             if made.used > 0:  # else it was found
                 self.hindrances.over()
             assigned.made.setdefault(line["stage"], made)
+            self.tracker.replay(assigned.job.trial, line["stage"], made.history)
         elif "note" in line:
             self.progress.note(f"{assigned.job.name}: {line['note']}")
         else:
             self.progress.epoch(assigned.job.trial, line)
             if "epoch" in line:
                 assigned.last = line
-                self._log_epoch(assigned.job, line)
+                self._tell_epoch(assigned.job, line)
 
-    def _log_epoch(self, job: Job, line: Mapping[str, Any]) -> None:
+    def _tell_epoch(self, job: Job, line: Mapping[str, Any]) -> None:
         stage = next(stage for stage in job.stages if stage.name == line["stage"])
-        if stage.declared.schedule is None:  # its rounds are no epochs, which are counted through
-            return
-        numbers = {name: value for name, value in line.items() if "/" in name}
-        self.tracker.log(job.trial, _global_epoch(job, line["stage"], line["epoch"]), numbers)
+        if stage.declared.schedule is not None:  # else they are rounds, of which no history is kept
+            numbers = {name: value for name, value in line.items() if "/" in name}
+            self.tracker.epoch(job.trial, stage.name, line["epoch"], numbers)
 
     def stopped(self, worker: str) -> None:
         """A scheduler lets the worker's trial end after what it reported last."""
@@ -470,17 +484,6 @@ def _hindrance(assigned: Assigned, last: Mapping[str, Any]) -> tuple[str, int | 
             differs = "did not tell of" if made is None else "made another"
             return f"{node} {differs} stage {stage.name}: its code or its data are not those of this sweep", None
     return None
-
-
-def _global_epoch(job: Job, name: str, epoch: int) -> int:
-    """Epochs of the recipe's stages counted through, so that W&B's steps only grow, also when a trial is resumed."""
-    before = 0
-    for stage in job.stages:
-        if stage.name == name:
-            break
-        if schedule := stage.declared.schedule:
-            before += int(getattr(job.experiment.settings, schedule).epochs)
-    return before + epoch
 
 
 def worker_versions() -> dict[str, str]:

@@ -27,6 +27,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 from urllib.parse import urlsplit
@@ -61,6 +62,21 @@ def run_id(sweep: str, trial: str) -> str:
     return f"{readable or 'sweep'}-{hashlib.sha256(f'{sweep}/{trial}'.encode()).hexdigest()[:16]}"
 
 
+def step_axis(stage: str) -> str:
+    """The metric that counts a stage's epochs, named as its other metrics are: `finetune/epoch`, `finetune/epoch/ucf101`."""
+    kind, several, dataset = stage.partition("/")
+    return f"{kind}/epoch{several}{dataset}"
+
+
+@dataclass
+class _Trial:
+    """What was told of one that has not finished: epochs by stage, and steps in all."""
+
+    config: Mapping[str, Any]
+    epochs: dict[str, int] = field(default_factory=dict)
+    steps: int = 0
+
+
 class Tracker:
     """W&B runs of one sweep, one run per trial. No method blocks, except `close`, and none raises because of W&B.
 
@@ -87,13 +103,20 @@ class Tracker:
         self._ended = self._closed = False
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._told: dict[str, list[bytes]] = {}
+        self._trials: dict[str, _Trial] = {}
         self._lock = threading.Lock()
         self._reader: threading.Thread | None = None
 
     def start(self, trial: str, name: str, config: Mapping[str, Any], tags: Sequence[str] = ()) -> None:
-        """Open the trial's run; one that exists, here or from an earlier call of the same sweep, is continued."""
+        """Open the trial's run; one that exists, here or from an earlier call of the same sweep, is continued.
+
+        With another config than before its stages begin anew.
+        """
         if self._child is None and not self._ended and self.mode != "disabled":
             self._start_child()
+        known = self._trials.setdefault(trial, _Trial(config))
+        if known.config != config:
+            known.config, known.epochs = config, {}
         self._send(
             action="start",
             trial=trial,
@@ -103,15 +126,27 @@ class Tracker:
             tags=[tag[:64] for tag in tags if tag],
         )
 
-    def log(self, trial: str, step: int, metrics: Mapping[str, float]) -> None:
-        """Log one epoch. W&B wants `step` to grow within a trial and drops a step that is already there.
+    def epoch(self, trial: str, stage: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """One epoch of a stage, from 1; one that was told before, or comes before such a one, is not told again.
 
         Metrics may be NaN or infinite. What comes for a trial that is not started, or finished, is ignored.
         """
-        self._send(action="log", trial=trial, step=step, metrics=dict(metrics))
+        known = self._trials.get(trial)
+        if known is None or epoch <= known.epochs.get(stage, 0):
+            return
+        known.epochs[stage] = epoch
+        known.steps += 1
+        along = step_axis(stage)
+        self._send(action="log", trial=trial, step=known.steps, along=along, metrics={along: epoch, **metrics})
+
+    def replay(self, trial: str, stage: str, history: Mapping[str, Sequence[float]]) -> None:
+        """The epochs of a finished stage, metric by metric, of which nothing was told: those of one that was found."""
+        for number in range(max(map(len, history.values()), default=0)):
+            self.epoch(trial, stage, number + 1, {name: of[number] for name, of in history.items() if number < len(of)})
 
     def finish(self, trial: str, outcome: str, summary: Mapping[str, float]) -> None:
         """Close the trial's run with its outcome and final metrics in the summary; `failed` marks the run as failed."""
+        self._trials.pop(trial, None)
         self._send(action="finish", trial=trial, outcome=outcome, summary=dict(summary))
 
     def close(self, timeout: float) -> None:
@@ -280,6 +315,7 @@ class _Runs:
         self._common: dict[str, Any] = {"dir": directory, "project": project, "group": group}
         self._started: dict[str, dict[str, Any]] = {}
         self._runs: dict[str, Any] = {}
+        self._defined: dict[str, set[str]] = {}
 
     def do(self, action: str, **fields: Any) -> None:
         """Carry out `start`, `log` or `finish`; what does not work online is done again offline."""
@@ -300,15 +336,18 @@ class _Runs:
         else:  # the trial goes on with another worker, maybe with other settings
             opened.config.update(run["config"], allow_val_change=True)
 
-    def log(self, trial: str, step: int, metrics: dict[str, float]) -> None:
+    def log(self, trial: str, step: int, along: str, metrics: dict[str, float]) -> None:
         if run := self._run(trial):
+            for name in sorted(metrics.keys() - {along} - self._defined[trial]):
+                run.define_metric(name, step_metric=along)
+            self._defined[trial] |= metrics.keys()
             run.log(metrics, step=step)
 
     def finish(self, trial: str, outcome: str, summary: dict[str, float]) -> None:
         if run := self._run(trial):
             run.summary.update({**summary, "outcome": outcome})
             run.finish(exit_code=1 if outcome == "failed" else 0)
-            del self._started[trial], self._runs[trial]
+            del self._started[trial], self._runs[trial], self._defined[trial]
             self._tell("finished", trial=trial)
 
     def finish_all(self) -> None:
@@ -320,7 +359,7 @@ class _Runs:
 
     def _run(self, trial: str) -> Any:
         if trial in self._started and trial not in self._runs:
-            self._runs[trial] = self._init(**self._started[trial])
+            self._runs[trial], self._defined[trial] = self._init(**self._started[trial]), set()
         return self._runs.get(trial)
 
     def _init(self, **run: Any) -> Any:

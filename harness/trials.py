@@ -32,6 +32,8 @@ ROWS = "configurations"
 """Key in IDENTITY_FILE under which the configurations are that the space names, with their positions."""
 ACCUMULATION = "compute.accumulation"
 """The setting that says in how many parts a batch passes a network."""
+SHAPING = ("recipe", "protocol", "data.", "evaluation.measures")
+"""How names of settings begin that decide which stages an experiment has, and which data."""
 FRESH = "afresh"
 """Key in IDENTITY_FILE under which it is said of kinds of stage how often they were to be made afresh."""
 
@@ -55,6 +57,13 @@ class Job:
         """For people: the paper's row or the position, and the seed."""
         place = self.configuration.row or f"#{self.configuration.index}"
         return f"{place} seed {self.experiment.seed}"
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """The settings that it depends on: that any of its stages reads, or that say which stages and data it has."""
+        read = {name for stage in self.stages for name in stage.settings}
+        values = flat(self.experiment.settings)
+        return {name: value for name, value in values.items() if name in read or name.startswith(SHAPING)}
 
 
 @dataclass(frozen=True)

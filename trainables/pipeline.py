@@ -373,7 +373,7 @@ def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:
         for name, value in named_metrics(stage, numbers).items():
             history.setdefault(name, []).append(value)
     used, code = min(elapsed, done["seconds"]), code_of_artifact(artifact)
-    by = "" if code is None else f"{code.digest} ({code.state})"
+    by = "" if code is None else str(code)
     return Made(stage.key, named_metrics(stage, done["metrics"]), history, used, done["seconds"] - used, by)
 
 

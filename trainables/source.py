@@ -39,6 +39,9 @@ class Code:
     def digest(self) -> str:
         return digest(dict(self.modules))
 
+    def __str__(self) -> str:
+        return f"{self.digest} ({self.state})"
+
     def changed(self, before: Mapping[str, str]) -> list[str]:
         """Names of the modules that are not as they were."""
         return sorted(name for name in {*before, *self.modules} if before.get(name) != self.modules.get(name))

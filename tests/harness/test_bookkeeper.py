@@ -148,10 +148,10 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
     assert {"python", "numpy", "ray", "optuna", "protocol"} <= record.versions.keys()
     assert (record.versions["node"], record.versions["torch"]) == ("far-away", "9.0"), "as it was where it ran"
     assert record.data["downstream"]["train"] == 12
-    assert tracker.of("log") == [
-        (trial, 2, {"auxskd/loss": 3.0}),
-        (trial, 2 + 2 + 1, {"finetune/loss": 2.0}),
-    ]
+    assert tracker.of("epoch") == [(trial, "auxskd", 2, {"auxskd/loss": 3.0}), (trial, "finetune", 1, {"finetune/loss": 2.0})]
+    assert {stage: history for _, stage, history in tracker.of("replay") if history} == {
+        kind: {f"{kind}/loss": [3.0, 1.0]} for kind in ("auxskd", "pretext", "finetune")
+    }
     assert [arguments[:2] for arguments in tracker.of("finish")] == [(trial, "complete")]
     ((shown, objective),) = progress.of("trial_ended")
     assert (shown.model_copy(update={"schema_version": SCHEMA}), objective) == (record, 0.5)
@@ -161,7 +161,6 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
 
 
 def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep, runtime: Callable[..., Runtime]) -> None:
-    """The epochs of all stages are counted through, so that W&B's steps only grow."""
     place = runtime(stand_ins=(("hmdb51", "embedded"), ("ucf101", "embedded")))
     sweep = make_sweep({"data.downstream": "ucf101+hmdb51"}, runtime=place)
     books, tracker, progress = bookkeeper(sweep)
@@ -182,7 +181,7 @@ def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep
     assert "finetune/loss" not in record.history
     assert record.data.keys() == {"pretraining", "downstream/ucf101", "downstream/hmdb51"}
     assert [record.data[role]["dataset"] for role in record.data] == ["embedded"] * 3
-    assert [arguments[1] for arguments in tracker.of("log")] == [2 + 2 + 1, 2 + 2 + 2 + 1]
+    assert [arguments[1:3] for arguments in tracker.of("epoch")] == [("finetune/ucf101", 1), ("finetune/hmdb51", 1)]
     ((shown, objective),) = progress.of("trial_ended")
     assert (shown.trial, objective) == (record.trial, pytest.approx(0.7))
 
@@ -190,8 +189,8 @@ def test_a_trial_on_several_sets_records_each_and_the_mean(make_sweep: MakeSweep
 def test_a_trial_of_graph_distillation_counts_the_epochs_of_what_trains(
     make_sweep: MakeSweep, tiny_graph_values: dict[str, Any]
 ) -> None:
-    """Mined tracks and answered views are shown as they come, but W&B's steps are epochs of teachers, classifiers and student
-    and only grow; the record has all stages, the metrics of each and the student's epochs."""
+    """Mined tracks and answered views are shown as they come, but W&B's are the epochs of teachers, classifiers and student;
+    the record has all stages, the metrics of each and the student's epochs."""
     given = {name: value for name, value in tiny_graph_values.items() if name != "graph.sketch"}
     sweep = make_sweep({**given, "teachers.tasks": "sorting+tracking"}, space=find_space("graph"))
     books, tracker, progress = bookkeeper(sweep)
@@ -199,8 +198,10 @@ def test_a_trial_of_graph_distillation_counts_the_epochs_of_what_trains(
     books.started(worker)
     run_experiment(sweep.jobs(configuration(sweep))[0].experiment, sweep.runtime, lambda line: books.reported(worker, line))
     assert {line["stage"] for _, line in progress.of("epoch")} >= {"tracks", "tracking_views", "student"}
-    assert [step for _, step, _ in tracker.of("log")] == list(range(1, 2 * (1 + 1) + 3 + 1))
-    assert "student/distance_tracking" in tracker.of("log")[-1][2]
+    teaching = [(f"{task}{stage}", 1) for task in ("sorting", "tracking") for stage in ("", "_classifier")]
+    told = [arguments[1:3] for arguments in tracker.of("epoch")]
+    assert sorted(told[:4]) == sorted(teaching) and told[4:] == [("student", epoch) for epoch in (1, 2, 3)]
+    assert "student/distance_tracking" in tracker.of("epoch")[-1][3]
     books.ended(worker, COMPLETE | {"computed_by/device": "cpu"})
     (record,) = read_records(sweep.directory / FILE_NAME, histories=True)
     of_teachers = [f"{task}{stage}" for task in ("sorting", "tracking") for stage in ("", "_classifier", "_views")]

@@ -23,7 +23,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import tracking
+from harness.bookkeeper import Bookkeeper
+from harness.ledger import FILE_NAME, Ledger, read_records
 from harness.tracking import Tracker, run_id
+from harness.trials import Sweep
+from tests.harness.test_bookkeeper import Witness
+from trainables.pipeline import run_experiment
 
 ROOT = Path(tracking.__file__).parents[1]
 FAKE_KEY = "0123456789abcdef" * 5 + "012345"
@@ -49,6 +54,7 @@ class Written:
     group: str = ""
     project: str = ""
     tags: list[str] = field(default_factory=list)
+    axes: dict[str, str] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +86,8 @@ def read_run(path: Path) -> Written:
             run.config |= {_key(item): json.loads(item.value_json) for item in record.config.update}
         elif record.HasField("history"):
             run.history.append({_key(item): json.loads(item.value_json) for item in record.history.item})
+        elif record.HasField("metric"):
+            run.axes[record.metric.name] = record.metric.step_metric
         elif record.HasField("summary"):
             run.summary |= {_key(item): json.loads(item.value_json) for item in record.summary.update}
         elif record.HasField("exit"):
@@ -108,9 +116,9 @@ def test_offline_files_hold_everything_that_was_sent(tmp_path: Path) -> None:
     begin = time.monotonic()
     for i in range(20):
         tracker.start(f"t{i}", f"trial {i}", {"auxskd.teacher_temperature": 0.01 * i, "path": tmp_path}, ["demo", "x" * 99])
-        for epoch in range(5):
-            loss = math.nan if epoch == 2 else 1 / (epoch + 1)
-            tracker.log(f"t{i}", epoch, {"pretext/loss": loss, "pretext/segment_accuracy": 0.25})
+        for epoch in range(1, 6):
+            loss = math.nan if epoch == 3 else 1 / epoch
+            tracker.epoch(f"t{i}", "pretext", epoch, {"pretext/loss": loss, "pretext/segment_accuracy": 0.25})
         tracker.finish(f"t{i}", "failed" if i == 3 else "complete", {"test/top1": i / 20, "finetune/loss": math.inf})
     sent = time.monotonic() - begin
     tracker.close(30)
@@ -130,7 +138,7 @@ def test_offline_files_hold_everything_that_was_sent(tmp_path: Path) -> None:
         )
         assert run.config["auxskd.teacher_temperature"] == pytest.approx(0.01 * i)
         assert run.config["path"] == str(tmp_path)
-        assert [row["_step"] for row in run.history] == [0, 1, 2, 3, 4]
+        assert [row["_step"] for row in run.history] == [row["pretext/epoch"] for row in run.history] == [1, 2, 3, 4, 5]
         losses = [float(row["pretext/loss"]) for row in run.history]
         assert losses == pytest.approx([1, 1 / 2, math.nan, 1 / 4, 1 / 5], nan_ok=True)
         assert run.summary["outcome"] == ("failed" if i == 3 else "complete")
@@ -143,12 +151,79 @@ def test_a_trial_that_goes_on_with_other_settings_is_one_run_with_those(tmp_path
     tracker = Tracker("offline", tmp_path, "sweep", print)
     for parts in (1, 2):
         tracker.start("a", "first", {"compute.accumulation": parts, "lr": 0.1})
-        tracker.log("a", parts, {"pretext/loss": 2.0})
+        for epoch in (1, 2):
+            tracker.epoch("a", "pretext", epoch, {"pretext/loss": 2.0 / parts})
     tracker.finish("a", "complete", {})
     tracker.close(30)
     (run,) = read_runs(tmp_path)
     assert (run.config["compute.accumulation"], run.config["lr"]) == (2, 0.1)
-    assert [row["_step"] for row in run.history] == [1, 2]
+    rows = [(row["_step"], row["pretext/epoch"], row["pretext/loss"]) for row in run.history]
+    assert rows == [(1, 1, 2.0), (2, 2, 2.0), (3, 1, 1.0), (4, 2, 1.0)], "its stages have begun anew"
+
+
+def test_every_stage_has_an_axis_of_its_own_and_found_ones_are_replayed(tmp_path: Path) -> None:
+    """Whether a stage's epochs are told as they come, all at its end, or in part, the run is the same; every metric lies over
+    the epochs of its stage."""
+    losses = {"pretext/loss": [3.0, 2.0], "pretext/learning_rate": [0.1, 0.01]}
+    of_set = {"finetune/loss/ucf101": [1.0, 0.5, 0.25]}
+    tracker = Tracker("offline", tmp_path, "sweep", print)
+    for trial, live in (("none", 0), ("some", 1), ("all", 3)):
+        tracker.start(trial, trial, {})
+        for stage, history in (("pretext", losses), ("finetune/ucf101", of_set)):
+            for epoch in range(1, 1 + min(live, len(next(iter(history.values()))))):
+                tracker.epoch(trial, stage, epoch, {name: values[epoch - 1] for name, values in history.items()})
+            tracker.replay(trial, stage, history)
+            tracker.epoch(trial, stage, 1, dict.fromkeys(history, 9.0))  # of a worker that goes on from the state before
+        tracker.finish(trial, "complete", {})
+    tracker.close(30)
+    runs = read_runs(tmp_path)
+    assert {run.name for run in runs} == {"none", "some", "all"}
+    for run in runs:
+        axis = [("pretext/epoch", 1), ("pretext/epoch", 2)] + [("finetune/epoch/ucf101", epoch) for epoch in (1, 2, 3)]
+        assert [(name, row[name]) for row in run.history for name in row if "/epoch" in name] == axis
+        for name, values in (losses | of_set).items():
+            assert [row[name] for row in run.history if name in row] == values
+            assert run.axes[name] == name.replace("loss", "epoch").replace("learning_rate", "epoch")
+
+
+@pytest.mark.slow
+def test_runs_are_what_the_ledger_says(make_sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    """Of a sweep that computes its trial and of one that finds all its stages: a run per trial; every metric's values, its last
+    one and the summary are the record's, and the config is what its stages read, and of what they are made."""
+    histories = []
+    for name in ("first", "second"):
+        sweep = make_sweep(name=name, directory=tmp_path / name, trials=1)
+        sweep.settle_identity()
+        tracker = Tracker("offline", sweep.directory, sweep.name, pytest.fail)
+        books = Bookkeeper(sweep, Ledger(sweep.directory), tracker, Witness(), False)  # type: ignore[arg-type]
+        assert books.next("worker")
+        job = books.assigned["worker"].job
+        books.started("worker")
+        run_experiment(job.experiment, sweep.runtime, lambda line, books=books: books.reported("worker", line))  # type: ignore[misc]
+        books.ended("worker", {"outcome": "complete"})
+        tracker.close(30)
+
+        (record,) = read_records(sweep.directory / FILE_NAME, histories=True)
+        (run,) = read_runs(sweep.directory)
+        assert run.id == run_id(name, record.trial)
+        assert {used.used > 0 for used in record.seconds.values()} == {name == "first"}
+        seen = {metric: [row[metric] for row in run.history if metric in row] for metric in record.history}
+        assert seen == record.history
+        assert {metric: run.summary[metric] for metric in record.metrics} == record.metrics
+        assert all(values[-1] == record.metrics[metric] for metric, values in seen.items())
+        assert {"pretext/learning_rate", "finetune/gradient_norm", "auxskd/loss"} <= seen.keys()
+        of_machine = {"pretext/samples_per_second", "finetune/memory_bytes"}
+        assert {metric for row in run.history for metric in row if metric in of_machine} == (
+            of_machine if name == "first" else set()
+        )
+        histories.append(seen)
+        read = {setting for stage in job.stages for setting in stage.settings}
+        assert {setting: run.config[setting] for setting in read} == {setting: record.settings[setting] for setting in read}
+        assert not {"rspnet.temperature", "student.epochs"} & run.config.keys(), "no stage reads them"
+        assert (run.config["row"], run.config["space"], run.config["recipe"]) == (record.row, record.space, "auxskd_pretext")
+        assert run.config["fingerprint"] == {role: entry["fingerprint"] for role, entry in record.data.items()}
+        assert run.config["code"] == record.code
+    assert histories[0] == histories[1]
 
 
 DRIVER = """
@@ -157,7 +232,7 @@ from pathlib import Path
 from harness.tracking import Tracker
 tracker = Tracker("offline", Path(sys.argv[1]), "sweep", print)
 tracker.start("a", "first", {"lr": 0.1})
-tracker.log("a", 1, {"pretext/loss": 2.0})
+tracker.epoch("a", "pretext", 1, {"pretext/loss": 2.0})
 while not tracker._lines.empty():
     time.sleep(0.01)
 time.sleep(0.1)
@@ -173,15 +248,15 @@ def test_after_a_kill_of_the_sweep_the_same_run_goes_on(tmp_path: Path) -> None:
     warnings: list[str] = []
     tracker = Tracker("offline", tmp_path, "sweep", warnings.append)
     tracker.start("a", "first", {"lr": 0.1})
-    tracker.log("a", 2, {"pretext/loss": 1.0})
+    tracker.epoch("a", "pretext", 2, {"pretext/loss": 1.0})
     tracker.finish("a", "complete", {})
-    tracker.log("a", 3, {"pretext/loss": 0.0})  # too late: ignored
+    tracker.epoch("a", "pretext", 3, {"pretext/loss": 0.0})  # too late: ignored
     tracker.close(20)
 
     assert warnings == []
     before, after = read_runs(tmp_path)
     assert before.id == after.id == run_id("sweep", "a")
-    assert [row["_step"] for row in before.history + after.history] == [1, 2]
+    assert [row["pretext/epoch"] for row in before.history + after.history] == [1, 2]
     assert (before.summary["outcome"], before.exit_code) == ("interrupted", 0)
     assert (after.summary["outcome"], after.exit_code) == ("complete", 0)
 
@@ -196,7 +271,7 @@ def test_an_unreachable_server_costs_one_warning_and_no_data(tmp_path: Path, mon
     for trial in "ab":
         begin = time.monotonic()
         tracker.start(trial, trial, {})
-        tracker.log(trial, 1, {"loss": 1.0})
+        tracker.epoch(trial, "pretext", 1, {"loss": 1.0})
         assert time.monotonic() - begin < 0.1
     assert tracker._child
     assert FAKE_KEY not in Path(f"/proc/{tracker._child.pid}/cmdline").read_text()
@@ -233,21 +308,21 @@ def test_a_child_that_is_killed_is_replaced_and_no_run_lacks_anything(tmp_path: 
     tracker = Tracker("offline", tmp_path, "s", warnings.append)
     for trial in ("a", "b"):
         tracker.start(trial, trial, {})
-        tracker.log(trial, 1, {"loss": 1.0})
+        tracker.epoch(trial, "pretext", 1, {"loss": 1.0})
     tracker.finish("a", "complete", {})
     wait_for(lambda: any(run.exit_code == 0 for run in read_runs(tmp_path)) and "a" not in tracker._told)
     assert tracker._child
     os.kill(tracker._child.pid, signal.SIGKILL)
-    tracker.log("b", 2, {"loss": 0.5})
+    tracker.epoch("b", "pretext", 2, {"loss": 0.5})
     wait_for(lambda: warnings)
     tracker.start("c", "c", {})
     for trial in ("b", "c"):
-        tracker.log(trial, 3, {"loss": 0.25})
+        tracker.epoch(trial, "pretext", 3, {"loss": 0.25})
         tracker.finish(trial, "complete", {"test/top1": 0.5})
     tracker.close(30)
     assert len(warnings) == 1 and "killed (signal 9)" in warnings[0]
     runs = [run for run in read_runs(tmp_path) if run.summary.get("outcome") == "complete"]
-    steps = {run.name: [line["_step"] for line in run.history] for run in runs}
+    steps = {run.name: [line["pretext/epoch"] for line in run.history] for run in runs}
     assert steps == {"a": [1], "b": [1, 2, 3], "c": [3]}
     assert {run.id for run in read_runs(tmp_path)} - {""} == {run_id("s", trial) for trial in "abc"}
 
@@ -262,7 +337,7 @@ def test_a_child_that_is_killed_again_and_again_is_given_up(tmp_path: Path, monk
         os.kill(tracker._child.pid, signal.SIGKILL)
         wait_for(lambda life=life: len(warnings) == life)
     for epoch in range(100):
-        tracker.log("a", epoch, {"loss": 1.0})
+        tracker.epoch("a", "pretext", epoch, {"loss": 1.0})
     tracker.start("b", "b", {})
     tracker.close(5)
     assert len(warnings) == 2 and "exit code -9" in warnings[1]
@@ -274,7 +349,7 @@ def test_a_stuck_child_is_left_alone_and_ends_by_itself(tmp_path: Path) -> None:
     tracker.start("a", "a", {})
     assert tracker._child
     tracker._child.send_signal(signal.SIGSTOP)
-    tracker.log("a", 1, {f"m{i}": 0.0 for i in range(100)})
+    tracker.epoch("a", "pretext", 1, {f"m{i}": 0.0 for i in range(100)})
     begin = time.monotonic()
     tracker.close(0.2)
     assert time.monotonic() - begin < 1
@@ -302,7 +377,7 @@ def test_an_unwritable_directory_costs_one_warning(tmp_path: Path) -> None:
     tracker = Tracker("offline", tmp_path / "file", "s", warnings.append)
     for trial in "ab":
         tracker.start(trial, trial, {})
-        tracker.log(trial, 1, {"loss": 1.0})
+        tracker.epoch(trial, "pretext", 1, {"loss": 1.0})
     tracker.close(5)
     assert len(warnings) == 1 and str(tmp_path / "file") in warnings[0]
 
@@ -310,7 +385,7 @@ def test_an_unwritable_directory_costs_one_warning(tmp_path: Path) -> None:
 def test_disabled_starts_nothing(tmp_path: Path) -> None:
     tracker = Tracker("disabled", tmp_path / "run", "s", pytest.fail)
     tracker.start("a", "a", {})
-    tracker.log("a", 1, {"loss": 1.0})
+    tracker.epoch("a", "pretext", 1, {"loss": 1.0})
     tracker.finish("a", "complete", {})
     tracker.close(1)
     assert tracker._child is None and not (tmp_path / "run").exists() and tracker.description == "disabled"
@@ -330,7 +405,8 @@ class FakeWandb:
             if mode == "online":
                 raise TimeoutError("no end of upload")
 
-        return SimpleNamespace(log=lambda metrics, step: None, summary={}, project_url="the project", finish=finish)
+        calls = {"log": lambda metrics, step: None, "define_metric": lambda name, step_metric: None, "finish": finish}
+        return SimpleNamespace(**calls, summary={}, project_url="the project")
 
     def teardown(self) -> None:
         raise ConnectionResetError
@@ -352,7 +428,7 @@ def test_an_upload_that_hangs_sends_every_run_offline(child: Child) -> None:
     for trial in "ab":
         runs.do("start", trial=trial, id=trial)
     runs.do("finish", trial="a", outcome="complete", summary={})
-    runs.do("log", trial="b", step=1, metrics={"loss": 1.0})
+    runs.do("log", trial="b", step=1, along="epoch", metrics={"epoch": 1, "loss": 1.0})
     runs.do("finish", trial="b", outcome="complete", summary={})
     assert wandb.opened == [("a", "online"), ("b", "online"), ("a", "offline"), ("b", "offline")]
     assert events == ["online", "online", "offline", "finished", "finished"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -53,3 +54,10 @@ def memory_of(device: torch.device) -> str:
     if device.type == "cpu":
         return f"this machine, which has {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
     return str(device)
+
+
+def most_held(device: torch.device) -> int:
+    """The most bytes that this process has held so far: of the GPU's memory, or of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

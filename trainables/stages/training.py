@@ -8,6 +8,7 @@ than a batch is part of the network's, the optimiser's and the epoch's state.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from trainables.models.momentum import OncePerStep
 from trainables.settings import Optimisation, Pretraining
+from trainables.stages.memory import most_held
 from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file
 from trainables.video.dataset import Batch
 
@@ -82,15 +84,21 @@ class _Loop:
         self.optimiser = make_optimiser(self.parameters, self.optimisation)
         self.progress = Progress()
         self.saves = Pace(work.runtime.save_every)
+        self.samples = 0
 
     def run(self) -> Outcome:
         self._resume()
         training, work, progress = self.training, self.work, self.progress
+        for line in progress.history:  # else who watches this run would not know them
+            self._report(line)
         for epoch in range(len(progress.history), self.optimisation.epochs):
+            rate = learning_rate(self.optimisation, epoch)
             for group in self.optimiser.param_groups:
-                group["lr"] = learning_rate(self.optimisation, epoch)
+                group["lr"] = rate
+            begun, samples = time.monotonic(), self.samples
             with work.seeded(f"{work.kind}/epoch", epoch):
-                metrics = self._train_epoch(epoch)
+                metrics = self._train_epoch(epoch) | {"learning_rate": rate}
+            speed = (self.samples - samples) / max(time.monotonic() - begun, 1e-9)
             if training.validate is not None:
                 self.network.eval()
                 with torch.no_grad():
@@ -103,11 +111,16 @@ class _Loop:
             progress.epoch = None
             self._keep_checkpoint()
             self._save()
-            work.report({"stage": work.kind, "epochs": self.optimisation.epochs, **line})
+            self._report(line, samples_per_second=speed, memory_bytes=float(most_held(work.device)))
         if progress.best is not None:
             self.network.load_state_dict(progress.best)
         last = {name: value for name, value in progress.history[-1].items() if "/" in name}
         return Outcome(last | dict(training.metrics), tensors={"weights": training.weights()}, history=progress.history)
+
+    def _report(self, line: Mapping[str, Any], **of_machine: float) -> None:
+        """An epoch; of_machine: what is no result, as it differs from run to run."""
+        measured = {f"{self.work.kind}/{name}": value for name, value in of_machine.items()}
+        self.work.report({"stage": self.work.kind, "epochs": self.optimisation.epochs, **line, **measured})
 
     def _train_epoch(self, number: int) -> dict[str, float]:
         self.network.train()
@@ -121,6 +134,7 @@ class _Loop:
         for batch in self.work.batches(self.training.loader, number, epoch.batches):
             loss, metrics = train_step(self.work, self.training, self.optimiser, batch)
             epoch.add(batch, {"loss": loss, **metrics})
+            self.samples += len(batch["wrapped"])
             if self.saves.is_due():
                 self._check_finite(epoch.metrics(), number)
                 epoch.random = _random_state(self.work.device)
@@ -210,7 +224,7 @@ def train_step(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One update: forward and backward of each part of the batch, weighted by its size, and the optimiser.
 
-    Returns the mean loss of the batch and its metrics, those of samples (B,).
+    Returns the mean loss of the batch and its metrics, those of samples (B,); `gradient_norm` is that of all parameters.
     """
     optimiser.zero_grad(set_to_none=True)
     losses, found = [], []
@@ -220,8 +234,16 @@ def train_step(
         (loss * share).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach() * share)
         found.append((share, metrics))
+    norm = _gradient_norm(optimiser)
     optimiser.step()
-    return torch.stack(losses).sum(), _joined(found)
+    return torch.stack(losses).sum(), _joined(found) | {"gradient_norm": norm}
+
+
+def _gradient_norm(optimiser: torch.optim.Optimizer) -> Tensor:
+    """The L2 norm of the gradient; in float64, in which the square of no float32 is infinite."""
+    gradients = [one.grad for group in optimiser.param_groups for one in group["params"] if one.grad is not None]
+    norm: Tensor = torch.stack([torch.linalg.vector_norm(one, dtype=torch.float64) for one in gradients]).norm()
+    return norm
 
 
 def most_parts(samples: int) -> int:

@@ -60,7 +60,7 @@ def check_metrics(task: str, stage: str, metrics: dict[str, float]) -> None:
     """Those of the task, in training and validation, what guessing reaches, and what was counted; nothing else."""
     own = {name.removeprefix(f"{stage}/"): value for name, value in metrics.items() if name.startswith(f"{stage}/")}
     expected = {"loss"} | METRICS[task]
-    counts = {"wrapped_clips", "replaced_frames", "excluded_videos"}
+    counts = {"wrapped_clips", "replaced_frames", "excluded_videos", "learning_rate", "gradient_norm"}
     chance = {f"val_{name}_chance": level for name, level in CHANCE[task].items()}
     assert own.keys() == expected | {f"val_{name}" for name in expected} | counts | chance.keys()
     assert {name: own[name] for name in chance} == pytest.approx(chance)

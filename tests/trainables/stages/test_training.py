@@ -159,6 +159,30 @@ def test_metrics_are_means_over_samples_with_the_stage_s_prefix(tmp_path: Path) 
     assert lines[2]["finetune/loss"] == outcome.history[2]["finetune/loss"]
 
 
+def test_learning_rate_and_gradient_norm_are_results_and_speed_and_memory_are_not(tmp_path: Path) -> None:
+    """loss = 3 u + 4 v has a gradient of norm 5; an artifact holds nothing that differs from one machine to another."""
+    model = nn.Linear(2, 1, bias=False)
+    lines: list[dict[str, Any]] = []
+    step: Step = lambda clips, batch: ((model.weight * torch.tensor([3.0, 4.0])).sum(), {})  # noqa: E731
+    outcome = run(tmp_path, step, model, report=lines.append, epochs=3, step_epochs=2)
+    assert [line["finetune/learning_rate"] for line in outcome.history] == pytest.approx([0.1, 0.1, 0.01])
+    assert [line["finetune/gradient_norm"] for line in outcome.history] == pytest.approx([5, 5, 5])
+    measured = {"finetune/samples_per_second", "finetune/memory_bytes"}
+    for line, kept in zip(lines, outcome.history, strict=True):
+        assert line.keys() - kept.keys() == {"stage", "epochs", *measured}
+        assert line["finetune/samples_per_second"] > 0 and line["finetune/memory_bytes"] > 2**20
+    assert not measured & outcome.metrics.keys()
+
+
+def test_who_watches_a_training_that_goes_on_is_told_of_its_epochs_before(tmp_path: Path) -> None:
+    interrupted(tmp_path, 2, epochs=3)
+    lines: list[dict[str, Any]] = []
+    outcome = run(tmp_path, report=lines.append, epochs=3)
+    assert [(line["epoch"], line["finetune/loss"]) for line in lines] == [
+        (line["epoch"], line["finetune/loss"]) for line in outcome.history
+    ]
+
+
 def test_means_of_batches_of_different_sizes() -> None:
     means = Means()
     means.add({"a": torch.tensor([1.0, 2.0, 3.0]), "b": torch.tensor(True)})
