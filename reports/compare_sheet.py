@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from harness.ledger import is_fraction
 from reports.lines import PAIR_COLUMNS, pair_lines
 from reports.pairs import Pair, Paired
-from reports.seeds import POWER, SIGNIFICANCE
+from reports.power import POWER
+from reports.seeds import SIGNIFICANCE
 from reports.sheet import (
     INTERVALS,
+    OUTPERFORMING,
     Grid,
     Section,
     Sheet,
@@ -18,15 +20,16 @@ from reports.sheet import (
     counted,
     estimate_text,
     number_of,
+    outperforming_text,
     p_text,
 )
 
 _RULES = (
-    f"Mean {INTERVALS}, over the seeds that both sides have completed. Difference: second minus first, paired by seed. Told "
-    f"apart: by the two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, corrected for all configurations by Holm (exact "
-    "sign test where all differences are equal). Would be seen: the smallest true difference that so many seeds find in "
-    f"{POWER:.0%} of all cases, by the spread of these. All pairs: the mean over configurations, by seed. All of it is about "
-    "other seeds on the same videos: what other videos would change is not in these intervals."
+    f"Mean {INTERVALS}, over the seeds that both sides have completed. Difference: second minus first, paired by seed. "
+    f"{OUTPERFORMING.format('the second')} Told apart: by the two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, "
+    "corrected for all configurations by Holm (exact sign test where all differences are equal). Would be seen: the smallest "
+    f"true difference that so many seeds find in {POWER:.0%} of all cases, by the spread of these. All pairs: the mean over "
+    "configurations, by seed. All of it is about other seeds on the same videos, not about other videos."
 )
 
 
@@ -88,10 +91,11 @@ def _pairs(found: Paired) -> Grid:
                 text(one.first, signed=False),
                 text(one.second, signed=False),
                 text(one.difference, signed=True),
+                outperforming_text(one.higher),
                 str(one.difference.n),
                 "one seed" if p is None else f"{'yes' if p < SIGNIFICANCE else 'no'}, {p_text(p)}",
                 seen,
             )
         )
-    columns = ("configuration", "first", "second", "difference", "seeds", "told apart", "would be seen")
+    columns = ("configuration", "first", "second", "difference", "P(higher)", "seeds", "told apart", "would be seen")
     return Grid(f"First: {found.first.name}; second: {found.second.name}", columns, tuple(rows), labels=1)

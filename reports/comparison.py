@@ -10,22 +10,33 @@ from typing import Any
 
 from harness.ledger import Record
 from reports.groups import CHECKPOINTS, Group, comparable_groups, explicit
-from reports.seeds import Estimate, PairedTest, Verdict, estimate, paired_test, verdict
+from reports.power import Sensitivity, sensitivity
+from reports.seeds import Estimate, Outperforming, estimate, outperforming
+from reports.verdicts import Judgement, judge
 from search_spaces.papers import DOWNSTREAM, SPLIT, Measure, PaperTable, PublishedRow
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A row minus its reference in percentage points: published, and ours paired by seed (and split, where there are several).
+    """A row minus its reference in percentage points: published, and ours by seed (paired by split, where there are several).
 
-    Without published numbers there is nothing to agree with: `published` and `verdict` are None.
+    judgement: of this effect among all of its comparison. Without published numbers there is nothing to agree with: `published`
+    and the verdict are None.
     """
 
     reference: PublishedRow
     published: float | None
-    ours: Estimate | None
-    test: PairedTest | None
-    verdict: Verdict | None
+    differences: tuple[float, ...]
+    judgement: Judgement
+
+    @property
+    def ours(self) -> Estimate | None:
+        return estimate(self.differences) if self.differences else None
+
+    @property
+    def higher(self) -> Outperforming | None:
+        """How often the row is above its reference."""
+        return outperforming(self.differences) if self.differences else None
 
 
 @dataclass(frozen=True)
@@ -53,10 +64,14 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table filled from one group of comparable trials, or empty where `group` is None."""
+    """A table filled from one group of comparable trials, or empty where `group` is None.
+
+    sensitivities: of each measure, what the tests of its effects can see.
+    """
 
     group: Group | None
     rows: tuple[ComparedRow, ...]
+    sensitivities: tuple[Sensitivity | None, ...]
 
     @property
     def preset(self) -> str:
@@ -121,8 +136,8 @@ def compare(table: PaperTable, trials: Iterable[Record]) -> list[Comparison]:
     """One comparison per group of comparable trials that has any trial of a cell; a single empty one where none has."""
     groups = groups_of(table, [trial for trial in trials if any(measure.counts(trial.settings) for measure in table.measures)])
     if not groups:
-        return [Comparison(None, _compared_rows(table, (), ""))]
-    return [Comparison(group, _compared_rows(table, group.records, group.preset)) for group in groups]
+        return [_comparison(table, None)]
+    return [_comparison(table, group) for group in groups]
 
 
 def groups_of(table: PaperTable, trials: Iterable[Record]) -> list[Group]:
@@ -164,6 +179,24 @@ def _unspoken_checkpoints(row: PublishedRow) -> set[str]:
     return {name for pair in CHECKPOINTS.items() if not row.parameters.keys() & set(pair) for name in pair}
 
 
+def _comparison(table: PaperTable, group: Group | None) -> Comparison:
+    rows = _compared_rows(table, group.records, group.preset) if group else _compared_rows(table, (), "")
+    seen = (
+        sensitivity([effect.differences for row in rows for effect in row.cells[column].effects], _test_videos(measure, group))
+        for column, measure in enumerate(table.measures)
+    )
+    return Comparison(group, rows, tuple(seen))
+
+
+def _test_videos(measure: Measure, group: Group | None) -> int | None:
+    """Those that a seed's number is of, over all splits at hand; None where the group has more than one candidate."""
+    sets = [used for used in group.sets if used.role.startswith("downstream")] if group else []
+    named = [used for used in sets if used.name == measure.data_set] or sets
+    if len({used.name for used in named}) != 1:
+        return None
+    return sum({used.split: used.data.test for used in named}.values())
+
+
 _Reached = Mapping[int, Mapping[Any, float]]
 """Seed -> split -> percent."""
 
@@ -182,19 +215,16 @@ def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) ->
         for row in table.rows
         for measure in table.measures
     }
+    effects = _effects(table, reached)
 
     def cell(row: PublishedRow, measure: Measure) -> Cell:
         own = reached[row.label, measure.column]
-        effects = tuple(
-            _effect(row, own, reference, reached[reference.label, measure.column], measure)
-            for reference in table.references(row, measure)
-        )
         by_seed = {seed: fmean(values.values()) for seed, values in own.items()}
         splits = None
         if by_seed and measure.splits and preset == "paper":
             splits = min(map(len, own.values())), len(measure.splits)
         ours = estimate(list(by_seed.values())) if by_seed else None
-        return Cell(row.published[measure.column], by_seed, asked, ours, effects, splits)
+        return Cell(row.published[measure.column], by_seed, asked, ours, effects.get((row.label, measure.column), ()), splits)
 
     return tuple(ComparedRow(row, tuple(cell(row, measure) for measure in table.measures)) for row in table.rows)
 
@@ -214,14 +244,34 @@ def _value(record: Record, measure: Measure) -> float:
     return record.metrics.get(f"{measure.metric}/{measure.data_set}" if joined else measure.metric, math.nan)
 
 
-def _effect(row: PublishedRow, own: _Reached, reference: PublishedRow, other: _Reached, measure: Measure) -> Effect:
+def _effects(table: PaperTable, reached: Mapping[tuple[str, str], _Reached]) -> dict[tuple[str, str], tuple[Effect, ...]]:
+    """The effects of each row by each measure, judged together."""
+    compared = [
+        (row, measure, other) for row in table.rows for measure in table.measures for other in table.references(row, measure)
+    ]
+    values = [
+        (
+            _published_effect(row, other, measure),
+            _differences(reached[row.label, measure.column], reached[other.label, measure.column]),
+        )
+        for row, measure, other in compared
+    ]
+    effects: dict[tuple[str, str], tuple[Effect, ...]] = {}
+    for (row, measure, other), (published, differences), judged in zip(compared, values, judge(values), strict=True):
+        place = row.label, measure.column
+        effects[place] = (*effects.get(place, ()), Effect(other, published, differences, judged))
+    return effects
+
+
+def _published_effect(row: PublishedRow, reference: PublishedRow, measure: Measure) -> float | None:
     here, there = row.published[measure.column], reference.published[measure.column]
-    published = None if here is None or there is None else here - there
-    differences = []
-    for seed, values in own.items():
-        if paired := [value - other[seed][split] for split, value in values.items() if split in other.get(seed, {})]:
-            differences.append(fmean(paired))
-    if not differences:
-        return Effect(reference, published, None, None, None if published is None else "undecided")
-    ours, test = estimate(differences), paired_test(differences)
-    return Effect(reference, published, ours, test, None if published is None else verdict(published, ours.mean, test))
+    return None if here is None or there is None else here - there
+
+
+def _differences(own: _Reached, other: _Reached) -> tuple[float, ...]:
+    """By seed, over the splits that both have."""
+    paired = (
+        [value - other[seed][split] for split, value in values.items() if split in other.get(seed, {})]
+        for seed, values in own.items()
+    )
+    return tuple(fmean(differences) for differences in paired if differences)

@@ -18,8 +18,21 @@ from reports.circumstances import (
 from reports.comparison import Cell, ComparedRow, Comparison, Effect, FilledTable
 from reports.groups import Group
 from reports.lines import TABLE_COLUMNS, comparison_lines
-from reports.seeds import SIGNIFICANCE, PairedTest
-from reports.sheet import INTERVALS, Grid, Section, Sheet, counted, estimate_text, number_text, p_text
+from reports.power import MOST_SEEDS, POWER, Sensitivity
+from reports.seeds import SIGNIFICANCE
+from reports.sheet import (
+    INTERVALS,
+    OUTPERFORMING,
+    Grid,
+    Section,
+    Sheet,
+    counted,
+    estimate_text,
+    number_text,
+    outperforming_text,
+    p_text,
+)
+from reports.verdicts import Judgement
 from search_spaces.papers import Measure, PaperTable, printed
 
 
@@ -62,9 +75,13 @@ def _rules(table: PaperTable) -> str:
     return (
         f"Ours: mean {INTERVALS} (seeds); (2/3): 2 "
         f"of 3 seeds complete{averaged}{quoted}. Effect: row minus {reference}, ours paired by seed, in percentage points. "
-        f"Verdict: two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, not corrected for several rows (exact sign test "
-        "where all differences are equal); agrees: significant with the paper's sign; disagrees: significant against it; "
-        "else undecided."
+        f"{OUTPERFORMING.format('the row')} Test: two-sided paired t test over seeds (exact sign test where all differences "
+        "are equal); p is corrected by Holm for all effects of the group, of which any verdict is wrong in at most "
+        f"{SIGNIFICANCE:.0%} of tables. Verdict: disagrees: shown to have the other sign than the paper's effect; else "
+        "smaller: shown to be nearer to zero than the paper's effect (two one-sided t tests); else agrees: shown to have the "
+        "paper's sign; else undecided: may be chance. Cannot be seen: a true difference that the test of it alone misses in "
+        f"more than {1 - POWER:.0%} of cases. Seeds needed: about how many find the paper's effect in {POWER:.0%}. All of it "
+        "is about other seeds on the same videos, not about other videos."
     )
 
 
@@ -106,14 +123,26 @@ def _cell(cell: Cell) -> str:
 def _effect_grids(table: PaperTable, comparison: Comparison) -> list[Grid]:
     grids = []
     for column, measure in enumerate(table.measures):
+        seen = comparison.sensitivities[column]
         rows = tuple(
-            (table.effect_label(compared.row, effect.reference), *_effect(effect))
+            (table.effect_label(compared.row, effect.reference), *_effect(effect, seen))
             for compared in comparison.rows
             for effect in compared.cells[column].effects
         )
         caption = f"Effect {_of_what(table, measure)}, in percentage points"
-        grids.append(Grid(caption, ("row", "paper", "ours", "test", "verdict"), rows, labels=1))
+        columns = ("row", "paper", "ours", "P(higher)", "test (Holm)", "verdict", "seeds needed")
+        grids.append(Grid(caption, columns, rows, labels=1, note=_what_is_seen(comparison, column)))
     return grids
+
+
+def _what_is_seen(comparison: Comparison, column: int) -> str:
+    seen = comparison.sensitivities[column]
+    if seen is None:
+        most = max((len(effect.differences) for row in comparison.rows for effect in row.cells[column].effects), default=0)
+        return "With one seed no difference can be told from chance." if most == 1 else ""
+    videos = f"{counted(seen.videos, 'test video')} and " if seen.videos else ""
+    points = number_text(seen.detectable, signed=False)
+    return f"With {videos}{counted(seen.seeds, 'seed')} differences under {points} points cannot be seen."
 
 
 def _of_what(table: PaperTable, measure: Measure) -> str:
@@ -129,15 +158,24 @@ def _words(column: str) -> str:
     return column.replace("_", " ")
 
 
-def _effect(effect: Effect) -> tuple[str, str, str, str]:
-    published, judged = number_text(effect.published, signed=True), effect.verdict or "-"
-    if effect.ours is None:
-        return published, "-", "no paired seeds", judged
-    return published, estimate_text(effect.ours, signed=True), _test(effect.test), judged
+def _effect(effect: Effect, seen: Sensitivity | None) -> tuple[str, ...]:
+    published, verdict = number_text(effect.published, signed=True), effect.judgement.verdict or "-"
+    if effect.ours is None or effect.higher is None:
+        return published, "-", "-", "no paired seeds", verdict, "-"
+    ours, higher = estimate_text(effect.ours, signed=True), outperforming_text(effect.higher)
+    return published, ours, higher, _test(effect.judgement), verdict, _seeds_needed(effect, seen)
 
 
-def _test(test: PairedTest | None) -> str:
-    if test is None:
+def _test(judged: Judgement) -> str:
+    if judged.test is None or judged.p is None:
         return "one seed"
-    p = p_text(test.p)
-    return f"sign test, {p}" if test.statistic is None else f"t({test.n - 1}) = {test.statistic:.1f}, {p}"
+    p = p_text(judged.p)
+    text = f"sign test, {p}" if judged.test.statistic is None else f"t({judged.test.n - 1}) = {judged.test.statistic:.1f}, {p}"
+    return f"{text}; smaller: {p_text(judged.p_smaller)}" if judged.verdict == "smaller" and judged.p_smaller else text
+
+
+def _seeds_needed(effect: Effect, seen: Sensitivity | None) -> str:
+    if not effect.published or seen is None:
+        return "-"
+    needed = seen.seeds_needed(effect.published)
+    return f"> {MOST_SEEDS}" if needed is None else str(needed)

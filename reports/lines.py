@@ -14,7 +14,8 @@ from reports.costs import QUANTITIES, FilledCosts
 from reports.groups import Group
 from reports.leaderboard import Leaderboard, values_of
 from reports.pairs import Paired
-from reports.seeds import Estimate
+from reports.power import Sensitivity
+from reports.seeds import Estimate, Outperforming
 from reports.sheet import Line, configuration_text
 from reports.worth import MEASURES, Worth
 from search_spaces.papers import PaperTable, PublishedRow
@@ -23,7 +24,8 @@ TABLE_COLUMNS = (
     "table", "group", "comparable", "preset", "protocol", "protocol_version", "data", "missing_videos", "recipe", "backbone",
     "row", "measure", "published", "mean", "low", "high", "seeds", "seeds_asked", "splits", "splits_asked",
     "against", "effect_published", "effect_mean", "effect_low", "effect_high", "effect_seeds",
-    "test", "statistic", "p", "verdict",
+    "test", "statistic", "p", "p_holm", "p_smaller", "higher", "higher_low", "higher_high", "verdict",
+    "detectable", "seeds_needed",
 )  # fmt: skip
 
 WORTH_COLUMNS = (
@@ -35,22 +37,24 @@ WORTH_COLUMNS = (
 def comparison_lines(filled: FilledTable) -> Iterator[Line]:
     """One line per cell of every group; a cell with several effects has a line for each.
 
-    `against` is the row that an effect is measured against. `comparable` is `no` where the paper's circumstances were other
-    ones. `verdict` is `reference` for rows without an effect that others are measured against, and `quoted` for rows that the
-    paper took from another one.
+    `against` is the row that an effect is measured against. `p_holm` is `p`, corrected for all effects of the group, as is
+    `p_smaller`, that of being smaller than the paper's. `higher` is the probability that the row is above the other one.
+    `detectable` are points that the seeds at hand see, `seeds_needed` how many see the paper's effect. `comparable` is `no`
+    where the paper's circumstances were other ones. `verdict` is `reference` for rows without an effect that others are
+    measured against, and `quoted` for rows that the paper took from another one.
     """
     table = filled.table
     for number, comparison in enumerate(filled.comparisons, start=1):
         of_group = _of_table(table, number, comparison.group)
         for compared in comparison.rows:
-            for measure, cell in zip(table.measures, compared.cells, strict=True):
+            for measure, cell, seen in zip(table.measures, compared.cells, comparison.sensitivities, strict=True):
                 line = {**of_group, "row": compared.row.label, "measure": measure.column, **_of_cell(compared.row, cell)}
                 if compared.row.quoted:
                     yield {**line, "verdict": "quoted"}
                 elif not cell.effects:
                     yield {**line, "verdict": "reference" if table.is_reference(compared.row) else ""}
                 else:
-                    yield from ({**line, **_of_effect(effect)} for effect in cell.effects)
+                    yield from ({**line, **_of_effect(effect, seen)} for effect in cell.effects)
 
 
 def cost_lines(filled: FilledCosts) -> Iterator[Line]:
@@ -85,7 +89,7 @@ def worth_lines(sweep: str, worths: Sequence[Worth]) -> Iterator[Line]:
 PAIR_COLUMNS = (
     "first", "second", "metric", "configuration", "seeds", "first_mean", "first_low", "first_high",
     "second_mean", "second_low", "second_high", "difference_mean", "difference_low", "difference_high",
-    "p", "p_holm", "detectable", "not_compared",
+    "higher", "higher_low", "higher_high", "p", "p_holm", "detectable", "not_compared",
 )  # fmt: skip
 
 
@@ -100,8 +104,9 @@ def pair_lines(found: Paired) -> Iterator[Line]:
             **_prefixed("first", one.first),
             **_prefixed("second", one.second),
             **_prefixed("difference", one.difference),
-            "p": f"{one.test.p:.6f}" if one.test else "",
-            "p_holm": "" if one.corrected is None else f"{one.corrected:.6f}",
+            **_of_outperforming(one.higher),
+            "p": _p(one.test.p if one.test else None),
+            "p_holm": _p(one.corrected),
             "detectable": _number(one.detectable),
         }
     for refused in found.refused:
@@ -134,7 +139,7 @@ def leaderboard_lines(board: Leaderboard) -> Iterator[Line]:
             "seeds_asked": one.asked,
             **_prefixed("test", one.test),
             **_prefixed("behind", one.behind),
-            "p": f"{one.compared.p:.6f}" if one.compared else "",
+            "p": _p(one.compared.p if one.compared else None),
             "told_apart": "best" if one is board.best else "" if one.compared is None else "yes" if one.is_behind else "no",
             "seconds": f"{used:.1f}",
             "seconds_alone": f"{alone:.1f}",
@@ -194,12 +199,28 @@ def _of_cell(row: PublishedRow, cell: Cell) -> dict[str, object]:
     return fields | dict(zip(("splits", "splits_asked"), cell.splits or (), strict=False))
 
 
-def _of_effect(effect: Effect) -> dict[str, object]:
+def _of_effect(effect: Effect, seen: Sensitivity | None) -> dict[str, object]:
     ours = {f"effect_{name}": value for name, value in _of_estimate(effect.ours).items()}
     fields = {"against": effect.reference.label, "effect_published": _number(effect.published), **ours}
-    if test := effect.test:
-        fields |= {"test": test.kind, "statistic": _number(test.statistic), "p": f"{test.p:.6f}"}
-    return {**fields, "verdict": effect.verdict or ""}
+    judged = effect.judgement
+    if test := judged.test:
+        fields |= {"test": test.kind, "statistic": _number(test.statistic), "p": _p(test.p)}
+    fields |= {"p_holm": _p(judged.p), "p_smaller": _p(judged.p_smaller), **_of_outperforming(effect.higher)}
+    if seen is not None:
+        needed = seen.seeds_needed(effect.published) if effect.published else None
+        fields |= {"detectable": _number(seen.detectable), "seeds_needed": "" if needed is None else needed}
+    return {**fields, "verdict": judged.verdict or ""}
+
+
+def _of_outperforming(value: Outperforming | None) -> dict[str, object]:
+    if value is None:
+        return {}
+    low, high = value.interval
+    return {"higher": _number(value.probability), "higher_low": _number(low), "higher_high": _number(high)}
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
 
 
 def _of_estimate(value: Estimate | None) -> dict[str, object]:

@@ -15,7 +15,8 @@ from typing import Any
 
 from harness.ledger import Record
 from reports.leaderboard import values_of
-from reports.seeds import Estimate, PairedTest, detectable, estimate, holm, paired_test
+from reports.power import sensitivity
+from reports.seeds import Estimate, Outperforming, PairedTest, estimate, holm, outperforming, paired_test
 from trainables.files import digest
 
 _Values = tuple[dict[int, float], dict[int, float]]
@@ -34,8 +35,9 @@ class Side:
 class Pair:
     """A configuration that both sides have, by the seeds that both have completed.
 
-    first, second: the metric, in percent where it is a fraction. difference: second minus first. corrected: the p value of the
-    test among those of all pairs, by Holm. detectable: the smallest difference that so many seeds would have shown.
+    first, second: the metric, in percent where it is a fraction. difference: second minus first. higher: how often it is above
+    0. corrected: the p value of the test among those of all pairs, by Holm. detectable: the smallest difference that so many
+    seeds would have shown.
     """
 
     label: str | None
@@ -43,6 +45,7 @@ class Pair:
     first: Estimate
     second: Estimate
     difference: Estimate
+    higher: Outperforming
     test: PairedTest | None
     detectable: float | None
     corrected: float | None = None
@@ -154,8 +157,17 @@ def _pair(label: str | None, parameters: Mapping[str, Any], values: _Values) -> 
     seeds = sorted(values[0].keys() & values[1].keys())
     first, second = ([side[seed] for seed in seeds] for side in values)
     differences = [b - a for a, b in zip(first, second, strict=True)]
-    test = paired_test(differences)
-    return Pair(label, parameters, estimate(first), estimate(second), estimate(differences), test, detectable(differences))
+    seen = sensitivity([differences])
+    return Pair(
+        label,
+        parameters,
+        estimate(first),
+        estimate(second),
+        estimate(differences),
+        outperforming(differences),
+        paired_test(differences),
+        seen.detectable if seen else None,
+    )
 
 
 def _corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:

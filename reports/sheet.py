@@ -10,22 +10,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.ledger import is_fraction
-from reports.seeds import CONFIDENCE, Estimate
+from reports.seeds import CONFIDENCE, Estimate, Outperforming
 
 INTERVALS = f"[{CONFIDENCE:.0%} interval over seeds, Student's t; of two seeds: lowest to highest]"
 """What stands in brackets after a mean, for the rules of a sheet."""
+OUTPERFORMING = (
+    f"P(higher): the probability that {{}} is higher by another seed, equal ones counting half [its {CONFIDENCE:.0%} interval, "
+    "Clopper and Pearson's]."
+)
+"""For the rules of a sheet, given what is higher."""
 Line = Mapping[str, object]
 """A line of a CSV file: what it has in those of the file's columns that it fills."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A caption, headings and rows of strings. The first `labels` columns name the row."""
+    """A caption, headings and rows of strings. The first `labels` columns name the row. `note`: what stands below."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     labels: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,14 @@ def estimate_text(value: Estimate, *, signed: bool, number: Callable[..., str] |
         return mean
     low, high = (number(bound, signed=signed) for bound in value.interval)
     return f"{mean} [{low} to {high}]" if value.is_range else f"{mean} [{low}, {high}]"
+
+
+def outperforming_text(value: Outperforming) -> str:
+    """A probability with its interval, two decimals; of one seed nothing, as it says nothing."""
+    if value.n == 1:
+        return "-"
+    low, high = value.interval
+    return f"{value.probability:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def number_text(value: float | None, *, signed: bool) -> str:

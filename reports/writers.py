@@ -30,11 +30,13 @@ def show(sheets: Sequence[Sheet], console: Console) -> None:
             for grid in section.grids:
                 console.print()
                 console.print(_fitting(grid, console))
+                if grid.note:
+                    console.print(Text(grid.note))
         console.print()
         console.print(Text(sheet.rules, style="dim"))
 
 
-_VERDICT_STYLES = {"agrees": "green", "disagrees": "red"}
+_VERDICT_STYLES = {"agrees": "green", "smaller": "yellow", "disagrees": "red"}
 
 
 def _fitting(grid: Grid, console: Console) -> Table:
@@ -63,7 +65,7 @@ def markdown(sheets: Sequence[Sheet]) -> str:
             if section.notes:
                 blocks.append("\n".join(f"- {_md(note)}" for note in section.notes))
             for grid in section.grids:
-                blocks += [f"**{_md(grid.caption)}**", _md_grid(grid)]
+                blocks += [f"**{_md(grid.caption)}**", _md_grid(grid), *([_md(grid.note)] if grid.note else [])]
             blocks.append(f"*{_md(sheet.rules)}*")
     return "\n\n".join(blocks) + "\n"
 
@@ -99,7 +101,12 @@ def _latex_float(sheet: Sheet, section: Section) -> str:
             "    \\midrule",
             *(_tex_line(map(_tex, row)) for row in grid.rows),
         ]
-        lines += ["    \\bottomrule", "  \\end{tabular}", "  \\par\\medskip"]
+        lines += [
+            "    \\bottomrule",
+            "  \\end{tabular}",
+            *([f"  \\par {_tex(grid.note)}"] if grid.note else []),
+            "  \\par\\medskip",
+        ]
     lines += ["", "  \\begin{minipage}{\\linewidth}\\footnotesize", f"    {_tex(sheet.rules)}", "  \\end{minipage}"]
     return "\n".join([*lines, "\\end{table}", ""])
 
@@ -172,7 +179,7 @@ def _html_grid(grid: Grid) -> list[str]:
         labels = "".join(f'<th scope="row">{escape(cell)}</th>' for cell in row[: grid.labels])
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[grid.labels :])
         lines.append(f"<tr>{labels}{cells}</tr>")
-    return [*lines, "</tbody>", "</table>"]
+    return [*lines, "</tbody>", "</table>", *([f"<p>{escape(grid.note)}</p>"] if grid.note else [])]
 
 
 def comma_separated(sheets: Sequence[Sheet]) -> str:

@@ -13,6 +13,7 @@ from reports.circumstances import is_comparable
 from reports.comparison import Cell, Comparison, FilledTable, compare
 from reports.comparison_sheet import comparison_sheet
 from reports.groups import read_trials
+from reports.power import Sensitivity
 from reports.sheet import Sheet
 from search_spaces.papers import paper_tables
 
@@ -61,17 +62,18 @@ def test_effect_is_paired_by_seed(make_trial: Make) -> None:
     (comparison,) = compare(TABLE3, trials)
     (effect,) = cell_of(comparison, "0.1 / 0.1").effects
     assert effect.ours is not None
-    assert effect.test is not None
+    test = effect.judgement.test
+    assert test is not None
     assert effect.published == pytest.approx(74.9 - 76.3)
     assert effect.ours.mean == pytest.approx((-2.0 - 3.0 - 1.5) / 3)
-    assert effect.test.p == pytest.approx(stats.ttest_rel([58.0, 61.0, 57.5], [60.0, 64.0, 59.0]).pvalue)
-    assert effect.verdict == "agrees"
+    assert test.p == pytest.approx(stats.ttest_rel([58.0, 61.0, 57.5], [60.0, 64.0, 59.0]).pvalue)
+    assert effect.judgement.verdict == "agrees"
 
 
 def test_one_seed_decides_nothing(make_trial: Make) -> None:
     (comparison,) = compare(TABLE3, [make_trial(0.02, 0.02, 0, 80.0), make_trial(0.1, 0.1, 0, 20.0)])
     line = sheet_of([comparison]).sections[0].grids[1].rows[3]
-    assert line == ("0.1 / 0.1", "-1.4", "-60.0", "one seed", "undecided")
+    assert line == ("0.1 / 0.1", "-1.4", "-60.0", "-", "one seed", "undecided", "-")
 
 
 @pytest.mark.parametrize(
@@ -168,3 +170,19 @@ def test_only_the_paper_setting_on_whole_data_is_comparable(
     assert is_comparable(TABLE3, comparison.group) is comparable
     heading = sheet_of([comparison]).sections[0].heading
     assert ("not comparable to the paper's numbers" in heading) is not comparable
+
+
+def test_a_table_says_what_is_smaller_than_the_paper_s_and_what_cannot_be_seen(make_trial: Make) -> None:
+    """Six seeds, one effect near nil and one far beyond the paper's -1.4: spread 0.1, or 0.32 with the noisy one's."""
+    nil, large = [0.1, -0.1, 0.1, -0.1, 0.1, -0.1], [-9.0, -9.5, -10.0, -9.0, -9.5, -10.0]
+    trials = [make_trial(0.02, 0.02, seed, 70.0) for seed in range(6)]
+    trials += [make_trial(0.05, 0.05, seed, 70.0 + difference) for seed, difference in enumerate(nil)]
+    trials += [make_trial(0.1, 0.1, seed, 70.0 + difference) for seed, difference in enumerate(large)]
+    grid = sheet_of(compare(TABLE3, trials)).sections[0].grids[1]
+    by_label = {row[0]: row for row in grid.rows}
+    assert by_label["0.05 / 0.05"][4:6] == ("t(5) = 0.0, p = 1.000; smaller: p < 0.001", "smaller")
+    assert by_label["0.1 / 0.1"][5] == "agrees"
+    assert by_label["0.05 / 0.05"][3] == "0.50 [0.12, 0.88]"
+    spread = ((5 * 0.012 + 5 * 0.2) / 10) ** 0.5
+    detectable = Sensitivity(3700, 6, spread).detectable
+    assert grid.note == f"With 3700 test videos and 6 seeds differences under {detectable:.1f} points cannot be seen."

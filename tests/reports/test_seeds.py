@@ -1,4 +1,4 @@
-"""Intervals and paired tests against tabulated critical values, SciPy, and how often they hold."""
+"""Intervals and paired tests against tabulated critical values, SciPy, hand-worked cases, and how often they hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.seeds import estimate, paired_test, verdict
+from reports.seeds import equivalence_p, estimate, holm, outperforming, paired_test
 
 
 def test_interval_is_student_s() -> None:
@@ -76,16 +76,46 @@ def test_all_zero_differences_have_p_1_and_single_ones_no_test() -> None:
     assert paired_test([]) is None
 
 
-@pytest.mark.parametrize(
-    ("published", "differences", "expected"),
-    [
-        (-1.4, [-3.0, -3.1, -2.9], "agrees"),
-        (-1.4, [3.0, 3.1, 2.9], "disagrees"),
-        (-1.4, [-3.0, 3.1, -2.9], "undecided"),
-        (-1.4, [-3.0], "undecided"),
-        (-1.4, [-3.0, -3.0, -3.0], "undecided"),
-        (+1.4, [0.5] * 6, "agrees"),
-    ],
-)
-def test_verdict(published: float, differences: list[float], expected: str) -> None:
-    assert verdict(published, float(np.mean(differences)), paired_test(differences)) == expected
+def test_two_one_sided_tests_are_those_of_scipy() -> None:
+    differences = [0.4, -0.3, 0.8, 0.1]
+    p = max(
+        stats.ttest_1samp(differences, -2.0, alternative="greater").pvalue,
+        stats.ttest_1samp(differences, 2.0, alternative="less").pvalue,
+    )
+    assert equivalence_p(differences, 2.0) == pytest.approx(p)
+    assert equivalence_p([0.5], 2.0) is None
+
+
+def test_equal_differences_are_equivalent_by_the_one_sided_sign_test() -> None:
+    assert equivalence_p([0.5] * 5, 2.0) == pytest.approx(stats.binomtest(5, 5, alternative="greater").pvalue)
+    assert equivalence_p([2.0] * 5, 2.0) == equivalence_p([-3.0] * 5, 2.0) == 1.0
+
+
+def test_outperforming_has_the_tabulated_intervals() -> None:
+    """Clopper and Pearson's of 3 of 3 is 0.025^(1/3) to 1; of 8 of 10 it is tabulated as 0.4439 to 0.9748."""
+    assert outperforming([1.0, 2.0, 0.1]).interval == pytest.approx((0.025 ** (1 / 3), 1.0))
+    found = outperforming([1.0] * 8 + [-1.0] * 2)
+    assert found.probability == pytest.approx(0.8)
+    assert found.interval == pytest.approx((0.4439, 0.9748), abs=1e-4)
+    assert outperforming([0.0, 0.0]).probability == 0.5 and outperforming([0.0, 0.0]).interval == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_outperforming_is_covered_also_where_seeds_tie(seeds: int) -> None:
+    """Whole videos of a small test set: P(A > B), ties half, worked out from the distribution of the differences."""
+    values, weights = np.array([-2.0, 0.0, 2.0, 4.0]), np.array([0.15, 0.25, 0.4, 0.2])
+    true = weights[2:].sum() + weights[1] / 2
+    worlds = np.random.default_rng(seeds).choice(values, p=weights, size=(2000, seeds))
+    found = [outperforming(list(world)).interval for world in worlds]
+    assert np.mean([low <= true <= high for low, high in found]) >= 0.95
+
+
+def test_holm_is_worked_out_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_of_exclusive_hypotheses_one_counts_until_all_are_rejected() -> None:
+    """Two effects of two hypotheses each: 2 x 0.01; the second leaves one effect open, 2 x 0.02; then 1 x 0.03 and 1 x 0.2."""
+    assert holm([0.01, 0.2, 0.02, 0.03], [0, 0, 1, 1]) == pytest.approx([0.02, 0.2, 0.04, 0.06])

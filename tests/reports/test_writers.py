@@ -79,7 +79,7 @@ def test_latex_rows_have_as_many_cells_as_their_tabular_has_columns(filled: Fill
             columns = line.count("l", line.rindex("{"))
         elif " & " in line:
             assert line.count(" & ") + 1 == columns
-    assert columns == 5
+    assert columns == 7
 
 
 def test_markdown_rows_have_as_many_cells_as_the_heading_and_no_raw_html(awkward: list[Sheet], filled: FilledTable) -> None:
@@ -102,7 +102,7 @@ def test_csv_holds_the_numbers_of_the_comparison(filled: FilledTable) -> None:
                 assert line["mean"] == line["low"] == line["high"] == ""
             else:
                 assert float(line["mean"]) == pytest.approx(cell.estimate.mean, abs=1e-4)
-            assert line["verdict"] == (cell.effects[0].verdict if cell.effects else "reference")
+            assert line["verdict"] == (cell.effects[0].judgement.verdict if cell.effects else "reference")
 
 
 def test_csv_of_no_trials_has_a_row_per_row_of_the_paper() -> None:
@@ -120,7 +120,7 @@ def test_terminal_shows_every_row_and_verdict(filled: FilledTable, width: int) -
     assert "not comparable to the paper's" in " ".join(lines)
     if width == 80:
         assert any(line.split()[:4] == ["0.02", "0.02", "76.3", "62.8"] for line in lines)
-        assert any(line.startswith(" 0.05 / 0.05") and line.rstrip().endswith("disagrees") for line in lines)
+        assert any(line.startswith(" 0.05 / 0.05") and "disagrees" in line for line in lines)
 
 
 def test_csv_has_a_line_per_cell_and_says_which_rows_are_quoted_or_references(samples: Path) -> None:

@@ -1,0 +1,62 @@
+"""What our trials say about published effects: agrees, smaller, disagrees or undecided, corrected for all effects of a table.
+
+An effect is the mean of paired differences over all seeds that there could be; P is the published one. One verdict holds:
+
+    disagrees   shown to have the other sign than P (two-sided paired t test against 0)
+    smaller     else, shown to lie between -|P| and |P| (two one-sided tests): what there is, is less than the paper's effect
+    agrees      else, shown to have the sign of P (two-sided test against 0)
+    undecided   else: what was found may be chance, and may be an effect as large as the paper's
+
+That an effect is 0 and that it is at least as large as P cannot both be true, so that the correction (Holm's) counts effects,
+not tests: where the spread over seeds is about normal, any of a table's verdicts is wrong in at most 5 % of tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from reports.seeds import SIGNIFICANCE, PairedTest, equivalence_p, holm, paired_test
+
+Verdict = Literal["agrees", "smaller", "disagrees", "undecided"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The test of an effect against 0, its p value and that of being smaller than the paper's, both corrected; the verdict.
+
+    None: what cannot be tested. Without a published effect there is no verdict.
+    """
+
+    test: PairedTest | None
+    p: float | None
+    p_smaller: float | None
+    verdict: Verdict | None
+
+
+def judge(effects: Sequence[tuple[float | None, Sequence[float]]]) -> list[Judgement]:
+    """Judge effects together: of each the published one and our differences by seed, both in percentage points."""
+    tests = [paired_test(differences) for _, differences in effects]
+    smaller = [equivalence_p(differences, abs(published)) if published else None for published, differences in effects]
+    values = {
+        **{(number, "zero"): test.p for number, test in enumerate(tests) if test is not None},
+        **{(number, "smaller"): p for number, p in enumerate(smaller) if p is not None},
+    }
+    corrected = dict(zip(values, holm(list(values.values()), [number for number, _ in values]), strict=True))
+    judged = []
+    for number, (published, differences) in enumerate(effects):
+        p, p_smaller = corrected.get((number, "zero")), corrected.get((number, "smaller"))
+        verdict = None if published is None else _verdict(published, differences, p, p_smaller)
+        judged.append(Judgement(tests[number], p, p_smaller, verdict))
+    return judged
+
+
+def _verdict(published: float, differences: Sequence[float], p: float | None, p_smaller: float | None) -> Verdict:
+    has_sign = p is not None and p < SIGNIFICANCE
+    if has_sign and published * fmean(differences) <= 0:
+        return "disagrees"
+    if p_smaller is not None and p_smaller < SIGNIFICANCE:
+        return "smaller"
+    return "agrees" if has_sign else "undecided"
