@@ -213,6 +213,7 @@ class Bookkeeper:
         assigned = self.assigned[worker]
         if "worker" in line:
             assigned.worker = Worker(**line["worker"])
+            self.progress.runs_on(assigned.job.trial, assigned.worker.node)
         elif "made" in line:
             made = Made(**line["made"])
             if made.used > 0:  # else it was found
@@ -222,7 +223,7 @@ class Bookkeeper:
         elif "note" in line:
             self.progress.note(f"{assigned.job.name}: {line['note']}")
         else:
-            self.progress.epoch(assigned.job.trial, line)
+            self.progress.reached(assigned.job.trial, line)
             if "epoch" in line:
                 assigned.last = line
                 self._tell_epoch(assigned.job, line)

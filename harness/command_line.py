@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 SCRIPTS = {
     "sweep": ("harness.sweep", "Sweep a search space, or continue or extend a sweep."),
+    "status": ("harness.status", "Which sweeps run, are dead or have ended, and how far each trial is."),
     "leaderboard": ("reports.sweep", "Which configuration of a sweep is best, and which cannot be told apart from it."),
     "compare": ("reports.compare", "Two sweeps, or two values of a setting, against each other."),
     "tables": ("reports.tables", "The papers' tables from the trials at hand, beside the published numbers."),

@@ -10,7 +10,7 @@ import itertools
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -29,16 +29,29 @@ FINISHED_SHOWN = 3
 
 _STYLES: dict[Outcome, str] = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "yellow"}
 _ENDED: tuple[Outcome, ...] = ("complete", "pruned", "failed")
+UNITS = ("epoch", "epochs", "batch", "batches")
 _WIDE = 80
 """Columns from which the view also names the trials and the objective."""
 
 
 @dataclass
 class _Running:
+    """told: when its worker last said anything. at: how far its stage is, by UNITS."""
+
     name: str
     label: str
     begin: float
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    told: float
+    node: str | None = None
+    stage: str | None = None
+    at: dict[str, int] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, line: Mapping[str, Any]) -> None:
+        if line.get("stage") != self.stage:
+            self.stage, self.at, self.metrics = line.get("stage"), {}, {}
+        self.at = ({} if "epoch" in line else self.at) | {name: line[name] for name in UNITS if name in line}
+        self.metrics |= line
 
 
 @dataclass
@@ -90,6 +103,7 @@ class Progress:
         self._computed_seconds: list[float] = []
         self._finished: deque[_Finished] = deque(maxlen=FINISHED_SHOWN)
         self._best: tuple[float, str] | None = None
+        self._note: str | None = None
         self._stopped = threading.Event()
         self._live: Live | None = None
 
@@ -115,14 +129,22 @@ class Progress:
         with self._lock:
             self._outcomes.pop(trial, None)
             self._reused.discard(trial)
-            self._running[trial] = _Running(name, _label(parameters, row, seed), time.monotonic())
+            now = time.monotonic()
+            self._running[trial] = _Running(name, _label(parameters, row, seed), now, now)
             self._most_at_once = max(self._most_at_once, len(self._running))
 
-    def epoch(self, trial: str, metrics: Mapping[str, Any]) -> None:
-        """Metrics of a running trial: `stage`, `epoch` (from 1), `epochs`, and values prefixed by their stage."""
+    def runs_on(self, trial: str, node: str) -> None:
+        """Of a trial the machine."""
         with self._lock:
             if trial in self._running:
-                self._running[trial].metrics = dict(metrics)
+                self._running[trial].node = node
+
+    def reached(self, trial: str, line: Mapping[str, Any]) -> None:
+        """How far a running trial is: `stage`, `epoch` (from 1) of `epochs` or `batch` of `batches`, and metrics by name."""
+        with self._lock:
+            if trial in self._running:
+                self._running[trial].told = time.monotonic()
+                self._running[trial].take(line)
 
     def trial_left(self, trial: str) -> None:
         """A trial does not run any more and has no outcome: it will be begun again."""
@@ -166,7 +188,32 @@ class Progress:
 
     def note(self, message: str) -> None:
         """Show a warning that stays on the screen."""
+        self._note = message
         self._line(f"note: {message}", style="yellow")
+
+    def sign(self) -> dict[str, Any]:
+        """What is known now, as the fields of a Sign."""
+        now = time.monotonic()
+        with self._lock:
+            return {
+                "total": self._total,
+                "ended": Counter(self._outcomes.values()),
+                "reused": len(self._reused),
+                "running": [
+                    {
+                        "trial": trial,
+                        "label": running.label,
+                        "seconds": now - running.begin,
+                        "quiet": now - running.told,
+                        "node": running.node,
+                        "stage": running.stage,
+                        **running.at,
+                    }
+                    for trial, running in self._running.items()
+                ],
+                "seconds_left": self._seconds_left(),
+                "note": self._note,
+            }
 
     def _done(self) -> int:
         return sum(outcome in _ENDED for outcome in self._outcomes.values())
@@ -189,10 +236,10 @@ class Progress:
             counts.append(f"{len(self._reused)} reused")
         if self._running:
             counts.append(f"{len(self._running)} running")
-        counts.append(f"{_duration(time.monotonic() - self._begin)} elapsed")
+        counts.append(f"{duration(time.monotonic() - self._begin)} elapsed")
         left = self._seconds_left()
         if left is not None and self._running:
-            counts.append(f"about {_duration(left)} left")
+            counts.append(f"about {duration(left)} left")
         return ", ".join(counts)
 
     def _line(self, text: str, style: str = "") -> None:
@@ -252,13 +299,12 @@ class Progress:
             table.add_column("trial", no_wrap=True, overflow="ellipsis", max_width=14)
         table.add_column("running", ratio=1)
         table.add_column("stage", no_wrap=True)
-        table.add_column("epoch", justify="right", no_wrap=True)
+        table.add_column("at", justify="right", no_wrap=True)
         table.add_column("loss", justify="right", no_wrap=True)
         table.add_column("accuracy", justify="right", no_wrap=True)
         for running in list(self._running.values())[:shown]:
             metrics = running.metrics
-            stage = str(metrics.get("stage", ""))
-            epoch = f"{metrics['epoch']}/{metrics['epochs']}" if {"epoch", "epochs"} <= metrics.keys() else ""
+            stage, epoch = running.stage or "", how_far(running.at)
             loss, accuracy = _latest_loss(stage, metrics), _latest_accuracy(stage, metrics)
             cells = [running.label, stage or "starting", epoch, loss, accuracy]
             table.add_row(*map(Text, [running.name, *cells] if wide else cells))
@@ -328,11 +374,20 @@ def _latest_accuracy(stage: str, metrics: Mapping[str, Any]) -> str:
 
 def _times(finished: _Finished) -> str:
     if not finished.reused:
-        return _duration(finished.seconds)
-    return f"saved {_duration(finished.saved)}" if finished.saved else ""
+        return duration(finished.seconds)
+    return f"saved {duration(finished.saved)}" if finished.saved else ""
 
 
-def _duration(seconds: float) -> str:
+def how_far(at: Mapping[str, int]) -> str:
+    """Of a stage that is in epoch or batch so and so of so many: `3/10`, `3/10 +25%` within the next epoch, `12/40`."""
+    within = f"{at['batch']}/{at['batches']}" if {"batch", "batches"} <= at.keys() else ""
+    if not {"epoch", "epochs"} <= at.keys():
+        return within
+    share = f" +{100 * at['batch'] // max(at['batches'], 1)}%" if within else ""
+    return f"{at['epoch']}/{at['epochs']}{share}"
+
+
+def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

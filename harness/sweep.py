@@ -17,13 +17,12 @@ import math
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 if not __package__:  # run as a script
@@ -32,24 +31,21 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command attends to it: an end without a traceback
 
 import typer
-from rich.console import Console
-from typer.core import TyperCommand
 
 from harness import settings_table
-from harness.attention import ClusterLost, interruptible, leave
-from harness.ledger import FILE_NAME, Ledger, LedgerError, repair, standing
-from harness.patience import Pulse
+from harness.attention import ClusterLost
+from harness.invocation import Invocation, check_directory, console, told
+from harness.ledger import FILE_NAME, Ledger, repair, standing
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
+from harness.signs import Signs
 from harness.summary import show_circumstances, show_disk, show_plan, show_results
-from harness.terminal import LastingOutput
 from harness.tracking import Tracker
 from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
-from search_spaces.space import SpaceError, find_space, space_names
+from search_spaces.space import find_space, space_names
 from trainables.presets import PRESETS
-from trainables.settings import LAYOUTS, SettingsError, parse_assignment, read_values
-from trainables.video.videos import DataError, printable
+from trainables.settings import LAYOUTS, parse_assignment, read_values
 
 if TYPE_CHECKING:
     from harness.trials import Sweep
@@ -60,8 +56,6 @@ MOST_WORKERS = 8
 MOST_AT_ONCE = 4096
 TRACKER_SECONDS = 60.0
 TRACKER_SECONDS_WHEN_STOPPED = 10.0
-LONGEST_ERROR = 2000
-"""Characters of an error that are shown: what a user typed may be quoted in it."""
 WHAT, DATA, SEARCH, RUN, WATCH = "What is swept", "Data", "Search", "Run", "Watch"
 """Panels of the help."""
 EXAMPLES = """
@@ -88,8 +82,6 @@ sweep.py --space temperatures --search grid --config mine.yaml --set finetune.ep
 [bold]Exit codes[/bold]  0 all trials complete, 1 some failed, 2 wrong usage, 3 the cluster was lost or trials cannot run,
 130 interrupted
 """
-console = Console(file=cast(IO[str], LastingOutput()), emoji=False)
-errors = Console(stderr=True, emoji=False)
 
 
 class SearchName(StrEnum):
@@ -111,8 +103,8 @@ class WandbMode(StrEnum):
     disabled = "disabled"
 
 
-class SweepCommand(TyperCommand):
-    """`--settings` may stand alone; errors of usage are one line and exit code 2, and so is a signal, with 130, at any time."""
+class SweepCommand(Invocation):
+    """`--settings` may stand alone."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for place, argument in enumerate(args):
@@ -120,26 +112,6 @@ class SweepCommand(TyperCommand):
                 args = [*args[: place + 1], "", *args[place + 1 :]]
                 break
         return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            with interruptible():
-                return super().invoke(ctx)
-        except typer.Exit as ended:
-            leave(ended.exit_code)
-            raise
-        except KeyboardInterrupt:
-            said, code = "interrupted", 130
-        except (SettingsError, SpaceError, RequestError, DataError, LedgerError) as error:
-            said, code = str(error), 2
-        except OSError as error:
-            said, code = f"{error.strerror}: {error.filename}" if error.filename else str(error), 1
-        if len(said) > LONGEST_ERROR:
-            said = f"{said[:LONGEST_ERROR]} ... ({len(said):,} characters)"
-        shown = "\n".join(map(printable, said.splitlines()))
-        errors.print(shown if code == 130 else f"error: {shown}", style="red", highlight=False, markup=False, soft_wrap=True)
-        leave(code)
-        raise typer.Exit(code)
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
@@ -427,7 +399,7 @@ def main(
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
     for option, directory in (("--runs-dir", runs_dir), ("--store", store)):
-        _check_directory(option, directory)
+        check_directory(option, directory)
 
     from harness.driver import SweepIsRun
     from harness.trials import SweepError
@@ -456,7 +428,7 @@ def main(
         if report:
             _show_report(request, runtime)
             return
-        with _told("reading the data"):
+        with told("reading the data"):
             sweep = request.sweep(runtime)
         runtime.open_store().check_writable()
         limits = Limits(stage_timeout, trial_timeout, stall_timeout)
@@ -467,28 +439,6 @@ def main(
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Says what is being done, and where it stands still; apart from the output, which may be JSON."""
-
-    def say(message: str) -> None:
-        errors.print(f"note: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-
-    with console.status(f"{what} ..."), Pulse(what, say):
-        yield
-
-
-def _check_directory(option: str, path: Path | None) -> None:
-    """Raises RequestError for what is there and no directory, and for what cannot be looked at."""
-    try:
-        if path is None or path.is_dir() or not (path.exists() or path.is_symlink()):
-            return
-        problem = "not a directory"
-    except OSError as error:
-        problem = error.strerror or str(error)
-    raise RequestError(f"{option}: {problem}: {path}")
 
 
 def _repair(runs_dir: Path) -> None:
@@ -550,7 +500,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
     from harness.planner import make_plan
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
-        with _told("reading the data, measuring the networks"):
+        with told("reading the data, measuring the networks"):
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
         if as_json:
@@ -560,7 +510,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
 
 
 def _show_report(request: Request, runtime: Runtime) -> None:
-    with tempfile.TemporaryDirectory(prefix="auxgraph-report-") as scratch, _told("reading the data"):
+    with tempfile.TemporaryDirectory(prefix="auxgraph-report-") as scratch, told("reading the data"):
         sweep = request.sweep(_reading_only(runtime, Path(scratch)))
     if not sweep.directory.is_dir():
         raise RequestError(f"there is no sweep {sweep.name} below {request.runs_dir}")
@@ -598,7 +548,7 @@ def _run(
     except OSError as error:
         raise RequestError(f"{sweep.directory} cannot be made: {error.strerror}") from None
     with only_driver(sweep.directory):
-        with _told("looking up what there is"):
+        with told("looking up what there is"):
             changes = sweep.settle_identity()
             ledger = Ledger(sweep.directory)
             needed = disk_needed(sweep, ledger, at_once)
@@ -609,15 +559,19 @@ def _run(
         show_disk(needed, console)
         stopped: int | None = None
         space = sweep.space
-        with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
+        with (
+            Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress,
+            Signs(sweep.directory, sweep.command, progress.sign) as signs,
+        ):
             tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
             books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
+                signs.over = "nothing is left to run"
             except KeyboardInterrupt:
-                stopped = 130
+                stopped, signs.over = 130, "interrupted"
             except (ClusterLost, GivenUp) as error:
-                stopped = 3
+                stopped, signs.over = 3, str(error)
                 progress.note(str(error))
             finally:
                 tracker.close(timeout=TRACKER_SECONDS if stopped is None else TRACKER_SECONDS_WHEN_STOPPED)
@@ -642,7 +596,7 @@ def _join(sweep: Sweep, at_once: int, gpus: float, address: str | None, retry_fa
             f"--join: no process runs sweep '{sweep.name}' in {sweep.directory.parent}: without --join this one does"
         )
     sweep = replace(sweep, fresh=())  # the driver has begun afresh
-    with _told("looking up what there is"):
+    with told("looking up what there is"):
         sweep.changes()
         ledger = Reading(sweep.directory)
         total = sweep.proposals(ledger).size * sweep.seeds

@@ -197,7 +197,7 @@ def test_a_trial_of_graph_distillation_counts_the_epochs_of_what_trains(
     worker = hand_out(books)[0, 0]
     books.started(worker)
     run_experiment(sweep.jobs(configuration(sweep))[0].experiment, sweep.runtime, lambda line: books.reported(worker, line))
-    assert {line["stage"] for _, line in progress.of("epoch")} >= {"tracks", "tracking_views", "student"}
+    assert {line["stage"] for _, line in progress.of("reached")} >= {"tracks", "tracking_views", "student"}
     teaching = [(f"{task}{stage}", 1) for task in ("sorting", "tracking") for stage in ("", "_classifier")]
     told = [arguments[1:3] for arguments in tracker.of("epoch")]
     assert sorted(told[:4]) == sorted(teaching) and told[4:] == [("student", epoch) for epoch in (1, 2, 3)]

@@ -113,7 +113,7 @@ def test_what_comes_next_is_read_from_the_driver_s_records(make_sweep: MakeSweep
 
 def test_it_ends_with_the_driver(sweep: Sweep) -> None:
     with only_driver(sweep.directory):
-        assert f"process {os.getpid()} on " in (driver_of(sweep.directory) or "")
+        assert f"process {os.getpid()} on " in str(driver_of(sweep.directory))
         joined = join(sweep)
         assert joined.next("j0") is not None
         joined.started("j0")

@@ -171,7 +171,7 @@ def test_the_view_fits_the_terminal(clock: Clock, width: int, height: int, at_on
     shown.configuration_settled(record(19).parameters, None, 0.95)
     start(shown, *range(20, 20 + at_once))
     metrics = {"stage": "pretext", "epoch": 3, "epochs": 10, "pretext/loss": 1.23456, "pretext/speed_accuracy": 0.25}
-    shown.epoch("trial0020", metrics | {"pretext/val_speed_accuracy": 0.375})
+    shown.reached("trial0020", metrics | {"pretext/val_speed_accuracy": 0.375})
     seen = view(shown, console)
     assert len(seen) <= height
     assert max(len(line.rstrip()) for line in seen) <= width
@@ -198,7 +198,7 @@ def test_a_stage_of_one_of_several_data_sets_shows_its_own_loss_and_accuracy(clo
     shown = Progress("sweep", 2, "validation/top1", "here", console)
     start(shown, 0)
     metrics = {"finetune/loss/hmdb51": 1.25, "finetune/accuracy/hmdb51": 0.75, "finetune/val_top1/hmdb51": 0.375}
-    shown.epoch("trial0000", {"stage": "finetune/hmdb51", "epoch": 2, "epochs": 5, **metrics})
+    shown.reached("trial0000", {"stage": "finetune/hmdb51", "epoch": 2, "epochs": 5, **metrics})
     (line,) = (line for line in view(shown, console) if "finetune/hmdb51" in line)
     assert "2/5" in line
     assert "1.25" in line
@@ -239,7 +239,7 @@ def test_the_live_view_is_redrawn_at_most_four_times_a_second_and_never_locks_up
         for index in range(first, first + 10):
             start(shown, index)
             for epoch in range(1, 101):
-                shown.epoch(f"trial{index:04}", {"stage": "auxskd", "epoch": epoch, "epochs": 100, "auxskd/loss": 1.0})
+                shown.reached(f"trial{index:04}", {"stage": "auxskd", "epoch": epoch, "epochs": 100, "auxskd/loss": 1.0})
                 time.sleep(0.001)
             shown.note(f"note {index}")
             shown.trial_ended(record(index, "failed" if index % 5 == 0 else "complete", reason="why"), 0.5)

@@ -19,6 +19,7 @@ import yaml
 from rich.console import Console
 
 from harness import executor, settings_table, sweep
+from harness.invocation import LONGEST_ERROR
 from harness.ledger import Ledger, Record
 from harness.request import Request
 from harness.trials import Sweep
@@ -245,7 +246,7 @@ def test_nothing_can_be_joined_that_nobody_runs(run: Run) -> None:
 def test_what_is_quoted_in_an_error_is_cut(run: Run) -> None:
     code, _, message = run("--space", "9" * 5000)
     assert code == 2
-    assert len(message) < sweep.LONGEST_ERROR + 100
+    assert len(message) < LONGEST_ERROR + 100
 
 
 def test_a_network_that_no_memory_holds_is_said_before_anything_runs(run: Run) -> None:

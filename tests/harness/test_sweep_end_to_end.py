@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from harness.condition import Condition, Observer
 from harness.driver import only_driver
 
 pytestmark = pytest.mark.slow
@@ -126,6 +127,10 @@ def final(runs: Path) -> list[dict[str, Any]]:
     return sorted(last.values(), key=lambda record: (record["index"], record["seed"]))
 
 
+def seen(runs: Path) -> Condition:
+    return Observer().look(runs / "tiny")
+
+
 def in_training(runs: Path) -> list[Path]:
     return list(runs.glob("store/*/.*.work/*/state.json"))
 
@@ -214,10 +219,13 @@ def test_kill_9_of_the_command_and_again(runner: Runner, reference: Path, tmp_pa
         process = runner.start(runs, "--trials", "2")
         runner.until(process, moment)
         left |= {pid for pid, _ in descendants(process.pid)}
+        assert seen(runs).state == "running"
         process.kill()
         process.communicate()
+        assert seen(runs).state == "dead"
     code, output = runner.run(runs, "--trials", "2")
     assert code == 0, output
+    assert (seen(runs).state, seen(runs).done, seen(runs).total) == ("finished", 2, 2)
     assert final(runs) == final(reference)
     assert len(records(runs)) == 2, "none is lost or doubled"
     assert [line for pid in left if (line := command_line(pid)).startswith("ray::ImplicitFunc")] == [], "workers have ended"
