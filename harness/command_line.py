@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 SCRIPTS = {
     "sweep": ("harness.sweep", "Sweep a search space, or continue or extend a sweep."),
     "status": ("harness.status", "Which sweeps run, are dead or have ended, and how far each trial is."),
+    "replay": ("harness.replay", "One trial again from its record, and whether its numbers come out the same."),
     "leaderboard": ("reports.sweep", "Which configuration of a sweep is best, and which cannot be told apart from it."),
     "compare": ("reports.compare", "Two sweeps, or two values of a setting, against each other."),
     "tables": ("reports.tables", "The papers' tables from the trials at hand, beside the published numbers."),

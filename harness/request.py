@@ -75,7 +75,7 @@ class Request:
         values = self.values(space, given)
         check_space(space, self.preset, values)
         named = self._named_sets(space, values)
-        runtime = replace(runtime, stand_ins=self._stand_ins(named, given))
+        runtime = replace(runtime, stand_ins=all_stand_ins(self.stand_ins, named, given, self.preset))
         name = self._name(space, named, runtime)
         trials = self._configurations(space)
         if trials < 1:
@@ -161,24 +161,6 @@ class Request:
                 raise RequestError(f"{error}, or {EMBEDDED}") from None
         return list(names)
 
-    def _stand_ins(self, named: Sequence[str], given: Sequence[str]) -> tuple[tuple[str, str], ...]:
-        chosen = dict(self.stand_ins)
-        for name, other in chosen.items():
-            if name not in LAYOUTS or not set(other.split("+")) <= {EMBEDDED, *given}:
-                raise RequestError(
-                    f"--stand-in {name}={other}: expected NAME=OTHER, NAME one of {LAYOUTS.valid}; "
-                    f"OTHER one of {', '.join([EMBEDDED, *given])}, or several joined by +"
-                )
-        missing = [name for name in named if name not in (EMBEDDED, *given, *chosen)]
-        if missing and not given and self.preset in STANDING_IN:
-            chosen |= dict.fromkeys(missing, EMBEDDED)
-        elif missing:
-            raise RequestError(
-                f"where {', '.join(missing)} lies is not known: give --data {missing[0]}=DIR, or what is read in its place "
-                f"with --stand-in {missing[0]}=OTHER ({', '.join([EMBEDDED, *given])})"
-            )
-        return tuple(sorted(chosen.items()))
-
     def _name(self, space: Space, named: Sequence[str], runtime: Runtime) -> str:
         parts = [space.name.replace("/", "-"), self.preset]
         parts += [name.replace(":", "-") for name in sorted(named) if name != EMBEDDED] if not self.table else []
@@ -239,6 +221,31 @@ def _data_set(asked_by: str, name: str) -> str:
         return LAYOUTS.check(name)
     except ValueError as error:
         raise RequestError(f"{asked_by}: {error}") from None
+
+
+def all_stand_ins(
+    chosen: Mapping[str, str], named: Sequence[str], given: Sequence[str], preset: str
+) -> tuple[tuple[str, str], ...]:
+    """(name, other) of what is read in a data set's place: what was chosen, and what follows where no data are given at all.
+
+    named: the data sets that settings name; given: those with `--data`. Raises RequestError.
+    """
+    chosen = dict(chosen)
+    for name, other in chosen.items():
+        if name not in LAYOUTS or not set(other.split("+")) <= {EMBEDDED, *given}:
+            raise RequestError(
+                f"--stand-in {name}={other}: expected NAME=OTHER, NAME one of {LAYOUTS.valid}; "
+                f"OTHER one of {', '.join([EMBEDDED, *given])}, or several joined by +"
+            )
+    missing = [name for name in named if name not in (EMBEDDED, *given, *chosen)]
+    if missing and not given and preset in STANDING_IN:
+        chosen |= dict.fromkeys(missing, EMBEDDED)
+    elif missing:
+        raise RequestError(
+            f"where {', '.join(missing)} lies is not known: give --data {missing[0]}=DIR, or what is read in its place "
+            f"with --stand-in {missing[0]}=OTHER ({', '.join([EMBEDDED, *given])})"
+        )
+    return tuple(sorted(chosen.items()))
 
 
 def named_stand_ins(values: Sequence[str]) -> dict[str, str]:

@@ -29,6 +29,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness import options
 from harness.condition import Condition, Observer, State, sweeps_below
 from harness.invocation import Invocation, check_directory, console
 from harness.progress import duration, how_far
@@ -45,7 +46,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptio
 @app.command(cls=Invocation)
 def main(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="of a sweep; default: all of them")] = None,
-    runs_dir: Annotated[Path, typer.Option(metavar="DIR", help="where sweeps are kept")] = Path("runs"),
+    runs_dir: options.RunsDir = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", help="show it anew every two seconds, until Ctrl-C")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="a list with an object per sweep")] = False,
 ) -> None:

@@ -19,10 +19,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 if not __package__:  # run as a script
@@ -32,7 +31,7 @@ if __name__ == "__main__":
 
 import typer
 
-from harness import settings_table
+from harness import options, settings_table
 from harness.attention import ClusterLost
 from harness.invocation import Invocation, check_directory, console, told
 from harness.ledger import FILE_NAME, Ledger, repair, standing
@@ -44,8 +43,7 @@ from harness.tracking import Tracker
 from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import find_space, space_names
-from trainables.presets import PRESETS
-from trainables.settings import LAYOUTS, parse_assignment, read_values
+from trainables.settings import parse_assignment, read_values
 
 if TYPE_CHECKING:
     from harness.trials import Sweep
@@ -53,11 +51,8 @@ if TYPE_CHECKING:
     from trainables.runtime import Runtime
 
 MOST_WORKERS = 8
-MOST_AT_ONCE = 4096
 TRACKER_SECONDS = 60.0
 TRACKER_SECONDS_WHEN_STOPPED = 10.0
-WHAT, DATA, SEARCH, RUN, WATCH = "What is swept", "Data", "Search", "Run", "Watch"
-"""Panels of the help."""
 EXAMPLES = """
 [bold]Examples[/bold]
 
@@ -84,25 +79,6 @@ sweep.py --space temperatures --search grid --config mine.yaml --set finetune.ep
 """
 
 
-class SearchName(StrEnum):
-    tpe = "tpe"
-    random = "random"
-    grid = "grid"
-
-
-class CodeChoice(StrEnum):
-    auto = "auto"
-    same = "same"
-    any = "any"
-
-
-class WandbMode(StrEnum):
-    auto = "auto"
-    online = "online"
-    offline = "offline"
-    disabled = "disabled"
-
-
 class SweepCommand(Invocation):
     """`--settings` may stand alone."""
 
@@ -119,237 +95,44 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptio
 
 @app.command(cls=SweepCommand, epilog=EXAMPLES)
 def main(
-    space: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="search space: a name of --list, a file.py, or package.module:SPACE",
-            autocompletion=space_names,
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    table: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="instead of a space: the rows of a paper's table or figure that are still missing",
-            autocompletion=table_ids,
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    preset_name: Annotated[
-        str,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help=f"size of everything: {', '.join(PRESETS)}",
-            autocompletion=lambda: list(PRESETS),
-            rich_help_panel=WHAT,
-        ),
-    ] = "demo",
-    set_values: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="any setting, e.g. finetune.epochs=5; what the space varies is pinned to the value; repeatable",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="settings of a YAML file, nested or dotted; --set wins", rich_help_panel=WHAT),
-    ] = None,
-    ranges: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--range",
-            metavar="NAME=RANGE",
-            help="within which the space varies a parameter: LOW:HIGH, or a,b,c of its choices; repeatable",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]DIR",
-            help=f"where a data set lies; NAME: {', '.join(LAYOUTS)}; repeatable",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    splits: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH",
-            help="its official split lists, or for folder a csv (path,label,...)",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    stand_in: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=OTHER",
-            help="the set (or `embedded`) that is read in a set's place; repeatable",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NETWORK=FILE",
-            help="weights to start from: alexnet, torchvision's state dict; repeatable",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    search: Annotated[
-        SearchName, typer.Option(help="what proposes configurations after the paper's rows", rich_help_panel=SEARCH)
-    ] = SearchName.tpe,
-    trials: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="configurations in all, the paper's rows first", rich_help_panel=SEARCH),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="seeds per configuration: 0 to N-1", rich_help_panel=SEARCH)
-    ] = 1,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="of the sweep; default: made of space, preset, data and changes", rich_help_panel=RUN
-        ),
-    ] = None,
-    runs_dir: Annotated[Path, typer.Option(metavar="DIR", help="where sweeps are kept", rich_help_panel=RUN)] = Path("runs"),
-    store: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="where finished stages are kept; default: store, in --runs-dir", rich_help_panel=RUN),
-    ] = None,
-    cache_gb: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="GIB", help="bound of the cache of decoded frames; default: 8", rich_help_panel=RUN),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MOST_AT_ONCE, metavar="N", help="trials at once; default: one per core or GPU", rich_help_panel=RUN
-        ),
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None, typer.Option(min=0, metavar="N", help="default: 1 with a GPU, else 0", rich_help_panel=RUN)
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN),
-    ] = 0,
-    save_every: Annotated[
-        float | None,
-        typer.Option(
-            min=1,
-            metavar="SECONDS",
-            help="how often training saves its state inside an epoch, so what a killed trial loses; default: 300",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    stage_timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=1,
-            metavar="SECONDS",
-            help="a stage that runs for longer is stopped and its trial fails; default: no limit",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    trial_timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=1,
-            metavar="SECONDS",
-            help="the same for all stages of a trial, without what it waits for other sweeps; default: no limit",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    stall_timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=1,
-            metavar="SECONDS",
-            help="a stage that reports nothing for longer is stopped, goes on once from its last saved state, then fails; "
-            "stages report about every 10 s; default: no limit",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    oom_halvings: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="how often a trial that runs out of memory is tried again with its batches in twice as many parts "
-            "(compute.accumulation)",
-            rich_help_panel=RUN,
-        ),
-    ] = 0,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="of a Ray cluster whose nodes share --runs-dir, or auto; default: this machine",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    join: Annotated[
-        bool,
-        typer.Option(
-            "--join",
-            help="add workers to the sweep, which another process runs by the same command: they compute, it records",
-            rich_help_panel=RUN,
-        ),
-    ] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed trials again", rich_help_panel=RUN)] = False,
-    code: Annotated[
-        CodeChoice,
-        typer.Option(
-            help="which finished stages count if other code made them; auto: those of another commit or version, which is "
-            "said, not those whose files were edited since",
-            rich_help_panel=RUN,
-        ),
-    ] = CodeChoice.auto,
-    fresh: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="STAGE",
-            help="make these stages, and what follows from them, afresh beside what is there; without it the sweep goes on "
-            "with what was made last; repeatable",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    repair_ledgers: Annotated[
-        bool,
-        typer.Option(
-            "--repair",
-            help="set aside damaged lines of ledgers below --runs-dir; what no other line tells of runs again",
-            rich_help_panel=RUN,
-        ),
-    ] = False,
-    wandb: Annotated[
-        WandbMode, typer.Option(help="auto: online when a key is configured, else offline", rich_help_panel=WATCH)
-    ] = WandbMode.auto,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="show what would run and stop; writes nothing", rich_help_panel=WATCH)
-    ] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="show what the sweep has found so far and stop", rich_help_panel=WATCH)
-    ] = False,
-    settings: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[PREFIX]",
-            help="show the settings, or those whose names begin so, as they would be, and stop",
-            rich_help_panel=WATCH,
-        ),
-    ] = None,
-    list_spaces: Annotated[
-        bool, typer.Option("--list", help="show the search spaces and tables and stop", rich_help_panel=WATCH)
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="with --plan or --settings: as JSON", rich_help_panel=WATCH)] = False,
-    version: Annotated[bool, typer.Option("--version", help="show the version and stop", rich_help_panel=WATCH)] = False,
+    space: options.Space = None,
+    table: options.Table = None,
+    preset_name: options.Preset = "demo",
+    set_values: options.SetValues = None,
+    config: options.Config = None,
+    ranges: options.Ranges = None,
+    data: options.Data = None,
+    splits: options.Splits = None,
+    stand_in: options.StandIn = None,
+    weights: options.Weights = None,
+    search: options.Search = options.SearchName.tpe,
+    trials: options.Trials = None,
+    seeds: options.Seeds = 1,
+    name: options.Name = None,
+    runs_dir: options.RunsDir = Path("runs"),
+    store: options.Store = None,
+    cache_gb: options.CacheGb = None,
+    concurrency: options.Concurrency = None,
+    gpus_per_trial: options.GpusPerTrial = None,
+    workers: options.Workers = 0,
+    save_every: options.SaveEvery = None,
+    stage_timeout: options.StageTimeout = None,
+    trial_timeout: options.TrialTimeout = None,
+    stall_timeout: options.StallTimeout = None,
+    oom_halvings: options.OomHalvings = 0,
+    address: options.Address = None,
+    join: options.Join = False,
+    retry_failed: options.RetryFailed = False,
+    code: options.Code = options.CodeChoice.auto,
+    fresh: options.Fresh = None,
+    repair_ledgers: options.Repair = False,
+    wandb: options.Wandb = options.WandbMode.auto,
+    plan: options.Plan = False,
+    report: options.Report = False,
+    settings: options.Settings = None,
+    list_spaces: options.ListSpaces = False,
+    as_json: options.PlanAsJson = False,
+    version: options.Version = False,
 ) -> None:
     """Sweep a search space; the same command again continues or extends it.
 
@@ -531,7 +314,7 @@ def _run(
     sweep: Sweep,
     at_once: int,
     gpus: float,
-    wandb: WandbMode,
+    wandb: options.WandbMode,
     address: str | None,
     retry_failed: bool,
     limits: Limits,
