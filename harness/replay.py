@@ -30,7 +30,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from harness import options, sweep
+from harness import options
 from harness.identity import DIRECTION, OBJECTIVE, read_identity
 from harness.invocation import Invocation, check_directory, console, told
 from harness.ledger import FILE_NAME, Record, Seconds, read_history
@@ -136,6 +136,8 @@ def _absolute(value: str) -> str:
 
 def _recorded(command: str) -> dict[str, Sequence[str]]:
     """What a sweep's command said of where its data lie; nothing where it cannot be read."""
+    from harness import sweep
+
     try:
         words = shlex.split(command)[2:]
         with typer.main.get_command(sweep.app).make_context("sweep.py", words, resilient_parsing=True) as context:
