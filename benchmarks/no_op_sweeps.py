@@ -25,6 +25,7 @@ from harness.ledger import Ledger, Record
 from harness.progress import Progress
 from harness.tracking import Tracker
 from harness.trials import Sweep
+from harness.wandb_runs import WandbRuns
 from search_spaces.space import find_space
 from trainables.data import open_data
 from trainables.pipeline import Experiment, Made, resolve
@@ -95,7 +96,7 @@ def auxgraph_times(trials: int, directory: Path) -> list[float]:
     begin = time.perf_counter()
     sweep.settle_identity()
     ledger = Ledger(sweep.directory)
-    tracker = Tracker("offline", sweep.directory, sweep.name, on_warning=notes.append)
+    tracker = Tracker([WandbRuns("offline", sweep.directory, sweep.name, on_warning=notes.append)])
     console = Console(file=io.StringIO())
     with NotingProgress(sweep.name, trials, space.objective, str(sweep.directory), console) as progress:
         progress.ends = []

@@ -258,8 +258,7 @@ def _records(sweep: Sweep, total: int, at_once: int, bookkeeper: type[Bookkeeper
     sweep.settle_identity()
     ledger = Ledger(sweep.directory)
     with Progress(sweep.name, total, sweep.space.objective, str(sweep.directory), Console(stderr=True)) as progress:
-        tracker = Tracker("disabled", sweep.directory, sweep.name, on_warning=progress.note)
-        books = bookkeeper(sweep, ledger, tracker, progress, retry_failed=False)
+        books = bookkeeper(sweep, ledger, Tracker(), progress, retry_failed=False)
         run_trials(books, concurrency=at_once, gpus_per_trial=0, address=None, trainable=trainable)
     for record in ledger.records():
         if record.outcome != "complete":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +75,10 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
             console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
 
 
-def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, console: Console) -> None:
+def show_results(sweep: Sweep, records: Sequence[Record], old: int, watched: Mapping[str, str], console: Console) -> None:
     """What failed, the leaderboard, the paper's table or figure of the space, and where everything is.
 
-    records: those that stand; old: how many do not.
+    records: those that stand; old: how many do not. watched: by what people call it, where what was tracked is.
     """
     if old:
         why = "afresh, by other code, or with a later version of a stage"
@@ -104,8 +104,8 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, wandb: str, 
     if space.figure:
         _report("figures.py", space.figure, *which, "--out", str(sweep.directory))
     console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
-    if wandb:
-        console.print(f"W&B: {wandb}", highlight=False, markup=False)
+    for title, where in watched.items():
+        console.print(f"{title}: {where}", highlight=False, markup=False)
 
 
 def _report(script: str, *arguments: str) -> None:

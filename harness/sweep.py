@@ -33,13 +33,16 @@ import typer
 
 from harness import options, settings_table
 from harness.attention import ClusterLost
+from harness.event_files import NEEDED, EventFiles
 from harness.invocation import Invocation, check_directory, console, told
 from harness.ledger import FILE_NAME, Ledger, repair, standing
+from harness.listener import Listener
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.signs import Signs
 from harness.summary import show_circumstances, show_disk, show_plan, show_results
 from harness.tracking import Tracker
+from harness.wandb_runs import WandbRuns
 from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
 from search_spaces.space import find_space, space_names
@@ -127,6 +130,7 @@ def main(
     fresh: options.Fresh = None,
     repair_ledgers: options.Repair = False,
     wandb: options.Wandb = options.WandbMode.auto,
+    tensorboard: options.Tensorboard = False,
     plan: options.Plan = False,
     report: options.Report = False,
     settings: options.Settings = None,
@@ -181,6 +185,8 @@ def main(
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
+    if tensorboard and not EventFiles.can_be_written():
+        raise RequestError(f"--tensorboard: what writes its files is not installed: {NEEDED}")
     for option, directory in (("--runs-dir", runs_dir), ("--store", store)):
         check_directory(option, directory)
 
@@ -218,7 +224,7 @@ def main(
         if join:
             exit_code = _join(sweep, at_once, gpus, address, retry_failed, limits)
         else:
-            exit_code = _run(sweep, at_once, gpus, wandb, address, retry_failed, limits, oom_halvings)
+            exit_code = _run(sweep, at_once, gpus, wandb, tensorboard, address, retry_failed, limits, oom_halvings)
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
@@ -299,7 +305,7 @@ def _show_report(request: Request, runtime: Runtime) -> None:
         raise RequestError(f"there is no sweep {sweep.name} below {request.runs_dir}")
     everything = Ledger(sweep.directory).records()
     records = standing(everything)
-    show_results(sweep, records, len(everything) - len(records), "", console)
+    show_results(sweep, records, len(everything) - len(records), {}, console)
 
 
 def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
@@ -315,6 +321,7 @@ def _run(
     at_once: int,
     gpus: float,
     wandb: options.WandbMode,
+    tensorboard: bool,
     address: str | None,
     retry_failed: bool,
     limits: Limits,
@@ -346,7 +353,10 @@ def _run(
             Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress,
             Signs(sweep.directory, sweep.command, progress.sign) as signs,
         ):
-            tracker = Tracker(wandb.value, sweep.directory, sweep.name, on_warning=progress.note)
+            listeners: list[Listener] = [WandbRuns(wandb.value, sweep.directory, sweep.name, progress.note)]
+            if tensorboard:
+                listeners.append(EventFiles(sweep.directory, sweep.name, progress.note))
+            tracker = Tracker(listeners)
             books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
@@ -360,7 +370,7 @@ def _run(
                 tracker.close(timeout=TRACKER_SECONDS if stopped is None else TRACKER_SECONDS_WHEN_STOPPED)
     everything = ledger.records()
     records = standing(everything)
-    show_results(sweep, records, len(everything) - len(records), tracker.description, console)
+    show_results(sweep, records, len(everything) - len(records), tracker.descriptions, console)
     if stopped is not None:
         console.print("interrupted: the same command continues this sweep")
         return stopped
@@ -386,10 +396,9 @@ def _join(sweep: Sweep, at_once: int, gpus: float, address: str | None, retry_fa
     console.print(f"joined: computes for {driver}, which records", highlight=False, markup=False, soft_wrap=True)
     space, ended, code = sweep.space, "nothing is left to compute", 0
     with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
-        tracker = Tracker("disabled", sweep.directory, sweep.name, on_warning=progress.note)
         try:
             run_trials(
-                Joined(sweep, ledger, tracker, progress, retry_failed, limits),
+                Joined(sweep, ledger, Tracker(), progress, retry_failed, limits),
                 concurrency=at_once,
                 gpus_per_trial=gpus,
                 address=address,

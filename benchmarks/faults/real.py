@@ -85,7 +85,7 @@ def role(one: Process, trials: set[int]) -> str | None:
         return "worker"
     if one.parent in trials:
         return "loader"
-    words = {"raylet": "/raylet/raylet ", "gcs_server": "gcs_server ", "W&B": "harness.tracking"}
+    words = {"raylet": "/raylet/raylet ", "gcs_server": "gcs_server ", "W&B": "harness.wandb_runs"}
     return next((name for name, word in words.items() if word in one.line), None)
 
 

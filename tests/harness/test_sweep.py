@@ -269,7 +269,7 @@ def test_help_names_every_flag_of_the_contract(run: Run) -> None:
     code, output, _ = run("--help")
     assert code == 0
     names = "space table preset data splits stand-in weights set trials seeds search concurrency gpus-per-trial name runs-dir "
-    names += "store wandb retry-failed address list plan json settings config range version"
+    names += "store wandb tensorboard retry-failed address list plan json settings config range version"
     assert [name for name in names.split() if f"--{name}" not in output] == []
     assert [panel for panel in ("What is swept", "Data", "Search", "Run", "Watch") if f"─ {panel} ─" not in output] == []
     assert f"default: {DEFAULT_CACHE_BYTES // 2**30}" in output

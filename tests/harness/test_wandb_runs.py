@@ -22,15 +22,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import tracking
+from harness import listener, wandb_runs
 from harness.bookkeeper import Bookkeeper
 from harness.ledger import FILE_NAME, Ledger, read_records
-from harness.tracking import Tracker, run_id
+from harness.tracking import Tracker
 from harness.trials import Sweep
+from harness.wandb_runs import WandbRuns, run_id
 from tests.harness.test_bookkeeper import Witness
 from trainables.pipeline import run_experiment
 
-ROOT = Path(tracking.__file__).parents[1]
+ROOT = Path(wandb_runs.__file__).parents[1]
 FAKE_KEY = "0123456789abcdef" * 5 + "012345"
 NOTHING_LISTENS = "http://127.0.0.1:9"
 
@@ -110,9 +111,14 @@ def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> None:
         time.sleep(0.05)
 
 
+def to_wandb(*arguments: Any) -> tuple[Tracker, WandbRuns]:
+    runs = WandbRuns(*arguments)
+    return Tracker([runs]), runs
+
+
 def test_offline_files_hold_everything_that_was_sent(tmp_path: Path) -> None:
     warnings: list[str] = []
-    tracker = Tracker("auto", tmp_path, "temperatures", warnings.append)
+    tracker, listens = to_wandb("auto", tmp_path, "temperatures", warnings.append)
     begin = time.monotonic()
     for i in range(20):
         tracker.start(f"t{i}", f"trial {i}", {"auxskd.teacher_temperature": 0.01 * i, "path": tmp_path}, ["demo", "x" * 99])
@@ -144,11 +150,11 @@ def test_offline_files_hold_everything_that_was_sent(tmp_path: Path) -> None:
         assert run.summary["outcome"] == ("failed" if i == 3 else "complete")
         assert run.summary["test/top1"] == pytest.approx(i / 20)
         assert run.exit_code == (1 if i == 3 else 0)
-    assert str(tmp_path / "wandb") in tracker.description and "wandb sync" in tracker.description
+    assert str(tmp_path / "wandb") in listens.description and "wandb sync" in listens.description
 
 
 def test_a_trial_that_goes_on_with_other_settings_is_one_run_with_those(tmp_path: Path) -> None:
-    tracker = Tracker("offline", tmp_path, "sweep", print)
+    tracker, _ = to_wandb("offline", tmp_path, "sweep", print)
     for parts in (1, 2):
         tracker.start("a", "first", {"compute.accumulation": parts, "lr": 0.1})
         for epoch in (1, 2):
@@ -166,7 +172,7 @@ def test_every_stage_has_an_axis_of_its_own_and_found_ones_are_replayed(tmp_path
     the epochs of its stage."""
     losses = {"pretext/loss": [3.0, 2.0], "pretext/learning_rate": [0.1, 0.01]}
     of_set = {"finetune/loss/ucf101": [1.0, 0.5, 0.25]}
-    tracker = Tracker("offline", tmp_path, "sweep", print)
+    tracker, _ = to_wandb("offline", tmp_path, "sweep", print)
     for trial, live in (("none", 0), ("some", 1), ("all", 3)):
         tracker.start(trial, trial, {})
         for stage, history in (("pretext", losses), ("finetune/ucf101", of_set)):
@@ -194,7 +200,7 @@ def test_runs_are_what_the_ledger_says(make_sweep: Callable[..., Sweep], tmp_pat
     for name in ("first", "second"):
         sweep = make_sweep(name=name, directory=tmp_path / name, trials=1)
         sweep.settle_identity()
-        tracker = Tracker("offline", sweep.directory, sweep.name, pytest.fail)
+        tracker, _ = to_wandb("offline", sweep.directory, sweep.name, pytest.fail)
         books = Bookkeeper(sweep, Ledger(sweep.directory), tracker, Witness(), False)  # type: ignore[arg-type]
         assert books.next("worker")
         job = books.assigned["worker"].job
@@ -230,10 +236,12 @@ DRIVER = """
 import os, signal, sys, time
 from pathlib import Path
 from harness.tracking import Tracker
-tracker = Tracker("offline", Path(sys.argv[1]), "sweep", print)
+from harness.wandb_runs import WandbRuns
+runs = WandbRuns("offline", Path(sys.argv[1]), "sweep", print)
+tracker = Tracker([runs])
 tracker.start("a", "first", {"lr": 0.1})
 tracker.epoch("a", "pretext", 1, {"pretext/loss": 2.0})
-while not tracker._lines.empty():
+while not runs.lines.empty():
     time.sleep(0.01)
 time.sleep(0.1)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -246,7 +254,7 @@ def test_after_a_kill_of_the_sweep_the_same_run_goes_on(tmp_path: Path) -> None:
     wait_for(lambda: any(run.exit_code is not None for run in read_runs(tmp_path)))
 
     warnings: list[str] = []
-    tracker = Tracker("offline", tmp_path, "sweep", warnings.append)
+    tracker, _ = to_wandb("offline", tmp_path, "sweep", warnings.append)
     tracker.start("a", "first", {"lr": 0.1})
     tracker.epoch("a", "pretext", 2, {"pretext/loss": 1.0})
     tracker.finish("a", "complete", {})
@@ -266,15 +274,15 @@ def test_an_unreachable_server_costs_one_warning_and_no_data(tmp_path: Path, mon
     monkeypatch.setenv("WANDB_BASE_URL", NOTHING_LISTENS)
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
     warnings: list[str] = []
-    tracker = Tracker("auto", tmp_path, "s", warnings.append)
-    assert tracker.mode == "online"
+    tracker, listens = to_wandb("auto", tmp_path, "s", warnings.append)
+    assert listens.mode == "online"
     for trial in "ab":
         begin = time.monotonic()
         tracker.start(trial, trial, {})
         tracker.epoch(trial, "pretext", 1, {"loss": 1.0})
         assert time.monotonic() - begin < 0.1
-    assert tracker._child
-    assert FAKE_KEY not in Path(f"/proc/{tracker._child.pid}/cmdline").read_text()
+    assert listens.child
+    assert FAKE_KEY not in Path(f"/proc/{listens.child.pid}/cmdline").read_text()
     for trial in "ab":
         tracker.finish(trial, "complete", {})
     tracker.close(25)
@@ -282,9 +290,9 @@ def test_an_unreachable_server_costs_one_warning_and_no_data(tmp_path: Path, mon
     assert len(warnings) == 1 and "offline" in warnings[0] and "connection refused" in warnings[0]
     runs = read_runs(tmp_path)
     assert [(run.id, len(run.history), run.exit_code) for run in runs] == [(run_id("s", t), 1, 0) for t in "ab"]
-    assert tracker.description.startswith("offline")
+    assert listens.description.startswith("offline")
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert any(path.name == tracking.LOG_NAME for path in files)
+    assert any(path.name == listener.LOG_NAME for path in files)
     assert [path for path in files if FAKE_KEY.encode() in path.read_bytes()] == []
 
 
@@ -294,7 +302,7 @@ def test_online_without_a_valid_key_goes_on_offline(tmp_path: Path, monkeypatch:
     if key:
         monkeypatch.setenv("WANDB_API_KEY", key)
     warnings: list[str] = []
-    tracker = Tracker("online", tmp_path, "s", warnings.append)
+    tracker, _ = to_wandb("online", tmp_path, "s", warnings.append)
     tracker.start("a", "a", {})
     tracker.finish("a", "complete", {})
     tracker.close(20)
@@ -305,14 +313,14 @@ def test_online_without_a_valid_key_goes_on_offline(tmp_path: Path, monkeypatch:
 def test_a_child_that_is_killed_is_replaced_and_no_run_lacks_anything(tmp_path: Path) -> None:
     """Killed when a run is finished, one is open, and a third is not there yet."""
     warnings: list[str] = []
-    tracker = Tracker("offline", tmp_path, "s", warnings.append)
+    tracker, listens = to_wandb("offline", tmp_path, "s", warnings.append)
     for trial in ("a", "b"):
         tracker.start(trial, trial, {})
         tracker.epoch(trial, "pretext", 1, {"loss": 1.0})
     tracker.finish("a", "complete", {})
-    wait_for(lambda: any(run.exit_code == 0 for run in read_runs(tmp_path)) and "a" not in tracker._told)
-    assert tracker._child
-    os.kill(tracker._child.pid, signal.SIGKILL)
+    wait_for(lambda: any(run.exit_code == 0 for run in read_runs(tmp_path)) and "a" not in listens.told)
+    assert listens.child
+    os.kill(listens.child.pid, signal.SIGKILL)
     tracker.epoch("b", "pretext", 2, {"loss": 0.5})
     wait_for(lambda: warnings)
     tracker.start("c", "c", {})
@@ -328,13 +336,13 @@ def test_a_child_that_is_killed_is_replaced_and_no_run_lacks_anything(tmp_path: 
 
 
 def test_a_child_that_is_killed_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "MOST_LIVES", 2)
+    monkeypatch.setattr(listener, "MOST_LIVES", 2)
     warnings: list[str] = []
-    tracker = Tracker("offline", tmp_path, "s", warnings.append)
+    tracker, listens = to_wandb("offline", tmp_path, "s", warnings.append)
     tracker.start("a", "a", {})
     for life in (1, 2):
-        assert tracker._child
-        os.kill(tracker._child.pid, signal.SIGKILL)
+        assert listens.child
+        os.kill(listens.child.pid, signal.SIGKILL)
         wait_for(lambda life=life: len(warnings) == life)
     for epoch in range(100):
         tracker.epoch("a", "pretext", epoch, {"loss": 1.0})
@@ -345,27 +353,26 @@ def test_a_child_that_is_killed_again_and_again_is_given_up(tmp_path: Path, monk
 
 def test_a_stuck_child_is_left_alone_and_ends_by_itself(tmp_path: Path) -> None:
     warnings: list[str] = []
-    tracker = Tracker("offline", tmp_path, "s", warnings.append)
+    tracker, listens = to_wandb("offline", tmp_path, "s", warnings.append)
     tracker.start("a", "a", {})
-    assert tracker._child
-    tracker._child.send_signal(signal.SIGSTOP)
+    assert listens.child
+    listens.child.send_signal(signal.SIGSTOP)
     tracker.epoch("a", "pretext", 1, {f"m{i}": 0.0 for i in range(100)})
     begin = time.monotonic()
     tracker.close(0.2)
     assert time.monotonic() - begin < 1
     assert len(warnings) == 1 and "background" in warnings[0]
-    tracker._child.send_signal(signal.SIGCONT)
-    assert tracker._child.wait(20) == 0
+    listens.child.send_signal(signal.SIGCONT)
+    assert listens.child.wait(20) == 0
     (run,) = read_runs(tmp_path)
     assert (len(run.history), run.summary["outcome"]) == (1, "interrupted")
 
 
 def test_without_wandb_the_sweep_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wandb.py").write_text("raise ImportError('no wandb here')")
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import harness.tracking as t; sys.exit(t._serve())"
-    monkeypatch.setattr(tracking, "_CHILD_COMMAND", ["-c", program])
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     warnings: list[str] = []
-    tracker = Tracker("offline", tmp_path / "run", "s", warnings.append)
+    tracker, _ = to_wandb("offline", tmp_path / "run", "s", warnings.append)
     tracker.start("a", "a", {})
     tracker.close(10)
     assert len(warnings) == 1 and "no wandb here" in warnings[0]
@@ -374,7 +381,7 @@ def test_without_wandb_the_sweep_is_told_once(tmp_path: Path, monkeypatch: pytes
 def test_an_unwritable_directory_costs_one_warning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     warnings: list[str] = []
-    tracker = Tracker("offline", tmp_path / "file", "s", warnings.append)
+    tracker, _ = to_wandb("offline", tmp_path / "file", "s", warnings.append)
     for trial in "ab":
         tracker.start(trial, trial, {})
         tracker.epoch(trial, "pretext", 1, {"loss": 1.0})
@@ -383,12 +390,12 @@ def test_an_unwritable_directory_costs_one_warning(tmp_path: Path) -> None:
 
 
 def test_disabled_starts_nothing(tmp_path: Path) -> None:
-    tracker = Tracker("disabled", tmp_path / "run", "s", pytest.fail)
+    tracker, listens = to_wandb("disabled", tmp_path / "run", "s", pytest.fail)
     tracker.start("a", "a", {})
     tracker.epoch("a", "pretext", 1, {"loss": 1.0})
     tracker.finish("a", "complete", {})
     tracker.close(1)
-    assert tracker._child is None and not (tmp_path / "run").exists() and tracker.description == "disabled"
+    assert listens.child is None and not (tmp_path / "run").exists() and listens.description == "disabled"
 
 
 class FakeWandb:
@@ -412,38 +419,38 @@ class FakeWandb:
         raise ConnectionResetError
 
 
-Child = tuple[tracking._Runs, FakeWandb, list[str]]
+Child = tuple[wandb_runs._Runs, FakeWandb, list[str]]
 
 
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Child:
     wandb, events = FakeWandb(), list[str]()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
-    runs = tracking._Runs(lambda event, **_: events.append(event), "online", str(tmp_path), "auxgraph", "s")
+    runs = wandb_runs._Runs(lambda event, **_: events.append(event), "online", str(tmp_path), "auxgraph", "s")
     return runs, wandb, events
 
 
 def test_an_upload_that_hangs_sends_every_run_offline(child: Child) -> None:
     runs, wandb, events = child
     for trial in "ab":
-        runs.do("start", trial=trial, id=trial)
+        runs.do("start", trial=trial, name=trial, config={}, tags=[])
     runs.do("finish", trial="a", outcome="complete", summary={})
-    runs.do("log", trial="b", step=1, along="epoch", metrics={"epoch": 1, "loss": 1.0})
+    runs.do("log", trial="b", step=1, along="epoch", epoch=1, metrics={"loss": 1.0})
     runs.do("finish", trial="b", outcome="complete", summary={})
-    assert wandb.opened == [("a", "online"), ("b", "online"), ("a", "offline"), ("b", "offline")]
+    assert wandb.opened == [(run_id("s", trial), mode) for mode in ("online", "offline") for trial in "ab"]
     assert events == ["online", "online", "offline", "finished", "finished"]
 
 
 def test_a_full_disk_is_noticed(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match="No space left"):
-        child[0].do("start", trial="a", id="a")
+        child[0].do("start", trial="a", name="a", config={}, tags=[])
     assert child[2] == []
 
 
 def test_what_a_user_is_shown_has_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", FAKE_KEY)
-    assert tracking._reason(ValueError(f"bad\n key {FAKE_KEY}!")) == "bad key ***!"
+    assert wandb_runs._reason(ValueError(f"bad\n key {FAKE_KEY}!")) == "bad key ***!"
 
 
 @pytest.mark.parametrize(
@@ -475,13 +482,13 @@ def test_auto_is_online_where_a_key_is_configured(
         path = tmp_path / "home" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    assert Tracker("auto", tmp_path, "s", pytest.fail).mode == mode
+    assert WandbRuns("auto", tmp_path, "s", pytest.fail).mode == mode
 
 
 def test_an_unknown_wandb_mode_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "banana")
     warnings: list[str] = []
-    assert Tracker("auto", tmp_path, "s", warnings.append).mode == "offline"
+    assert WandbRuns("auto", tmp_path, "s", warnings.append).mode == "offline"
     assert len(warnings) == 1 and "banana" in warnings[0]
 
 
