@@ -23,6 +23,7 @@ SCRIPTS = {
     "compare": ("reports.compare", "Two sweeps, or two values of a setting, against each other."),
     "tables": ("reports.tables", "The papers' tables from the trials at hand, beside the published numbers."),
     "figures": ("reports.figures", "The papers' figures from the trials at hand."),
+    "study": ("reports.study", "A sweep as an Optuna study, for optuna-dashboard."),
     "backbones": ("reports.backbones", "What the backbones are worth that trials have pretrained."),
 }
 """By name the module, which has a typer `app` of one command, and what it is for."""

@@ -16,6 +16,8 @@ from trainables.files import write_atomically
 IDENTITY_FILE = "sweep.json"
 OBJECTIVE, DIRECTION = "objective", "direction"
 """Keys under which it says by which metric a search goes, and which way."""
+RANGES = "ranges"
+"""Key under which it says of each parameter, in words, from where it is drawn."""
 
 
 def read_identity(directory: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.identity import DIRECTION, IDENTITY_FILE, OBJECTIVE, is_damaged, read_identity, write_identity
+from harness.identity import DIRECTION, IDENTITY_FILE, OBJECTIVE, RANGES, is_damaged, read_identity, write_identity
 from harness.ledger import FILE_NAME, Ledger, Record, read_records
 from harness.positions import Named, named_configurations, placed
 from harness.proposals import Configuration, Proposals, Search
@@ -126,7 +126,7 @@ class Sweep:
             OBJECTIVE: self.space.objective,
             DIRECTION: self.space.direction,
             "lookahead": self.space.lookahead,
-            "ranges": drawn(self.space),
+            RANGES: drawn(self.space),
             "preset": self.preset,
             "search": self.search,
             "settings": flat(self.configured({})),

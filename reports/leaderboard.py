@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.identity import DIRECTION, OBJECTIVE
 from harness.ledger import Outcome, Record, is_fraction
 from reports.seeds import SIGNIFICANCE, Estimate, PairedTest, estimate, paired_test
 
@@ -31,6 +32,15 @@ class Objective:
     def on_test(self) -> str:
         """The same metric on test videos."""
         return TEST + self.metric.removeprefix(VALIDATION)
+
+
+DEFAULT = Objective("validation/top1")
+"""What sweeps went by that did not write it down."""
+
+
+def objective_of(identity: Mapping[str, Any]) -> Objective:
+    """By what a sweep went, given what its directory says of it."""
+    return Objective(identity.get(OBJECTIVE, DEFAULT.metric), identity.get(DIRECTION, DEFAULT.direction))
 
 
 @dataclass(frozen=True)
@@ -58,10 +68,14 @@ class Ranked:
         return sum(record.outcome == "complete" for record in self.records)
 
     @property
+    def is_over(self) -> bool:
+        """Whether all its seeds have ended."""
+        return sum(record.outcome in ENDED for record in self.records) >= self.asked
+
+    @property
     def stands(self) -> bool:
         """Whether all its seeds have ended, and any with a number."""
-        ended = sum(record.outcome in ENDED for record in self.records)
-        return self.objective is not None and ended >= self.asked
+        return self.objective is not None and self.is_over
 
     @property
     def is_behind(self) -> bool:

@@ -19,15 +19,13 @@ from typing import Annotated
 
 import typer
 
-from harness.identity import DIRECTION, OBJECTIVE, read_identity
+from harness.identity import read_identity
 from reports.command_line import FAILED, RUNS, WRONG_USAGE, fail, give, trials_of
 from reports.groups import sweep_names
-from reports.leaderboard import Objective, leaderboard
+from reports.leaderboard import leaderboard, objective_of
 from reports.leaderboard_sheet import leaderboard_sheet
 from reports.writers import FORMATS
 
-DEFAULT = Objective("validation/top1")
-"""What sweeps went by that did not write it down."""
 SHORT = 10
 """Configurations that `--short` shows."""
 
@@ -51,8 +49,7 @@ def main(
         written = read_identity(runs_dir / sweep)
     except OSError as error:
         fail(FAILED, f"{error.filename}: {error.strerror}")
-    objective = Objective(written.get(OBJECTIVE, DEFAULT.metric), written.get(DIRECTION, DEFAULT.direction))
-    give([leaderboard_sheet(leaderboard(sweep, trials, objective), SHORT if short else None)], out, file_format)
+    give([leaderboard_sheet(leaderboard(sweep, trials, objective_of(written)), SHORT if short else None)], out, file_format)
 
 
 def _only_sweep(runs_dir: Path) -> str:
