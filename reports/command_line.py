@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -14,7 +14,6 @@ from harness.ledger import LedgerError, Record
 from reports.groups import read_trials, sweep_names
 from reports.sheet import Sheet
 from reports.writers import FORMATS, show
-from search_spaces.papers import PaperTable
 from trainables.files import write_atomically
 from trainables.suggestions import did_you_mean
 
@@ -23,8 +22,11 @@ RUNS = Path("runs")
 """Where sweeps are kept, and the one directory of them that need not be there yet."""
 
 
-def chosen(ids: Sequence[str], valid: Mapping[str, PaperTable], kind: str) -> list[PaperTable]:
-    """The tables of these ids, each once. Ends the command for an unknown one; `kind` is what the message calls them."""
+_T = TypeVar("_T")
+
+
+def chosen(ids: Sequence[str], valid: Mapping[str, _T], kind: str) -> list[_T]:
+    """What has these ids, each once. Ends the command for an unknown one; `kind` is what the message calls them."""
     for name in ids:
         if name not in valid:
             fail(WRONG_USAGE, f"unknown {kind} '{name}'; valid {kind}s: {', '.join(valid)}{did_you_mean(name, valid)}")

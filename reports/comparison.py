@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -12,7 +13,7 @@ from harness.ledger import Record
 from reports.groups import CHECKPOINTS, Group, comparable_groups, explicit
 from reports.power import Sensitivity, sensitivity
 from reports.seeds import Estimate, Outperforming, estimate, outperforming
-from reports.verdicts import Judgement, judge
+from reports.verdicts import Expected, Judgement, judge
 from search_spaces.papers import DOWNSTREAM, SPLIT, Measure, PaperTable, PublishedRow
 
 
@@ -197,8 +198,8 @@ def _test_videos(measure: Measure, group: Group | None) -> int | None:
     return sum({used.split: used.data.test for used in named}.values())
 
 
-_Reached = Mapping[int, Mapping[Any, float]]
-"""Seed -> split -> percent."""
+Reached = Mapping[int, Mapping[Any, float]]
+"""Seed -> split -> a number; in percent where it is a fraction."""
 
 
 def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) -> tuple[ComparedRow, ...]:
@@ -211,7 +212,7 @@ def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) ->
     }
     asked = max(1, *(len({record.seed for record in of_cell}) for of_cell in trials.values()))
     reached = {
-        (row.label, measure.column): _by_seed(trials[row.label, measure.column], measure)
+        (row.label, measure.column): reached_by(trials[row.label, measure.column], functools.partial(number_of_trial, measure))
         for row in table.rows
         for measure in table.measures
     }
@@ -229,22 +230,29 @@ def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) ->
     return tuple(ComparedRow(row, tuple(cell(row, measure) for measure in table.measures)) for row in table.rows)
 
 
-def _by_seed(records: Sequence[Record], measure: Measure) -> _Reached:
+def reached_by(records: Iterable[Record], value: Callable[[Record], float]) -> Reached:
+    """The finite values of complete trials."""
     by_seed: dict[int, dict[Any, float]] = {}
     for record in records:
-        value = _value(record, measure)
-        if record.outcome == "complete" and math.isfinite(value):
-            by_seed.setdefault(record.seed, {}).setdefault(record.settings.get(SPLIT), 100 * value)
+        number = value(record) if record.outcome == "complete" else math.nan
+        if math.isfinite(number):
+            by_seed.setdefault(record.seed, {}).setdefault(record.settings.get(SPLIT), number)
     return {seed: by_seed[seed] for seed in sorted(by_seed)}
 
 
-def _value(record: Record, measure: Measure) -> float:
-    """The metric of a trial, a fraction; not a number where it has none."""
+def number_of_trial(measure: Measure, record: Record) -> float:
+    """The metric of a trial in percent; not a number where it has none."""
     joined = "+" in str(record.settings.get(DOWNSTREAM, ""))
-    return record.metrics.get(f"{measure.metric}/{measure.data_set}" if joined else measure.metric, math.nan)
+    return 100 * record.metrics.get(f"{measure.metric}/{measure.data_set}" if joined else measure.metric, math.nan)
 
 
-def _effects(table: PaperTable, reached: Mapping[tuple[str, str], _Reached]) -> dict[tuple[str, str], tuple[Effect, ...]]:
+def history_of(table: PaperTable, record: Record, metric: str) -> list[float]:
+    """The metric after each epoch, none where it was not told; with several downstream sets, on the one of the table."""
+    of_set = f"{metric}/{table.paper_settings.get(DOWNSTREAM)}"
+    return record.history.get(metric) or record.history.get(of_set, [])
+
+
+def _effects(table: PaperTable, reached: Mapping[tuple[str, str], Reached]) -> dict[tuple[str, str], tuple[Effect, ...]]:
     """The effects of each row by each measure, judged together."""
     compared = [
         (row, measure, other) for row in table.rows for measure in table.measures for other in table.references(row, measure)
@@ -256,8 +264,11 @@ def _effects(table: PaperTable, reached: Mapping[tuple[str, str], _Reached]) -> 
         )
         for row, measure, other in compared
     ]
+    judgements = judge(
+        [(None if published is None else Expected.printed(published), differences) for published, differences in values]
+    )
     effects: dict[tuple[str, str], tuple[Effect, ...]] = {}
-    for (row, measure, other), (published, differences), judged in zip(compared, values, judge(values), strict=True):
+    for (row, measure, other), (published, differences), judged in zip(compared, values, judgements, strict=True):
         place = row.label, measure.column
         effects[place] = (*effects.get(place, ()), Effect(other, published, differences, judged))
     return effects
@@ -268,7 +279,7 @@ def _published_effect(row: PublishedRow, reference: PublishedRow, measure: Measu
     return None if here is None or there is None else here - there
 
 
-def _differences(own: _Reached, other: _Reached) -> tuple[float, ...]:
+def _differences(own: Reached, other: Reached) -> tuple[float, ...]:
     """By seed, over the splits that both have."""
     paired = (
         [value - other[seed][split] for split, value in values.items() if split in other.get(seed, {})]

@@ -16,11 +16,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from harness.ledger import Record, is_fraction
-from reports.comparison import ComparedRow, FilledTable, closest_to_paper, groups_of
+from reports.comparison import ComparedRow, FilledTable, closest_to_paper, groups_of, history_of
 from reports.drawing import LINE_HEIGHT, group_heading, how_to_run, our_style, say, titled_figure, written
 from reports.groups import Group
 from reports.seeds import Estimate
-from search_spaces.papers import DOWNSTREAM, PaperTable, PublishedRow, printed
+from search_spaces.papers import PaperTable, PublishedRow, printed
 from trainables.settings import checkpoint_epoch
 
 _PANEL_HEIGHT, _MARGIN_HEIGHT = 1.75, 0.9
@@ -79,9 +79,8 @@ def history_curves(figure: PaperTable, trials: Iterable[Record]) -> list[Curves]
     """The curves of complete trials, by group of comparable ones: of each preset the groups closest to the paper's
     circumstances, and of these the ones with curves of the most rows."""
     metrics = [metric for curves in figure.histories.values() for metric in curves.values()]
-    told = [
-        trial for trial in trials if trial.outcome == "complete" and any(_history(figure, trial, metric) for metric in metrics)
-    ]
+    complete = [trial for trial in trials if trial.outcome == "complete"]
+    told = [trial for trial in complete if any(history_of(figure, trial, metric) for metric in metrics)]
     curves = [Curves(group, tuple(_curves(figure, group))) for group in closest_to_paper(figure, groups_of(figure, told))]
     most: dict[str, int] = {}
     for one in curves:
@@ -94,15 +93,9 @@ def _curves(figure: PaperTable, group: Group) -> Iterable[Curve]:
         records = [record for record in group.records if row.holds(record.settings)]
         for panel, curves in figure.histories.items():
             for curve, metric in curves.items():
-                by_seed = {record.seed: values for record in records if (values := _history(figure, record, metric))}
+                by_seed = {record.seed: values for record in records if (values := history_of(figure, record, metric))}
                 if by_seed:
                     yield _over_seeds(row, panel, curve, list(by_seed.values()), 100 if is_fraction(metric) else 1)
-
-
-def _history(figure: PaperTable, record: Record, metric: str) -> list[float]:
-    """The metric after each epoch; with several downstream sets, on the one of the figure."""
-    of_set = f"{metric}/{figure.paper_settings.get(DOWNSTREAM)}"
-    return record.history.get(metric) or record.history.get(of_set, [])
 
 
 def _over_seeds(row: PublishedRow, panel: str, curve: str, histories: Sequence[Sequence[float]], scale: float) -> Curve:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from reports.circumstances import backbone_of, is_comparable
 from reports.comparison import Cell, Effect, FilledTable
 from reports.costs import QUANTITIES, FilledCosts
+from reports.evidence import Score
 from reports.groups import Group
 from reports.leaderboard import Leaderboard, values_of
 from reports.pairs import Paired
@@ -111,6 +112,36 @@ def pair_lines(found: Paired) -> Iterator[Line]:
         }
     for refused in found.refused:
         yield {**sides, "configuration": configuration_text(refused.label, refused.parameters), "not_compared": refused.why}
+
+
+CLAIM_COLUMNS = (
+    "claim", "where", "claim_verdict", "preset", "effect", "measure", "table", "published", "mean", "low", "high", "seeds",
+    "higher", "higher_low", "higher_high", "test", "p", "p_holm", "p_smaller", "verdict", "command",
+)  # fmt: skip
+
+
+def claim_lines(scores: Sequence[Score]) -> Iterator[Line]:
+    """One line per effect of a claim and preset; of claims without trials, too. `command` runs the effect's rows."""
+    for score in scores:
+        claim = {"claim": score.claim.name, "where": score.claim.where, "claim_verdict": score.verdict or "no trials"}
+        for effect in score.effects:
+            judged = effect.judgement
+            yield {
+                **claim,
+                "preset": score.preset or "",
+                "effect": effect.words,
+                "measure": effect.measured,
+                "table": effect.source.table.id,
+                "published": _number(effect.published),
+                **_of_estimate(effect.ours),
+                **_of_outperforming(effect.higher),
+                "test": "count" if score.claim.test == "count" else judged.test.kind if judged.test else "",
+                "p": _p(judged.test.p if judged.test else None),
+                "p_holm": _p(judged.p),
+                "p_smaller": _p(judged.p_smaller),
+                "verdict": judged.verdict or "",
+                "command": effect.source.command,
+            }
 
 
 def leaderboard_columns(board: Leaderboard) -> tuple[str, ...]:

@@ -16,11 +16,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, Self
 
 from reports.seeds import SIGNIFICANCE, PairedTest, equivalence_p, holm, paired_test
 
 Verdict = Literal["agrees", "smaller", "disagrees", "undecided"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a paper says of an effect: its sign, 1, -1 or 0, and its size in percentage points where it is printed."""
+
+    sign: int
+    size: float | None
+
+    @classmethod
+    def printed(cls, effect: float) -> Self:
+        return cls((effect > 0) - (effect < 0), abs(effect))
 
 
 @dataclass(frozen=True)
@@ -36,26 +48,28 @@ class Judgement:
     verdict: Verdict | None
 
 
-def judge(effects: Sequence[tuple[float | None, Sequence[float]]]) -> list[Judgement]:
-    """Judge effects together: of each the published one and our differences by seed, both in percentage points."""
+def judge(effects: Sequence[tuple[Expected | None, Sequence[float]]]) -> list[Judgement]:
+    """Judge effects together: of each what the paper says, and our differences by seed in percentage points."""
     tests = [paired_test(differences) for _, differences in effects]
-    smaller = [equivalence_p(differences, abs(published)) if published else None for published, differences in effects]
+    smaller = [
+        equivalence_p(differences, expected.size) if expected and expected.size else None for expected, differences in effects
+    ]
     values = {
         **{(number, "zero"): test.p for number, test in enumerate(tests) if test is not None},
         **{(number, "smaller"): p for number, p in enumerate(smaller) if p is not None},
     }
     corrected = dict(zip(values, holm(list(values.values()), [number for number, _ in values]), strict=True))
     judged = []
-    for number, (published, differences) in enumerate(effects):
+    for number, (expected, differences) in enumerate(effects):
         p, p_smaller = corrected.get((number, "zero")), corrected.get((number, "smaller"))
-        verdict = None if published is None else _verdict(published, differences, p, p_smaller)
+        verdict = None if expected is None else _verdict(expected.sign, differences, p, p_smaller)
         judged.append(Judgement(tests[number], p, p_smaller, verdict))
     return judged
 
 
-def _verdict(published: float, differences: Sequence[float], p: float | None, p_smaller: float | None) -> Verdict:
+def _verdict(sign: int, differences: Sequence[float], p: float | None, p_smaller: float | None) -> Verdict:
     has_sign = p is not None and p < SIGNIFICANCE
-    if has_sign and published * fmean(differences) <= 0:
+    if has_sign and sign * fmean(differences) <= 0:
         return "disagrees"
     if p_smaller is not None and p_smaller < SIGNIFICANCE:
         return "smaller"

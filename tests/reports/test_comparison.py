@@ -173,7 +173,7 @@ def test_only_the_paper_setting_on_whole_data_is_comparable(
 
 
 def test_a_table_says_what_is_smaller_than_the_paper_s_and_what_cannot_be_seen(make_trial: Make) -> None:
-    """Six seeds, one effect near nil and one far beyond the paper's -1.4: spread 0.1, or 0.32 with the noisy one's."""
+    """Six seeds: one effect near nil and one far beyond the paper's -1.4; their common spread is 0.33."""
     nil, large = [0.1, -0.1, 0.1, -0.1, 0.1, -0.1], [-9.0, -9.5, -10.0, -9.0, -9.5, -10.0]
     trials = [make_trial(0.02, 0.02, seed, 70.0) for seed in range(6)]
     trials += [make_trial(0.05, 0.05, seed, 70.0 + difference) for seed, difference in enumerate(nil)]

@@ -1,0 +1,62 @@
+"""Says which claims of the papers the trials of all sweeps bear out.
+
+    python reports/claims.py
+    python reports/claims.py temperature-0.02 gl-beats-mmgd
+    python reports/claims.py --format html --out claims.html
+
+Reads reports/claims.yaml and `<runs-dir>/*/ledger.jsonl`, offline; writes nothing but what `--out` names.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from harness.ledger import LedgerError
+from reports.claimed import ClaimError, read_claims
+from reports.claims_sheet import claim_sheets
+from reports.command_line import FAILED, RUNS, chosen, fail, give, trials_of
+from reports.evidence import scoreboard
+from reports.writers import FORMATS
+
+Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    names: Annotated[list[str] | None, typer.Argument(metavar="CLAIM", help="Claims; default: all.")] = None,
+    list_claims: Annotated[bool, typer.Option("--list", help="List the claims and exit.")] = False,
+    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
+    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
+    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
+) -> None:
+    """Print a scoreboard of the papers' claims with the evidence for and against each."""
+    try:
+        claims = read_claims()
+    except ClaimError as error:
+        fail(FAILED, str(error))
+    if list_claims:
+        for claim in claims.values():
+            print(f"{claim.name}  {claim.says}")
+        return
+    wanted = chosen(names or [], claims, "claim") or list(claims.values())
+    try:
+        scores = scoreboard(wanted, trials_of(runs_dir, sweep))
+    except LedgerError as error:
+        fail(FAILED, str(error))
+    give(claim_sheets(scores), out, file_format)
+
+
+if __name__ == "__main__":
+    app()
