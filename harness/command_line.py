@@ -20,6 +20,7 @@ SCRIPTS = {
     "status": ("harness.status", "Which sweeps run, are dead or have ended, and how far each trial is."),
     "replay": ("harness.replay", "One trial again from its record, and whether its numbers come out the same."),
     "leaderboard": ("reports.sweep", "Which configuration of a sweep is best, and which cannot be told apart from it."),
+    "page": ("reports.page", "A page to look at a sweep with, and one over all sweeps."),
     "compare": ("reports.compare", "Two sweeps, or two values of a setting, against each other."),
     "tables": ("reports.tables", "The papers' tables from the trials at hand, beside the published numbers."),
     "figures": ("reports.figures", "The papers' figures from the trials at hand."),

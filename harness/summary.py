@@ -103,6 +103,8 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, watched: Map
         console.print(f"\nagain, or as LaTeX or CSV: {again} --format tex", highlight=False)
     if space.figure:
         _report("figures.py", space.figure, *which, "--out", str(sweep.directory))
+    page = shlex.join(["python", "reports/page.py", sweep.name, *runs, "--store", str(sweep.runtime.store)])
+    console.print(f"to look at: {page}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
     for title, where in watched.items():
         console.print(f"{title}: {where}", highlight=False, markup=False)

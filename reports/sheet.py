@@ -101,6 +101,11 @@ def time_text(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
+def to_the_minute(moment: str | None) -> str:
+    """A moment of a record: `2026-03-01 14:05`, UTC; nothing for none."""
+    return (moment or "")[:16].replace("T", " ")
+
+
 def p_text(p: float) -> str:
     """A p value."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
