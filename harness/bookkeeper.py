@@ -430,7 +430,9 @@ class Bookkeeper:
         self.open.discard(job.trial)
         if outcome == "complete" and self.sweep.space.objective not in record.metrics:
             raise ObjectiveMissing(self.sweep.space, record.metrics)
-        self.tracker.finish(job.trial, outcome, record.metrics)
+        store = self.sweep.runtime.store
+        artifacts = {stage.name: store / stage.kind / made[stage.name].key for stage in job.stages if outcome == "complete"}
+        self.tracker.finish(job.trial, outcome, record.metrics, {"code": record.code}, artifacts)
         self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
 
     def _append(self, record: Record, patient: bool) -> None:

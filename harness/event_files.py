@@ -12,11 +12,12 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.listener import Listener, require_space, serve
+from harness.media import Confusion, Picture, heat, media_of
 
 WRITER = "tensorboardX"
 NEEDED = "pip install 'auxgraph[tensorboard]'"
@@ -42,7 +43,7 @@ class EventFiles(Listener):
 def folder(name: str, trial: str) -> str:
     """Of a trial's run, which TensorBoard shows as its name: what it is called, as far as a path can say it, and the trial."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[:80]
-    return f"{readable}-{trial}" if readable else trial
+    return "-".join(filter(None, [readable, trial]))
 
 
 class _Run:
@@ -89,7 +90,7 @@ class _Runs:
             self._open[trial] = _Run(self._directory / folder(name, trial))
         run = self._open[trial]
         run.config = config
-        run.write([self._summary.text("config", _as_table(config))])
+        run.write([self._summary.text("config", _markdown(["setting", "value"], sorted(config.items())))])
 
     def log(self, trial: str, step: int, along: str, epoch: int, metrics: dict[str, float]) -> None:
         """An epoch of a stage, which is the step of its metrics."""
@@ -97,24 +98,40 @@ class _Runs:
             run.write((self._summary.scalar(name, value) for name, value in metrics.items()), epoch)
             run.known |= metrics.keys()
 
-    def finish(self, trial: str, outcome: str, summary: dict[str, float]) -> None:
+    def tables(self, trial: str, tables: dict[str, dict[str, list[Any]]]) -> None:
+        if run := self._open.get(trial):
+            run.write(self._summary.text(name, _markdown(table["columns"], table["rows"])) for name, table in tables.items())
+
+    def finish(
+        self, trial: str, outcome: str, summary: dict[str, Any], config: dict[str, Any], artifacts: dict[str, str]
+    ) -> None:
         """Metrics that no epoch had, those of test videos among them, have step 0."""
         if run := self._open.pop(trial, None):
-            run.write(self._summary.scalar(name, value) for name, value in summary.items() if name not in run.known)
-            run.write(self._summary.hparams(_plain(run.config), summary))
+            numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
+            run.write(self._summary.scalar(name, value) for name, value in numbers.items() if name not in run.known)
+            run.write(self._summary.hparams(_plain(run.config | config), numbers))
+            for one in media_of(artifacts):
+                self._show(run, one)
             run.write([self._summary.text("outcome", outcome)])
             run.close()
             self._tell("finished", trial=trial)
 
+    def _show(self, run: _Run, one: Picture | Confusion) -> None:
+        if isinstance(one, Picture):
+            pixels, said = one.pixels, one.caption
+        else:
+            pixels, said = heat(one), "rows: classes; columns: what test videos were taken for; white: all of a class"
+        run.write([self._summary.image(one.name, pixels, dataformats="HWC"), self._summary.text(one.name, _escaped(said))])
+
     def finish_all(self) -> None:
         """End the runs that the sweep left open."""
         for trial in list(self._open):
-            self.do("finish", trial=trial, outcome="interrupted", summary={})
+            self.do("finish", trial=trial, outcome="interrupted", summary={}, config={}, artifacts={})
 
 
-def _as_table(config: Mapping[str, Any]) -> str:
-    lines = [f"| {name} | {_escaped(value)} |" for name, value in sorted(config.items())]
-    return "\n".join(["| setting | value |", "|---|---|", *lines])
+def _markdown(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([_escaped(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _escaped(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from harness.planner import Plan
     from harness.trials import Sweep
 
+FINDINGS_SECONDS = 60.0
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
 
 
@@ -108,6 +110,17 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, watched: Map
     console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
     for title, where in watched.items():
         console.print(f"{title}: {where}", highlight=False, markup=False)
+
+
+def findings_of(sweep: Sweep) -> dict[str, Any] | None:
+    """What it found, as tables and a summary; None where that cannot be told."""
+    command = [sys.executable, str(REPORTS / "findings.py"), sweep.name, "--runs-dir", str(sweep.directory.parent)]
+    try:
+        said = subprocess.run(command, capture_output=True, check=True, timeout=FINDINGS_SECONDS).stdout
+        found: dict[str, Any] = json.loads(said)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return found
 
 
 def _report(script: str, *arguments: str) -> None:

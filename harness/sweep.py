@@ -40,7 +40,7 @@ from harness.listener import Listener
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.signs import Signs
-from harness.summary import show_circumstances, show_disk, show_plan, show_results
+from harness.summary import findings_of, show_circumstances, show_disk, show_plan, show_results
 from harness.tracking import Tracker
 from harness.wandb_runs import WandbRuns
 from search_spaces.narrowing import parse_range
@@ -360,6 +360,8 @@ def _run(
             books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
+                if tracker.has_told and (found := findings_of(sweep)):
+                    tracker.conclude(sweep.name, found)
                 signs.over = "nothing is left to run"
             except KeyboardInterrupt:
                 stopped, signs.over = 130, "interrupted"

@@ -9,9 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.listener import Listener
+
+SWEEP = ""
+"""In the place of a trial, of the run of a sweep as a whole."""
 
 
 def step_axis(stage: str) -> str:
@@ -65,16 +69,40 @@ class Tracker:
         for number in range(max(map(len, history.values()), default=0)):
             self.epoch(trial, stage, number + 1, {name: of[number] for name, of in history.items() if number < len(of)})
 
-    def finish(self, trial: str, outcome: str, summary: Mapping[str, float]) -> None:
-        """Close the trial's run with its outcome and final metrics in the summary; `failed` marks the run as failed."""
+    def finish(
+        self,
+        trial: str,
+        outcome: str,
+        summary: Mapping[str, float],
+        config: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, Path] | None = None,
+    ) -> None:
+        """Close the trial's run with its outcome and final metrics in the summary; `failed` marks the run as failed.
+
+        config: what is known by now. artifacts: by stage, of a complete trial, what to take pictures from.
+        """
         if self._trials.pop(trial, None) is not None:
-            self._tell(trial, action="finish", outcome=outcome, summary=dict(summary))
+            places = {stage: str(place.absolute()) for stage, place in (artifacts or {}).items()}
+            self._tell(
+                trial, action="finish", outcome=outcome, summary=dict(summary), config=dict(config or {}), artifacts=places
+            )
+
+    def conclude(self, sweep: str, found: Mapping[str, Any]) -> None:
+        """A run of the sweep as a whole: `tables` by name, with `columns` and `rows`, and a `summary`."""
+        self._tell(SWEEP, action="start", name=sweep, config={}, tags=["sweep"])
+        self._tell(SWEEP, action="tables", tables=found["tables"])
+        self._tell(SWEEP, action="finish", outcome="complete", summary=found["summary"], config={}, artifacts={})
 
     def close(self, timeout: float) -> None:
         """Wait at most `timeout` seconds until all is written; after that the listeners end their work by themselves."""
         end = time.monotonic() + timeout
         for listener in self.listeners:
             listener.close(max(end - time.monotonic(), 0))
+
+    @property
+    def has_told(self) -> bool:
+        """Whether any listener was told of a trial."""
+        return any(listener.child is not None for listener in self.listeners)
 
     @property
     def descriptions(self) -> dict[str, str]:

@@ -14,12 +14,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from harness.listener import Listener, Told, require_space, serve
+from harness.media import Confusion, Picture, media_of
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -155,7 +156,9 @@ class _Runs:
     def start(self, trial: str, name: str, config: dict[str, Any], tags: list[str]) -> None:
         opened = self._runs.get(trial)
         tags = [tag[:LONGEST_TAG] for tag in tags if tag]
-        self._started[trial] = {"id": run_id(self._common["group"], trial), "name": name, "config": config, "tags": tags}
+        kind = "trial" if trial else "sweep"
+        identity = {"id": run_id(self._common["group"], trial), "name": name, "job_type": kind}
+        self._started[trial] = {**identity, "config": config, "tags": tags}
         if opened is None:
             self._run(trial)
         else:  # the trial goes on with another worker, maybe with other settings
@@ -169,8 +172,17 @@ class _Runs:
             self._defined[trial] |= metrics.keys()
             run.log({along: epoch, **metrics}, step=step)
 
-    def finish(self, trial: str, outcome: str, summary: dict[str, float]) -> None:
+    def tables(self, trial: str, tables: dict[str, dict[str, list[Any]]]) -> None:
         if run := self._run(trial):
+            run.log({name: self._table(table["columns"], table["rows"]) for name, table in tables.items()})
+
+    def finish(
+        self, trial: str, outcome: str, summary: dict[str, Any], config: dict[str, Any], artifacts: dict[str, str]
+    ) -> None:
+        if run := self._run(trial):
+            if shown := {one.name: self._shown(one) for one in media_of(artifacts)}:
+                run.log(shown)
+            run.config.update(config, allow_val_change=True)
             run.summary.update({**summary, "outcome": outcome})
             run.finish(exit_code=1 if outcome == "failed" else 0)
             del self._started[trial], self._runs[trial], self._defined[trial]
@@ -179,9 +191,30 @@ class _Runs:
     def finish_all(self) -> None:
         """End the runs that the sweep left open, as neither failed nor complete."""
         for trial in list(self._started):
-            self.do("finish", trial=trial, outcome="interrupted", summary={})
+            self.do("finish", trial=trial, outcome="interrupted", summary={}, config={}, artifacts={})
         require_space(self._common["dir"])
         self._wandb.teardown()
+
+    def _shown(self, one: Picture | Confusion) -> Any:
+        """A picture, or a chart of W&B's own, whose cells of no video are left out."""
+        if isinstance(one, Picture):
+            return self._wandb.Image(one.pixels, caption=one.caption)
+        cells = [
+            [one.classes[row], one.classes[column], count]
+            for row, counts in enumerate(one.counts)
+            for column, count in enumerate(counts)
+            if count
+        ]
+        columns = ["Actual", "Predicted", "nPredictions"]
+        return self._wandb.plot_table(
+            "wandb/confusion_matrix/v1",
+            self._table(columns, cells),
+            {name: name for name in columns},
+            {"title": f"{one.name}: test videos"},
+        )
+
+    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+        return self._wandb.Table(columns=list(columns), data=[list(row) for row in rows], allow_mixed_types=True)
 
     def _run(self, trial: str) -> Any:
         if trial in self._started and trial not in self._runs:

@@ -32,6 +32,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.identity import RANGES, read_identity
 from reports.command_line import FAILED, RUNS, WRONG_USAGE, fail, trials_of, write
+from reports.importance import is_number
 from reports.leaderboard import Leaderboard, Ranked, leaderboard, objective_of
 
 MARK = "written by auxgraph"
@@ -96,7 +97,7 @@ def frozen_trials(board: Leaderboard, ranges: Mapping[str, str]) -> list[FrozenT
 
 def distribution(values: Sequence[Any], words: str) -> BaseDistribution:
     """From where a parameter is drawn: its range, wide enough for all values that it had, or else those values."""
-    if not all(_is_number(value) for value in values) or (words and not (said := RANGE.fullmatch(words))):
+    if not all(is_number(value) for value in values) or (words and not (said := RANGE.fullmatch(words))):
         return CategoricalDistribution(list(dict.fromkeys(map(_choice, values))))
     ends = [float(said[end]) for end in ("low", "high")] if words and said else []
     low, high = min(*values, *ends, values[0]), max(*values, *ends, values[0])
@@ -113,7 +114,7 @@ def _trial(one: Ranked, metric: str, distributions: Mapping[str, BaseDistributio
         if record.outcome == "complete" and metric in record.metrics
     }
     state = _state(one, bool(reached))
-    named = {name: value if _is_number(value) else _choice(value) for name, value in one.parameters.items()}
+    named = {name: value if is_number(value) else _choice(value) for name, value in one.parameters.items()}
     trial = create_trial(
         state=state,
         value=sum(reached.values()) / len(reached) if state == TrialState.COMPLETE else None,
@@ -146,10 +147,6 @@ def _state(one: Ranked, has_value: bool) -> TrialState:
 def _choice(value: Any) -> bool | int | float | str | None:
     """A value as Optuna keeps it, which takes no lists."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import signal
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from harness import event_files
 from harness.event_files import EventFiles, folder
 from harness.tracking import Tracker
+from trainables.store import Store, Workplace
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Written:
     scalars: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    images: dict[str, Image.Image] = field(default_factory=dict)
 
 
 def read_events(directory: Path) -> Written:
@@ -42,6 +47,8 @@ def read_events(directory: Path) -> Written:
         for value in event.summary.value:
             if value.HasField("simple_value"):
                 found.scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
+            elif value.HasField("image"):
+                found.images[value.tag] = Image.open(io.BytesIO(value.image.encoded_image_string))
             elif value.metadata.plugin_data.plugin_name == "text":
                 found.texts[value.tag.removesuffix("/text_summary")] = value.tensor.string_val[0].decode()
             elif value.metadata.plugin_data.plugin_name == "hparams":
@@ -85,6 +92,32 @@ def test_files_hold_what_was_told(tmp_path: Path) -> None:
         assert found.texts["outcome"] == "complete"
         assert "| recipe | a\\|b |" in found.texts["config"]
         assert found.settings == {"auxskd.epochs": 3, "recipe": "a|b", "compute.compile": False, "row": "None"}
+
+
+def test_pictures_and_tables_are_shown(tmp_path: Path) -> None:
+    """A sample's clip, what the network took test videos for, and a sweep's leaderboard, in a run of its own."""
+    warnings: list[str] = []
+    tracker, files = to_files(tmp_path, warnings)
+    pictures = {"samples": torch.full((1, 1, 2, 4, 4, 3), 200, dtype=torch.uint8)}
+    confusion = {"classes": ["a", "b"], "test": [[1, 0], [0, 1]]}
+    workplace = Workplace(Store(tmp_path / "store"), "pretext", "key")
+    made = workplace.publish(settings={}, metrics={}, tensors={"pictures": pictures}, files={"confusion.json": confusion})
+    tracker.start("a", "a", CONFIG)
+    tracker.finish("a", "complete", {"test/top1": 0.5}, {"recipe": "scratch"}, {"pretext": made.directory})
+    table = {"columns": ["row", "validation/top1"], "rows": [["a|b", 0.5]]}
+    tracker.conclude("mine", {"tables": {"leaderboard": table}, "summary": {"best": "a|b", "trials": 1}})
+    tracker.close(60)
+    assert warnings == []
+    found = read_events(files.directory / "a-a")
+    assert {name: image.size for name, image in found.images.items()} == {
+        "pretext/samples": (8, 4),
+        "pretext/confusion": (256, 256),
+    }
+    assert found.images["pretext/samples"].getpixel((0, 0)) == (200, 200, 200)
+    assert found.settings["recipe"] == "scratch"
+    of_sweep = read_events(files.directory / "mine")
+    assert of_sweep.texts["leaderboard"].splitlines() == ["| row | validation/top1 |", "| --- | --- |", "| a\\|b | 0.5 |"]
+    assert of_sweep.scalars == {"trials": [(0, 1.0)]}
 
 
 def test_a_run_that_goes_on_is_whole_and_in_one_file(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from harness.trials import Sweep
 from harness.wandb_runs import WandbRuns, run_id
 from tests.harness.test_bookkeeper import Witness
 from trainables.pipeline import run_experiment
+from trainables.store import Artifact
 
 ROOT = Path(wandb_runs.__file__).parents[1]
 FAKE_KEY = "0123456789abcdef" * 5 + "012345"
@@ -229,7 +230,38 @@ def test_runs_are_what_the_ledger_says(make_sweep: Callable[..., Sweep], tmp_pat
         assert (run.config["row"], run.config["space"], run.config["recipe"]) == (record.row, record.space, "auxskd_pretext")
         assert run.config["fingerprint"] == {role: entry["fingerprint"] for role, entry in record.data.items()}
         assert run.config["code"] == record.code
+        shown = run.history[-1]
+        pictures = ("auxskd/samples", "pretext/samples", "finetune/samples", "evaluate/hardest", "retrieval/nearest")
+        assert {f"{name}/path" for name in pictures} <= shown.keys()
+        (folder,) = (sweep.directory / "wandb").glob("offline-run-*")
+        assert (folder / "files" / shown["evaluate/hardest/path"]).read_bytes().startswith(b"\x89PNG")
+        table = json.loads((folder / "files" / shown["evaluate/confusion_table/path"]).read_text())
+        artifact = Artifact(sweep.runtime.store / "evaluate" / record.stages["evaluate"])
+        confusion = artifact.document("confusion.json")
+        counts = {(confusion["classes"].index(row), confusion["classes"].index(column)): n for row, column, n in table["data"]}
+        said = {(row, column): n for row, of in enumerate(confusion["test"]) for column, n in enumerate(of) if n}
+        assert counts == said
     assert histories[0] == histories[1]
+
+
+def test_a_sweep_has_a_run_of_its_own(tmp_path: Path) -> None:
+    """With the tables as they were given."""
+    tracker, listens = to_wandb("offline", tmp_path, "sweep", pytest.fail)
+    assert not tracker.has_told
+    tracker.start("a", "a", {})
+    assert tracker.has_told
+    tracker.finish("a", "complete", {})
+    rows = [[0, "0.02 / 0.02", 0.5], [1, None, None]]
+    table = {"columns": ["position", "row", "validation/top1"], "rows": rows}
+    tracker.conclude("sweep", {"tables": {"leaderboard": table}, "summary": {"best": "0.02 / 0.02"}})
+    tracker.close(30)
+    by_id = {run.id: run for run in read_runs(tmp_path)}
+    assert by_id.keys() == {run_id("sweep", "a"), run_id("sweep", "")}
+    run = by_id[run_id("sweep", "")]
+    assert (run.name, run.group, run.tags, run.summary["best"]) == ("sweep", "sweep", ["sweep"], "0.02 / 0.02")
+    (folder,) = listens.directory.glob(f"offline-run-*-{run.id}")
+    kept = json.loads((folder / "files" / run.history[-1]["leaderboard/path"]).read_text())
+    assert (kept["columns"], kept["data"]) == (table["columns"], rows)
 
 
 DRIVER = """
@@ -413,7 +445,8 @@ class FakeWandb:
                 raise TimeoutError("no end of upload")
 
         calls = {"log": lambda metrics, step: None, "define_metric": lambda name, step_metric: None, "finish": finish}
-        return SimpleNamespace(**calls, summary={}, project_url="the project")
+        config = SimpleNamespace(update=lambda values, allow_val_change: None)
+        return SimpleNamespace(**calls, config=config, summary={}, project_url="the project")
 
     def teardown(self) -> None:
         raise ConnectionResetError
@@ -434,9 +467,9 @@ def test_an_upload_that_hangs_sends_every_run_offline(child: Child) -> None:
     runs, wandb, events = child
     for trial in "ab":
         runs.do("start", trial=trial, name=trial, config={}, tags=[])
-    runs.do("finish", trial="a", outcome="complete", summary={})
+    runs.do("finish", trial="a", outcome="complete", summary={}, config={}, artifacts={})
     runs.do("log", trial="b", step=1, along="epoch", epoch=1, metrics={"loss": 1.0})
-    runs.do("finish", trial="b", outcome="complete", summary={})
+    runs.do("finish", trial="b", outcome="complete", summary={}, config={}, artifacts={})
     assert wandb.opened == [(run_id("s", trial), mode) for mode in ("online", "offline") for trial in "ab"]
     assert events == ["online", "online", "offline", "finished", "finished"]
 

@@ -1,0 +1,143 @@
+"""What a trial leaves to look at: the confusion of its test videos, and pictures of what its networks were shown.
+
+Read from the artifacts of its stages, by the processes that show trials to people. Files that are not there, as in artifacts of
+before there were any, or that are damaged, are left out. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from trainables.checksums import Mismatch, check_content, unsealed
+
+MOST_BYTES = 1 << 20
+"""Of the pixels of a picture; a larger one is made smaller."""
+MARGIN = 2
+"""Pixels around a neighbour, in a colour that says whether it is of the query's class."""
+RIGHT, WRONG = (0, 158, 115), (213, 94, 0)
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """pixels: (height, width, 3), RGB. caption: what its rows are."""
+
+    name: str
+    caption: str
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """counts: test videos by class (row) and by what they were taken for (column)."""
+
+    name: str
+    classes: Sequence[str]
+    counts: Sequence[Sequence[int]]
+
+
+def media_of(artifacts: Mapping[str, str]) -> Iterator[Picture | Confusion]:
+    """By stage the directory of its artifact. Names are like those of the stage's metrics."""
+    for stage, directory in artifacts.items():
+        kind, several, dataset = stage.partition("/")
+        files = _Files(Path(directory))
+        for what, read in (("confusion", _confusion), ("samples", _samples), ("hardest", _hardest), ("nearest", _nearest)):
+            with contextlib.suppress(OSError, ValueError, KeyError, IndexError, SafetensorError, Mismatch):
+                yield read(files, f"{kind}/{what}{several}{dataset}")
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of an artifact. Raises KeyError for one that it has not, and what reading a damaged one raises."""
+
+    directory: Path
+
+    def document(self, name: str) -> Any:
+        return json.loads(self._checked(name).read_bytes())
+
+    def pictures(self) -> Mapping[str, NDArray[Any]]:
+        arrays: dict[str, NDArray[Any]] = load_file(self._checked("pictures.safetensors"))
+        return arrays
+
+    def _checked(self, name: str) -> Path:
+        listed = unsealed((self.directory / "done.json").read_bytes())["files"][name]
+        check_content(self.directory / name, listed)
+        return self.directory / name
+
+
+def _confusion(files: _Files, name: str) -> Confusion:
+    content = files.document("confusion.json")
+    return Confusion(name, content["classes"], content["test"])
+
+
+def _samples(files: _Files, name: str) -> Picture:
+    clips = files.pictures()["samples"]  # (samples, V, frames, side, side, 3)
+    rows = [_strip(clip) for sample in clips for clip in sample]
+    return Picture(name, f"what is trained on, augmented: {len(clips)} samples of {clips.shape[1]} clips", _bounded(rows))
+
+
+def _hardest(files: _Files, name: str) -> Picture:
+    found, said = files.pictures(), files.document("videos.json")
+    test, classes = said["test"], said["classes"]
+    lines = [
+        f"{test['name'][number]}: {classes[test['label'][number]]}, taken for {classes[test['predicted'][number]]}"
+        for number in found["hardest_numbers"]
+    ]
+    return Picture(name, "the hardest test videos\n" + "\n".join(lines), _bounded(map(_strip, found["hardest"])))
+
+
+def _nearest(files: _Files, name: str) -> Picture:
+    found, said = files.pictures(), files.document("neighbours.json")
+    test, gallery, classes = said["test"], said["gallery"], said["classes"]
+    rows, lines = [], []
+    for number, query, neighbours in zip(found["query_numbers"], found["queries"], found["neighbours"], strict=True):
+        label, labels = test["label"][number], [gallery["label"][one] for one in test["nearest"][number]]
+        framed = [
+            _framed(strip[len(strip) // 2], RIGHT if its == label else WRONG)
+            for strip, its in zip(neighbours, labels, strict=True)
+        ]
+        rows.append(np.concatenate([_framed(_strip(query), (255, 255, 255)), *framed], axis=1))
+        near = ", ".join(classes[its] if its >= 0 else "no class" for its in labels)
+        lines.append(f"{test['name'][number]} ({classes[label] if label >= 0 else 'no class'}): {near}")
+    return Picture(name, "test videos, and the nearest of those trained on\n" + "\n".join(lines), _bounded(rows))
+
+
+def _strip(frames: NDArray[Any]) -> Pixels:
+    """Frames (frames, height, width, 3), one beside the other."""
+    return np.concatenate(list(frames), axis=1).astype(np.uint8)
+
+
+def _framed(pixels: NDArray[Any], colour: tuple[int, int, int]) -> Pixels:
+    height, width, channels = pixels.shape
+    framed = np.empty((height + 2 * MARGIN, width + 2 * MARGIN, channels), np.uint8)
+    framed[:] = colour
+    framed[MARGIN:-MARGIN, MARGIN:-MARGIN] = pixels
+    return framed
+
+
+def _bounded(rows: Any) -> Pixels:
+    """Rows one below the other, as large as they may be."""
+    pixels: Pixels = np.concatenate(list(rows), axis=0)
+    while pixels.nbytes > MOST_BYTES:
+        pixels = pixels[::2, ::2]
+    return np.ascontiguousarray(pixels)
+
+
+def heat(confusion: Confusion) -> Pixels:
+    """A confusion as a picture: the share of a class's videos, black for none and white for all."""
+    counts = np.array(confusion.counts, np.float64)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    cell = max(1, 256 // max(len(counts), 1))
+    grey = np.kron(shares * 255, np.ones((cell, cell))).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
