@@ -4,7 +4,8 @@
     python reports/claims.py temperature-0.02 gl-beats-mmgd
     python reports/claims.py --format html --out claims.html
 
-Reads reports/claims.yaml and `<runs-dir>/*/ledger.jsonl`, offline; writes nothing but what `--out` names.
+Reads reports/claims.yaml, `<runs-dir>/*/ledger.jsonl`, and from the store what evaluations have said of each video, offline;
+writes nothing but what `--out` names.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from typing import Annotated
 import typer
 
 from harness.ledger import LedgerError
+from reports.artifacts import Artifacts
 from reports.claimed import ClaimError, read_claims
 from reports.claims_sheet import claim_sheets
 from reports.command_line import FAILED, RUNS, chosen, fail, give, trials_of
 from reports.evidence import scoreboard
+from reports.videos import telling
 from reports.writers import FORMATS
 
 Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
@@ -38,6 +41,9 @@ def main(
     list_claims: Annotated[bool, typer.Option("--list", help="List the claims and exit.")] = False,
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
     sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Store of the artifacts, for what was said of each video. Default: <runs-dir>/store.")
+    ] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
     out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
 ) -> None:
@@ -52,7 +58,8 @@ def main(
         return
     wanted = chosen(names or [], claims, "claim") or list(claims.values())
     try:
-        scores = scoreboard(wanted, trials_of(runs_dir, sweep))
+        told = telling(Artifacts(store or runs_dir / "store"))
+        scores = scoreboard(wanted, trials_of(runs_dir, sweep), told)
     except LedgerError as error:
         fail(FAILED, str(error))
     give(claim_sheets(scores), out, file_format)

@@ -13,6 +13,7 @@ from reports.seeds import SIGNIFICANCE
 from reports.sheet import (
     INTERVALS,
     OUTPERFORMING,
+    OVER,
     Grid,
     Section,
     Sheet,
@@ -20,6 +21,7 @@ from reports.sheet import (
     estimate_text,
     number_text,
     outperforming_text,
+    over_text,
     p_text,
 )
 
@@ -31,7 +33,8 @@ _RULES = (
     "numbers are equal): agrees: each effect of the claim is shown to be above zero; disagrees: one is shown to be below; "
     "smaller: one is shown to be nearer to zero than the paper's own number (two one-sided t tests); the last two, and p, are "
     "corrected by Holm for the claim's effects; else undecided: may be chance. Counts need no test. Of each preset the "
-    "comparable trials with the most effects count. All of it is about other seeds on the same videos, not about other videos."
+    "comparable trials with the most effects count. "
+    f"{OVER}"
 )
 
 
@@ -137,7 +140,8 @@ def _evidence(scores: Sequence[Score], groups: Mapping[_Trials, Group]) -> Grid:
         for effect in score.tested
     )
     columns = ("claim", "effect", "trials", "paper", "ours", "P(higher)", "test (Holm)", "verdict")
-    return Grid("Effects behind the claims", columns, rows, labels=2)
+    tested = [effect.videos for score in scores for effect in score.tested if effect.judgement.test is not None]
+    return Grid("Effects behind the claims", columns, rows, labels=2, note=over_text(tested, "effect") if tested else "")
 
 
 def _test(claim: Claim, effect: ClaimedEffect) -> str:

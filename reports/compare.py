@@ -4,7 +4,8 @@
     python reports/compare.py segments-demo --setting vspp.segments=2,4
     python reports/compare.py A B --metric validation/top1 --out compared.csv
 
-Reads `<runs-dir>/*/ledger.jsonl`, offline; writes nothing but what `--out` names.
+Reads `<runs-dir>/*/ledger.jsonl`, and from the store what evaluations have said of each video, offline; writes nothing but what
+`--out` names.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from typing import Annotated, Any
 import typer
 
 from harness.ledger import Record
+from reports.artifacts import Artifacts
 from reports.command_line import RUNS, WRONG_USAGE, fail, give, trials_of
 from reports.compare_sheet import compare_sheet
 from reports.pairs import Side, paired
+from reports.videos import telling
 from reports.writers import FORMATS
 from trainables.suggestions import did_you_mean
 
@@ -41,6 +44,9 @@ def main(
     ] = None,
     metric: Annotated[str, typer.Option(help="Which number of a trial.")] = "test/top1",
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    store: Annotated[
+        Path | None, typer.Option(help="Store of the artifacts, for what was said of each video. Default: <runs-dir>/store.")
+    ] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
     out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
 ) -> None:
@@ -55,7 +61,7 @@ def main(
         sweeps = [f"{name}={value}" for value in values]
         records = [[record for record in records[0] if record.settings.get(name) == value] for value in values]
     first, second = map(Side, sweeps, records)
-    found = paired(first, second, metric, name)
+    found = paired(first, second, metric, name, telling(Artifacts(store or runs_dir / "store")))
     give([compare_sheet(found)], out, file_format)
 
 

@@ -13,6 +13,7 @@ from reports.seeds import SIGNIFICANCE
 from reports.sheet import (
     INTERVALS,
     OUTPERFORMING,
+    OVER,
     Grid,
     Section,
     Sheet,
@@ -21,6 +22,7 @@ from reports.sheet import (
     estimate_text,
     number_of,
     outperforming_text,
+    over_text,
     p_text,
 )
 
@@ -29,7 +31,7 @@ _RULES = (
     f"{OUTPERFORMING.format('the second')} Told apart: by the two-sided paired t test over seeds at {SIGNIFICANCE:.0%}, "
     "corrected for all configurations by Holm (exact sign test where all differences are equal). Would be seen: the smallest "
     f"true difference that so many seeds find in {POWER:.0%} of all cases, by the spread of these. All pairs: the mean over "
-    "configurations, by seed. All of it is about other seeds on the same videos, not about other videos."
+    f"configurations, by seed. {OVER}"
 )
 
 
@@ -98,4 +100,6 @@ def _pairs(found: Paired) -> Grid:
             )
         )
     columns = ("configuration", "first", "second", "difference", "P(higher)", "seeds", "told apart", "would be seen")
-    return Grid(f"First: {found.first.name}; second: {found.second.name}", columns, tuple(rows), labels=1)
+    tested = [one.videos for one in found.pairs if one.test is not None]
+    note = over_text(tested, "configuration") if tested else ""
+    return Grid(f"First: {found.first.name}; second: {found.second.name}", columns, tuple(rows), labels=1, note=note)

@@ -12,8 +12,9 @@ from typing import Any
 from harness.ledger import Record
 from reports.groups import CHECKPOINTS, Group, comparable_groups, explicit
 from reports.power import Sensitivity, sensitivity
-from reports.seeds import Estimate, Outperforming, estimate, outperforming
+from reports.seeds import Estimate, Outperforming, VideoError, estimate, outperforming
 from reports.verdicts import Expected, Judgement, judge
+from reports.videos import Telling, Told, nothing_told, video_error
 from search_spaces.papers import DOWNSTREAM, SPLIT, Measure, PaperTable, PublishedRow
 
 
@@ -21,18 +22,20 @@ from search_spaces.papers import DOWNSTREAM, SPLIT, Measure, PaperTable, Publish
 class Effect:
     """A row minus its reference in percentage points: published, and ours by seed (paired by split, where there are several).
 
-    judgement: of this effect among all of its comparison. Without published numbers there is nothing to agree with: `published`
+    videos: what the choice of test videos gives the mean, where it is known. judgement: of this effect among all of its
+    comparison. Without published numbers there is nothing to agree with: `published`
     and the verdict are None.
     """
 
     reference: PublishedRow
     published: float | None
     differences: tuple[float, ...]
+    videos: VideoError | None
     judgement: Judgement
 
     @property
     def ours(self) -> Estimate | None:
-        return estimate(self.differences) if self.differences else None
+        return estimate(self.differences, self.videos) if self.differences else None
 
     @property
     def higher(self) -> Outperforming | None:
@@ -96,13 +99,13 @@ class FilledTable:
     narrow: int = 0
 
 
-def fill(table: PaperTable, trials: Iterable[Record]) -> FilledTable:
-    """The comparisons from which the table can be read.
+def fill(table: PaperTable, trials: Iterable[Record], told: Telling = nothing_told) -> FilledTable:
+    """The comparisons from which the table can be read. told: what trials have said of each test video.
 
     Trials of other sweeps often are some rows of a table (its defaults) under other settings: groups that hold no trial of the
     table's own sweeps, with numbers in at most half as many rows as the fullest group of the preset, are left out.
     """
-    comparisons = compare(table, trials)
+    comparisons = compare(table, trials, told)
     fullest: dict[str, int] = {}
     for comparison in comparisons:
         fullest[comparison.preset] = max(comparison.rows_with_numbers, fullest.get(comparison.preset, 0))
@@ -133,12 +136,12 @@ def closest_to_paper(table: PaperTable, groups: Sequence[Group]) -> list[Group]:
     return [group for group in groups if departures(group) == least[group.preset]]
 
 
-def compare(table: PaperTable, trials: Iterable[Record]) -> list[Comparison]:
+def compare(table: PaperTable, trials: Iterable[Record], told: Telling = nothing_told) -> list[Comparison]:
     """One comparison per group of comparable trials that has any trial of a cell; a single empty one where none has."""
     groups = groups_of(table, [trial for trial in trials if any(measure.counts(trial.settings) for measure in table.measures)])
     if not groups:
-        return [_comparison(table, None)]
-    return [_comparison(table, group) for group in groups]
+        return [_comparison(table, None, told)]
+    return [_comparison(table, group, told) for group in groups]
 
 
 def groups_of(table: PaperTable, trials: Iterable[Record]) -> list[Group]:
@@ -180,12 +183,13 @@ def _unspoken_checkpoints(row: PublishedRow) -> set[str]:
     return {name for pair in CHECKPOINTS.items() if not row.parameters.keys() & set(pair) for name in pair}
 
 
-def _comparison(table: PaperTable, group: Group | None) -> Comparison:
-    rows = _compared_rows(table, group.records, group.preset) if group else _compared_rows(table, (), "")
-    seen = (
-        sensitivity([effect.differences for row in rows for effect in row.cells[column].effects], _test_videos(measure, group))
-        for column, measure in enumerate(table.measures)
-    )
+def _comparison(table: PaperTable, group: Group | None, told: Telling) -> Comparison:
+    rows = _compared_rows(table, group.records if group else (), group.preset if group else "", told)
+    seen = []
+    for column, measure in enumerate(table.measures):
+        effects = [effect for row in rows for effect in row.cells[column].effects]
+        samples = [(effect.differences, effect.videos) for effect in effects]
+        seen.append(sensitivity(samples, _test_videos(measure, group)))
     return Comparison(group, rows, tuple(seen))
 
 
@@ -202,7 +206,7 @@ Reached = Mapping[int, Mapping[Any, float]]
 """Seed -> split -> a number; in percent where it is a fraction."""
 
 
-def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) -> tuple[ComparedRow, ...]:
+def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str, told: Telling) -> tuple[ComparedRow, ...]:
     trials = {
         (row.label, measure.column): [
             record for record in records if row.holds(record.settings) and measure.counts(record.settings)
@@ -216,7 +220,12 @@ def _compared_rows(table: PaperTable, records: Sequence[Record], preset: str) ->
         for row in table.rows
         for measure in table.measures
     }
-    effects = _effects(table, reached)
+    said = {
+        (row.label, measure.column): said_by_seed(trials[row.label, measure.column], measure, told)
+        for row in table.rows
+        for measure in table.measures
+    }
+    effects = _effects(table, reached, said)
 
     def cell(row: PublishedRow, measure: Measure) -> Cell:
         own = reached[row.label, measure.column]
@@ -240,10 +249,23 @@ def reached_by(records: Iterable[Record], value: Callable[[Record], float]) -> R
     return {seed: by_seed[seed] for seed in sorted(by_seed)}
 
 
+def said_by_seed(records: Iterable[Record], measure: Measure, told: Telling) -> dict[int, Told | None]:
+    """What complete trials have said of each test video; None for a seed with several, of several splits."""
+    said: dict[int, Told | None] = {}
+    for record in records:
+        if record.outcome == "complete":
+            said[record.seed] = None if record.seed in said else told(record, _metric(measure, record))
+    return said
+
+
 def number_of_trial(measure: Measure, record: Record) -> float:
     """The metric of a trial in percent; not a number where it has none."""
+    return 100 * record.metrics.get(_metric(measure, record), math.nan)
+
+
+def _metric(measure: Measure, record: Record) -> str:
     joined = "+" in str(record.settings.get(DOWNSTREAM, ""))
-    return 100 * record.metrics.get(f"{measure.metric}/{measure.data_set}" if joined else measure.metric, math.nan)
+    return f"{measure.metric}/{measure.data_set}" if joined else measure.metric
 
 
 def history_of(table: PaperTable, record: Record, metric: str) -> list[float]:
@@ -252,25 +274,29 @@ def history_of(table: PaperTable, record: Record, metric: str) -> list[float]:
     return record.history.get(metric) or record.history.get(of_set, [])
 
 
-def _effects(table: PaperTable, reached: Mapping[tuple[str, str], Reached]) -> dict[tuple[str, str], tuple[Effect, ...]]:
+_Place = tuple[str, str]
+"""Label of a row and column of a measure."""
+
+
+def _effects(
+    table: PaperTable, reached: Mapping[_Place, Reached], said: Mapping[_Place, Mapping[int, Told | None]]
+) -> dict[_Place, tuple[Effect, ...]]:
     """The effects of each row by each measure, judged together."""
     compared = [
         (row, measure, other) for row in table.rows for measure in table.measures for other in table.references(row, measure)
     ]
-    values = [
-        (
-            _published_effect(row, other, measure),
-            _differences(reached[row.label, measure.column], reached[other.label, measure.column]),
-        )
-        for row, measure, other in compared
-    ]
+    values: list[tuple[float | None, tuple[float, ...], VideoError | None]] = []
+    for row, measure, other in compared:
+        own, its = (row.label, measure.column), (other.label, measure.column)
+        videos = video_error([(1, said[own]), (-1, said[its])])
+        values.append((_published_effect(row, other, measure), _differences(reached[own], reached[its]), videos))
     judgements = judge(
-        [(None if published is None else Expected.printed(published), differences) for published, differences in values]
+        [(None if published is None else Expected.printed(published), ours, videos) for published, ours, videos in values]
     )
-    effects: dict[tuple[str, str], tuple[Effect, ...]] = {}
-    for (row, measure, other), (published, differences), judged in zip(compared, values, judgements, strict=True):
+    effects: dict[_Place, tuple[Effect, ...]] = {}
+    for (row, measure, other), found, judged in zip(compared, values, judgements, strict=True):
         place = row.label, measure.column
-        effects[place] = (*effects.get(place, ()), Effect(other, published, differences, judged))
+        effects[place] = (*effects.get(place, ()), Effect(other, *found, judged))
     return effects
 
 

@@ -23,6 +23,7 @@ from reports.seeds import SIGNIFICANCE
 from reports.sheet import (
     INTERVALS,
     OUTPERFORMING,
+    OVER,
     Grid,
     Section,
     Sheet,
@@ -30,6 +31,7 @@ from reports.sheet import (
     estimate_text,
     number_text,
     outperforming_text,
+    over_text,
     p_text,
 )
 from reports.verdicts import Judgement
@@ -80,8 +82,8 @@ def _rules(table: PaperTable) -> str:
         f"{SIGNIFICANCE:.0%} of tables. Verdict: disagrees: shown to have the other sign than the paper's effect; else "
         "smaller: shown to be nearer to zero than the paper's effect (two one-sided t tests); else agrees: shown to have the "
         "paper's sign; else undecided: may be chance. Cannot be seen: a true difference that the test of it alone misses in "
-        f"more than {1 - POWER:.0%} of cases. Seeds needed: about how many find the paper's effect in {POWER:.0%}. All of it "
-        "is about other seeds on the same videos, not about other videos."
+        f"more than {1 - POWER:.0%} of cases. Seeds needed: about how many find the paper's effect in {POWER:.0%}. "
+        f"{OVER}"
     )
 
 
@@ -137,12 +139,15 @@ def _effect_grids(table: PaperTable, comparison: Comparison) -> list[Grid]:
 
 def _what_is_seen(comparison: Comparison, column: int) -> str:
     seen = comparison.sensitivities[column]
+    effects = [effect for row in comparison.rows for effect in row.cells[column].effects]
     if seen is None:
-        most = max((len(effect.differences) for row in comparison.rows for effect in row.cells[column].effects), default=0)
+        most = max((len(effect.differences) for effect in effects), default=0)
         return "With one seed no difference can be told from chance." if most == 1 else ""
     videos = f"{counted(seen.videos, 'test video')} and " if seen.videos else ""
     points = number_text(seen.detectable, signed=False)
-    return f"With {videos}{counted(seen.seeds, 'seed')} differences under {points} points cannot be seen."
+    tested = [effect.videos for effect in effects if len(effect.differences) > 1]
+    over = over_text(tested, "effect")
+    return f"With {videos}{counted(seen.seeds, 'seed')} differences under {points} points cannot be seen. {over}"
 
 
 def _of_what(table: PaperTable, measure: Measure) -> str:

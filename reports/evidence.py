@@ -15,11 +15,12 @@ from statistics import fmean
 
 from harness.ledger import Record, is_fraction
 from reports.claimed import Claim, Contrast, Curve, Source
-from reports.comparison import Reached, fill, groups_of, history_of, number_of_trial, reached_by
+from reports.comparison import Reached, fill, groups_of, history_of, number_of_trial, reached_by, said_by_seed
 from reports.costs import Quantity
 from reports.groups import Group
-from reports.seeds import EQUAL, SIGNIFICANCE, Estimate, Outperforming, estimate, outperforming
+from reports.seeds import EQUAL, SIGNIFICANCE, Estimate, Outperforming, VideoError, estimate, outperforming
 from reports.verdicts import Expected, Judgement, Verdict, judge
+from reports.videos import Telling, Told, nothing_told, video_error
 from search_spaces.papers import Measure, PaperTable, PublishedRow, printed
 
 _NOT_JUDGED = Judgement(None, None, None, None)
@@ -38,11 +39,12 @@ class ClaimedEffect:
     measured: str
     published: float | None
     differences: tuple[float, ...]
+    videos: VideoError | None
     judgement: Judgement = _NOT_JUDGED
 
     @property
     def ours(self) -> Estimate | None:
-        return estimate(self.differences) if self.differences else None
+        return estimate(self.differences, self.videos) if self.differences else None
 
     @property
     def higher(self) -> Outperforming | None:
@@ -64,32 +66,35 @@ class Score:
         return [effect for effect in self.effects if effect.differences]
 
 
-def scoreboard(claims: Iterable[Claim], trials: Sequence[Record]) -> list[Score]:
-    """A score of each claim by each preset that has numbers for it; one that says so where none has."""
-    return [score for claim in claims for score in _scores(claim, trials)]
+def scoreboard(claims: Iterable[Claim], trials: Sequence[Record], told: Telling = nothing_told) -> list[Score]:
+    """A score of each claim by each preset that has numbers for it; one that says so where none has.
+
+    told: what trials have said of each test video.
+    """
+    return [score for claim in claims for score in _scores(claim, trials, told)]
 
 
-def _scores(claim: Claim, trials: Sequence[Record]) -> list[Score]:
-    by_source = [_by_preset(source, trials) for source in claim.sources]
+def _scores(claim: Claim, trials: Sequence[Record], told: Telling) -> list[Score]:
+    by_source = [_by_preset(source, trials, told) for source in claim.sources]
     presets = sorted({preset for found in by_source for preset in found})
     scores = []
     for preset in presets:
         effects = [
             effect
             for source, found in zip(claim.sources, by_source, strict=True)
-            for effect in found.get(preset, _effects(source, None))
+            for effect in found.get(preset, _effects(source, None, told))
         ]
         scores.append(_score(claim, preset, effects))
     if scores:
         return scores
-    return [_score(claim, None, [effect for source in claim.sources for effect in _effects(source, None)])]
+    return [_score(claim, None, [effect for source in claim.sources for effect in _effects(source, None, told)])]
 
 
-def _by_preset(source: Source, trials: Sequence[Record]) -> dict[str, list[ClaimedEffect]]:
+def _by_preset(source: Source, trials: Sequence[Record], told: Telling) -> dict[str, list[ClaimedEffect]]:
     """Of each preset the group of comparable trials that has numbers for the most effects, and of these by the most seeds."""
     found: dict[str, list[ClaimedEffect]] = {}
     for group in _groups(source, trials):
-        effects = _effects(source, group)
+        effects = _effects(source, group, told)
         if _fullness(effects) > _fullness(found.get(group.preset, [])):
             found[group.preset] = effects
     return found
@@ -105,23 +110,31 @@ def _groups(source: Source, trials: Sequence[Record]) -> list[Group]:
     return groups_of(source.table, trials)
 
 
-def _effects(source: Source, group: Group | None) -> list[ClaimedEffect]:
+def _effects(source: Source, group: Group | None, told: Telling) -> list[ClaimedEffect]:
     effects = []
     for measured in _measures(source):
         reached = {key: _reached(source, group, key, measured) for key in _keys(source)}
+        said = {key: _said(source, group, key, measured, told) for key in _keys(source)}
         for contrast in source.contrasts:
             published, differences = _sum(contrast, measured.published), _by_seed(contrast, reached)
-            effects.append(ClaimedEffect(source, group, _words(source, contrast), measured.name, published, differences))
+            videos = video_error([(sign, said[key]) for sign, key in contrast.terms])
+            effects.append(
+                ClaimedEffect(source, group, _words(source, contrast), measured.name, published, differences, videos)
+            )
     return effects
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What the rows of a source are compared by: its name, published numbers by key, and a trial's number by key."""
+    """What the rows of a source are compared by: its name, published numbers by key, and a trial's number by key.
+
+    measure: where it is one of the table's.
+    """
 
     name: str
     published: Mapping[str, float | None]
     number: Callable[[str, Record], float]
+    measure: Measure | None = None
 
 
 def _measures(source: Source) -> list[_Measured]:
@@ -137,6 +150,7 @@ def _measures(source: Source) -> list[_Measured]:
             measure.heading,
             {key: row.published[measure.column] for key, row in source.rows.items()},
             functools.partial(_of_measure, measure),
+            measure,
         )
         for measure in source.measures
     ]
@@ -173,9 +187,20 @@ def _keys(source: Source) -> Iterable[str]:
 
 
 def _reached(source: Source, group: Group | None, key: str, measured: _Measured) -> Reached:
+    return reached_by(_trials(source, group, key), functools.partial(measured.number, key))
+
+
+def _said(source: Source, group: Group | None, key: str, measured: _Measured, told: Telling) -> dict[int, Told | None]:
+    """What trials have said of each test video, where shares of videos are compared."""
+    measure = measured.measure
+    if measure is None:
+        return {}
+    return said_by_seed([one for one in _trials(source, group, key) if measure.counts(one.settings)], measure, told)
+
+
+def _trials(source: Source, group: Group | None, key: str) -> list[Record]:
     rows = source.rows.values() if source.cost else [source.rows[key]]
-    records = [record for record in (group.records if group else ()) if any(row.holds(record.settings) for row in rows)]
-    return reached_by(records, functools.partial(measured.number, key))
+    return [record for record in (group.records if group else ()) if any(row.holds(record.settings) for row in rows)]
 
 
 def _sum(contrast: Contrast, numbers: Mapping[str, float | None]) -> float | None:
@@ -220,7 +245,7 @@ def _score(claim: Claim, preset: str | None, effects: Sequence[ClaimedEffect]) -
         return Score(claim, None, tuple(effects), None)
     if claim.test == "count":
         return Score(claim, preset, tuple(effects), _counted(effects))
-    judgements = judge([(Expected(1, _size(effect)), effect.differences) for effect in effects])
+    judgements = judge([(Expected(1, _size(effect)), effect.differences, effect.videos) for effect in effects])
     judged = tuple(replace(effect, judgement=judgement) for effect, judgement in zip(effects, judgements, strict=True))
     return Score(claim, preset, judged, _verdict(judged))
 

@@ -16,7 +16,7 @@ from reports.groups import Group
 from reports.leaderboard import Leaderboard, values_of
 from reports.pairs import Paired
 from reports.power import Sensitivity
-from reports.seeds import Estimate, Outperforming
+from reports.seeds import Estimate, Outperforming, VideoError
 from reports.sheet import Line, configuration_text
 from reports.worth import MEASURES, Worth
 from search_spaces.papers import PaperTable, PublishedRow
@@ -26,7 +26,7 @@ TABLE_COLUMNS = (
     "row", "measure", "published", "mean", "low", "high", "seeds", "seeds_asked", "splits", "splits_asked",
     "against", "effect_published", "effect_mean", "effect_low", "effect_high", "effect_seeds",
     "test", "statistic", "p", "p_holm", "p_smaller", "higher", "higher_low", "higher_high", "verdict",
-    "detectable", "seeds_needed",
+    "detectable", "seeds_needed", "over",
 )  # fmt: skip
 
 WORTH_COLUMNS = (
@@ -39,10 +39,11 @@ def comparison_lines(filled: FilledTable) -> Iterator[Line]:
     """One line per cell of every group; a cell with several effects has a line for each.
 
     `against` is the row that an effect is measured against. `p_holm` is `p`, corrected for all effects of the group, as is
-    `p_smaller`, that of being smaller than the paper's. `higher` is the probability that the row is above the other one.
-    `detectable` are points that the seeds at hand see, `seeds_needed` how many see the paper's effect. `comparable` is `no`
-    where the paper's circumstances were other ones. `verdict` is `reference` for rows without an effect that others are
-    measured against, and `quoted` for rows that the paper took from another one.
+    `p_smaller`, that of being smaller than the paper's. `higher` is the probability that the row is above the other one. `over`
+    says what intervals and tests of effects are over, `seeds` or `seeds and videos`. `detectable` are points that the seeds at
+    hand see, `seeds_needed` how many see the paper's effect. `comparable` is `no` where the paper's circumstances were other
+    ones. `verdict` is `reference` for rows without an effect that others are measured against, and `quoted` for rows that the
+    paper took from another one.
     """
     table = filled.table
     for number, comparison in enumerate(filled.comparisons, start=1):
@@ -90,7 +91,7 @@ def worth_lines(sweep: str, worths: Sequence[Worth]) -> Iterator[Line]:
 PAIR_COLUMNS = (
     "first", "second", "metric", "configuration", "seeds", "first_mean", "first_low", "first_high",
     "second_mean", "second_low", "second_high", "difference_mean", "difference_low", "difference_high",
-    "higher", "higher_low", "higher_high", "p", "p_holm", "detectable", "not_compared",
+    "higher", "higher_low", "higher_high", "p", "p_holm", "detectable", "over", "not_compared",
 )  # fmt: skip
 
 
@@ -109,6 +110,7 @@ def pair_lines(found: Paired) -> Iterator[Line]:
             "p": _p(one.test.p if one.test else None),
             "p_holm": _p(one.corrected),
             "detectable": _number(one.detectable),
+            "over": _over(one.videos) if one.test else "",
         }
     for refused in found.refused:
         yield {**sides, "configuration": configuration_text(refused.label, refused.parameters), "not_compared": refused.why}
@@ -116,7 +118,7 @@ def pair_lines(found: Paired) -> Iterator[Line]:
 
 CLAIM_COLUMNS = (
     "claim", "where", "claim_verdict", "preset", "effect", "measure", "table", "published", "mean", "low", "high", "seeds",
-    "higher", "higher_low", "higher_high", "test", "p", "p_holm", "p_smaller", "verdict", "command",
+    "higher", "higher_low", "higher_high", "test", "p", "p_holm", "p_smaller", "over", "verdict", "command",
 )  # fmt: skip
 
 
@@ -139,6 +141,7 @@ def claim_lines(scores: Sequence[Score]) -> Iterator[Line]:
                 "p": _p(judged.test.p if judged.test else None),
                 "p_holm": _p(judged.p),
                 "p_smaller": _p(judged.p_smaller),
+                "over": _over(effect.videos) if judged.test else "",
                 "verdict": judged.verdict or "",
                 "command": effect.source.command,
             }
@@ -235,7 +238,7 @@ def _of_effect(effect: Effect, seen: Sensitivity | None) -> dict[str, object]:
     fields = {"against": effect.reference.label, "effect_published": _number(effect.published), **ours}
     judged = effect.judgement
     if test := judged.test:
-        fields |= {"test": test.kind, "statistic": _number(test.statistic), "p": _p(test.p)}
+        fields |= {"test": test.kind, "statistic": _number(test.statistic), "p": _p(test.p), "over": _over(effect.videos)}
     fields |= {"p_holm": _p(judged.p), "p_smaller": _p(judged.p_smaller), **_of_outperforming(effect.higher)}
     if seen is not None:
         needed = seen.seeds_needed(effect.published) if effect.published else None
@@ -248,6 +251,10 @@ def _of_outperforming(value: Outperforming | None) -> dict[str, object]:
         return {}
     low, high = value.interval
     return {"higher": _number(value.probability), "higher_low": _number(low), "higher_high": _number(high)}
+
+
+def _over(videos: VideoError | None) -> str:
+    return "seeds and videos" if videos else "seeds"
 
 
 def _p(value: float | None) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 from harness.ledger import Record
 from reports.leaderboard import values_of
 from reports.power import sensitivity
-from reports.seeds import Estimate, Outperforming, PairedTest, estimate, holm, outperforming, paired_test
+from reports.seeds import Estimate, Outperforming, PairedTest, VideoError, estimate, holm, outperforming, paired_test
+from reports.videos import Telling, nothing_told, video_error
 from trainables.files import digest
 
 _Values = tuple[dict[int, float], dict[int, float]]
@@ -36,8 +37,8 @@ class Pair:
     """A configuration that both sides have, by the seeds that both have completed.
 
     first, second: the metric, in percent where it is a fraction. difference: second minus first. higher: how often it is above
-    0. corrected: the p value of the test among those of all pairs, by Holm. detectable: the smallest difference that so many
-    seeds would have shown.
+    0. videos: what the choice of videos gives the difference, where it is known. corrected: the p value of the test among those
+    of all pairs, by Holm. detectable: the smallest difference that so many seeds would have shown.
     """
 
     label: str | None
@@ -46,6 +47,7 @@ class Pair:
     second: Estimate
     difference: Estimate
     higher: Outperforming
+    videos: VideoError | None
     test: PairedTest | None
     detectable: float | None
     corrected: float | None = None
@@ -78,10 +80,10 @@ class Paired:
     overall: Pair | None
 
 
-def paired(first: Side, second: Side, metric: str, setting: str | None = None) -> Paired:
+def paired(first: Side, second: Side, metric: str, setting: str | None = None, told: Telling = nothing_told) -> Paired:
     """Set the second side against the first: configurations of the same parameters, or of the same settings but for one."""
     sides = _by_key(first, metric, setting), _by_key(second, metric, setting)
-    pairs, values, refused = [], [], []
+    pairs, values, refused, terms = [], [], [], []
     differing: Counter[str] = Counter()
     for name in (name for name in sides[0] if name in sides[1]):
         ours, theirs = sides[0][name], sides[1][name]
@@ -92,7 +94,9 @@ def paired(first: Side, second: Side, metric: str, setting: str | None = None) -
             continue
         by_seed = values_of(ours, metric), values_of(theirs, metric)
         if by_seed[0].keys() & by_seed[1].keys():
-            pairs.append(_pair(label, parameters, by_seed))
+            said = [{one.seed: told(one, metric) for one in records} for records in (ours, theirs)]
+            terms += [(1.0, said[1]), (-1.0, said[0])]
+            pairs.append(_pair(label, parameters, by_seed, video_error(terms[-2:])))
             values.append(by_seed)
             differing.update(_differences(ours[0], theirs[0]))
     both = len(sides[0].keys() & sides[1].keys())
@@ -104,7 +108,7 @@ def paired(first: Side, second: Side, metric: str, setting: str | None = None) -
         tuple(refused),
         (len(sides[0]) - both, len(sides[1]) - both),
         tuple(f"{what} (in {number} of {len(pairs)} pairs)" for what, number in sorted(differing.items())),
-        _overall(values) if len(pairs) > 1 else None,
+        _overall(values, video_error([(weight / len(pairs), said) for weight, said in terms])) if len(pairs) > 1 else None,
     )
 
 
@@ -153,19 +157,20 @@ def _differences(ours: Record, theirs: Record) -> Iterator[str]:
             yield f"{name}: {ours.versions[name]} and {theirs.versions[name]}"
 
 
-def _pair(label: str | None, parameters: Mapping[str, Any], values: _Values) -> Pair:
+def _pair(label: str | None, parameters: Mapping[str, Any], values: _Values, videos: VideoError | None) -> Pair:
     seeds = sorted(values[0].keys() & values[1].keys())
     first, second = ([side[seed] for seed in seeds] for side in values)
     differences = [b - a for a, b in zip(first, second, strict=True)]
-    seen = sensitivity([differences])
+    seen = sensitivity([(differences, videos)])
     return Pair(
         label,
         parameters,
         estimate(first),
         estimate(second),
-        estimate(differences),
+        estimate(differences, videos),
         outperforming(differences),
-        paired_test(differences),
+        videos,
+        paired_test(differences, videos),
         seen.detectable if seen else None,
     )
 
@@ -176,9 +181,9 @@ def _corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     return tuple(replace(one, corrected=next(corrected)) if one.test is not None else one for one in pairs)
 
 
-def _overall(values: Sequence[_Values]) -> Pair | None:
+def _overall(values: Sequence[_Values], videos: VideoError | None) -> Pair | None:
     seeds = set.intersection(*(set(side) for both in values for side in both))
     if not seeds:
         return None
     first, second = ({seed: fmean(both[side][seed] for both in values) for seed in seeds} for side in (0, 1))
-    return _pair("all pairs", {}, (first, second))
+    return _pair("all pairs", {}, (first, second), videos)

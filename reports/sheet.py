@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.ledger import is_fraction
-from reports.seeds import CONFIDENCE, Estimate, Outperforming
+from reports.seeds import CONFIDENCE, Estimate, Outperforming, VideoError
 
 INTERVALS = f"[{CONFIDENCE:.0%} interval over seeds, Student's t; of two seeds: lowest to highest]"
 """What stands in brackets after a mean, for the rules of a sheet."""
@@ -19,6 +19,11 @@ OUTPERFORMING = (
     "Clopper and Pearson's]."
 )
 """For the rules of a sheet, given what is higher."""
+OVER = (
+    "What is over seeds only is about other seeds on the same videos; what is over seeds and test videos, where the store says "
+    "which videos were told right, is about other videos, too."
+)
+"""For the rules of a sheet, of intervals and tests of differences."""
 Line = Mapping[str, object]
 """A line of a CSV file: what it has in those of the file's columns that it fills."""
 
@@ -132,6 +137,18 @@ def value_text(value: Any) -> str:
 def counted(number: int, thing: str) -> str:
     """`1 group`, `2 groups`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def over_text(videos: Sequence[VideoError | None], thing: str) -> str:
+    """What the intervals and tests of so many things are over, given what the choice of videos gives each."""
+    known = sum(one is not None for one in videos)
+    if known == len(videos):
+        return "Intervals and tests are over seeds and test videos."
+    if not known:
+        return "Intervals and tests are over seeds only: which videos were told right is not at hand."
+    return (
+        f"Intervals and tests of {known} of {counted(len(videos), thing)} are over seeds and test videos, else over seeds only."
+    )
 
 
 def listed(words: Sequence[str]) -> str:

@@ -4,7 +4,8 @@
     python reports/tables.py auxskd/table2 --settings
     python reports/tables.py --format tex --out paper/tables
 
-Reads `<runs-dir>/*/ledger.jsonl`, offline, in under a few seconds; writes nothing but what `--out` names.
+Reads `<runs-dir>/*/ledger.jsonl`, and from the store what evaluations have said of each video, offline, in under a few seconds;
+writes nothing but what `--out` names.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ import typer
 from rich.console import Console
 
 from harness.ledger import LedgerError, Record
+from reports.artifacts import Artifacts
 from reports.command_line import FAILED, RUNS, WRONG_USAGE, chosen, fail, trials_of, write
 from reports.comparison import fill
 from reports.comparison_sheet import comparison_sheet
 from reports.cost_sheet import cost_sheet
 from reports.costs import costs_of
 from reports.sheet import Sheet
+from reports.videos import Telling, telling
 from reports.writers import FORMATS, show
 from search_spaces.papers import SPLIT, PaperTable, paper_tables
 
@@ -48,6 +51,9 @@ def main(
     settings: Annotated[bool, typer.Option("--settings", help="Print the settings of each row and measure and exit.")] = False,
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
     sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Store of the artifacts, for what was said of each video. Default: <runs-dir>/store.")
+    ] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="A file (md, tex, csv, html) for one table, or a directory: one file per table.")
@@ -68,7 +74,8 @@ def main(
     wanted = chosen(ids or [], NUMBERED, "table") or _tables(NUMBERED)
     trials = trials_of(runs_dir, sweep)
     try:
-        sheets = [_sheet(table, trials) for table in wanted]
+        told = telling(Artifacts(store or runs_dir / "store"))
+        sheets = [_sheet(table, trials, told) for table in wanted]
     except LedgerError as error:
         fail(FAILED, str(error))
     if out is not None:
@@ -79,8 +86,8 @@ def main(
         sys.stdout.write(FORMATS[file_format or "md"](sheets))
 
 
-def _sheet(table: PaperTable, trials: Sequence[Record]) -> Sheet:
-    return cost_sheet(costs_of(table, trials)) if table.networks else comparison_sheet(fill(table, trials))
+def _sheet(table: PaperTable, trials: Sequence[Record], told: Telling) -> Sheet:
+    return cost_sheet(costs_of(table, trials)) if table.networks else comparison_sheet(fill(table, trials, told))
 
 
 def _tables(declared: Mapping[str, PaperTable]) -> list[PaperTable]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, Self
 
-from reports.seeds import SIGNIFICANCE, PairedTest, equivalence_p, holm, paired_test
+from reports.seeds import SIGNIFICANCE, PairedTest, VideoError, equivalence_p, holm, paired_test
 
 Verdict = Literal["agrees", "smaller", "disagrees", "undecided"]
 
@@ -48,11 +48,13 @@ class Judgement:
     verdict: Verdict | None
 
 
-def judge(effects: Sequence[tuple[Expected | None, Sequence[float]]]) -> list[Judgement]:
-    """Judge effects together: of each what the paper says, and our differences by seed in percentage points."""
-    tests = [paired_test(differences) for _, differences in effects]
+def judge(effects: Sequence[tuple[Expected | None, Sequence[float], VideoError | None]]) -> list[Judgement]:
+    """Judge effects together: of each what the paper says, our differences by seed in percentage points, and what the choice of
+    test videos gives their mean, where that is known."""
+    tests = [paired_test(differences, videos) for _, differences, videos in effects]
     smaller = [
-        equivalence_p(differences, expected.size) if expected and expected.size else None for expected, differences in effects
+        equivalence_p(differences, expected.size, videos) if expected and expected.size else None
+        for expected, differences, videos in effects
     ]
     values = {
         **{(number, "zero"): test.p for number, test in enumerate(tests) if test is not None},
@@ -60,7 +62,7 @@ def judge(effects: Sequence[tuple[Expected | None, Sequence[float]]]) -> list[Ju
     }
     corrected = dict(zip(values, holm(list(values.values()), [number for number, _ in values]), strict=True))
     judged = []
-    for number, (expected, differences) in enumerate(effects):
+    for number, (expected, differences, _) in enumerate(effects):
         p, p_smaller = corrected.get((number, "zero")), corrected.get((number, "smaller"))
         verdict = None if expected is None else _verdict(expected.sign, differences, p, p_smaller)
         judged.append(Judgement(tests[number], p, p_smaller, verdict))

@@ -34,7 +34,7 @@ def test_seeds_needed_and_what_they_detect_belong_together() -> None:
 
 def test_the_spread_is_common_to_the_effects_and_weighted_by_their_seeds() -> None:
     """Variances 1 (of three seeds) and 8 (of two): (2 x 1 + 1 x 8) / 3."""
-    found = sensitivity([[1.0, 2.0, 3.0], [0.0, 4.0], [9.0]], videos=80)
+    found = sensitivity([([1.0, 2.0, 3.0], None), ([0.0, 4.0], None), ([9.0], None)], videos=80)
     assert found is not None
     assert (found.videos, found.seeds) == (80, 3)
     assert found.spread == pytest.approx((10 / 3) ** 0.5)
@@ -42,6 +42,6 @@ def test_the_spread_is_common_to_the_effects_and_weighted_by_their_seeds() -> No
 
 def test_a_spread_that_is_not_known_says_nothing() -> None:
     assert sensitivity([]) is None
-    assert sensitivity([[1.0], [2.0]]) is None
-    assert sensitivity([[1.0, 2.0]]) is None
-    assert sensitivity([[1.25, 1.25, 1.25]]) is None
+    assert sensitivity([([1.0], None), ([2.0], None)]) is None
+    assert sensitivity([([1.0, 2.0], None)]) is None
+    assert sensitivity([([1.25, 1.25, 1.25], None)]) is None

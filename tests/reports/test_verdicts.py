@@ -28,12 +28,12 @@ from reports.verdicts import Expected, judge
     ],
 )
 def test_one_effect(published: float | None, differences: list[float], expected: str | None) -> None:
-    (judged,) = judge([(None if published is None else Expected.printed(published), differences)])
+    (judged,) = judge([(None if published is None else Expected.printed(published), differences, None)])
     assert judged.verdict == expected
 
 
 def test_what_one_effect_shows_alone_it_does_not_show_among_many() -> None:
-    found = (Expected.printed(1.0), [2.0, 2.4, 2.7])
+    found = (Expected.printed(1.0), [2.0, 2.4, 2.7], None)
     (alone,), among = judge([found]), judge([found] * 8)
     assert alone.p is not None and alone.verdict == "agrees"
     assert among[0].p == pytest.approx(8 * alone.p) and among[0].verdict == "undecided"
@@ -53,7 +53,7 @@ def test_any_verdict_of_a_table_is_wrong_in_at_most_5_percent(seeds: int) -> Non
     errors, said = 0, set()
     for _ in range(1000):
         differences = true + (random.normal(size=(seeds, len(true))) + random.normal(size=(seeds, 1))) / 2**0.5
-        verdicts = [judged.verdict for judged in judge([(expected, list(column)) for column in differences.T])]
+        verdicts = [judged.verdict for judged in judge([(expected, list(column), None) for column in differences.T])]
         errors += any(wrong[str(verdict)][place] for place, verdict in enumerate(verdicts))
         said.update(verdicts)
     assert errors / 1000 <= 0.05 + 3 * 0.007
@@ -62,13 +62,13 @@ def test_any_verdict_of_a_table_is_wrong_in_at_most_5_percent(seeds: int) -> Non
 
 def test_a_nil_effect_is_shown_to_be_smaller_with_enough_seeds() -> None:
     random = np.random.default_rng(0)
-    verdicts = [judge([(Expected.printed(3.0), list(random.normal(0, 1, size=8)))])[0].verdict for _ in range(300)]
+    verdicts = [judge([(Expected.printed(3.0), list(random.normal(0, 1, size=8)), None)])[0].verdict for _ in range(300)]
     assert verdicts.count("smaller") > 280
 
 
 def test_of_an_effect_without_a_number_the_sign_alone_is_judged() -> None:
     verdicts = [
-        judge([(Expected(1, None), differences)])[0] for differences in ([0.01] * 6, [-0.01, -0.02, -0.015], [0.0, 0.1])
+        judge([(Expected(1, None), differences, None)])[0] for differences in ([0.01] * 6, [-0.01, -0.02, -0.015], [0.0, 0.1])
     ]
     assert [judged.verdict for judged in verdicts] == ["agrees", "disagrees", "undecided"]
     assert {judged.p_smaller for judged in verdicts} == {None}
