@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.faults import sweeps
+from harness.wandb_runs import run_id
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGER: dict[str, Any] = {**sweeps.SETTINGS, "auxskd.epochs": 8, "pretext.epochs": 12, "finetune.epochs": 12}
@@ -217,5 +218,6 @@ class Published:
 
 
 def wandb_runs(runs: Path, name: str = sweeps.NAME) -> set[str]:
-    """The ids of a sweep's runs."""
-    return {path.name.split("-", 3)[-1] for path in (runs / name / "wandb").glob("offline-run-*")}
+    """The ids of the runs of a sweep's trials; that of the sweep is written when its last trials end, by whoever runs them."""
+    found = {path.name.split("-", 3)[-1] for path in (runs / name / "wandb").glob("offline-run-*")}
+    return found - {run_id(name, "")}
