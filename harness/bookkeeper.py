@@ -190,11 +190,13 @@ class Bookkeeper:
         self.going_on.pop(job.trial, None)
         configuration, seed = job.configuration, job.experiment.seed
         self.progress.trial_started(job.trial, f"#{configuration.index}", configuration.parameters, seed, configuration.row)
-        self.tracker.start(job.trial, job.name, self._told_of(job), [self.sweep.space.name, self.sweep.preset])
+        tags, compared = [self.sweep.space.name, self.sweep.preset], [*configuration.parameters, "row", "seed"]
+        self.tracker.start(job.trial, job.name, self._told_of(job), tags, compared)
 
     def _told_of(self, job: Job) -> dict[str, Any]:
         """What a trial is, for whoever watches it: what it reads, and where that comes from."""
         return {
+            **job.configuration.parameters,  # a row may have some that no stage of it reads
             **job.reads,
             "seed": job.experiment.seed,
             "trial": job.trial,

@@ -55,7 +55,7 @@ class _Run:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         self.known: set[str] = set()
-        self.config: dict[str, Any] = {}
+        self.compared: dict[str, Any] = {}
         self._file = EventsWriter(str(place / "events"))
 
     def write(self, summaries: Iterable[Any], step: int = 0) -> None:
@@ -85,11 +85,11 @@ class _Runs:
         require_space(str(self._directory))
         getattr(self, action)(**fields)
 
-    def start(self, trial: str, name: str, config: dict[str, Any], tags: list[str]) -> None:
+    def start(self, trial: str, name: str, config: dict[str, Any], tags: list[str], compared: list[str]) -> None:
         if trial not in self._open:
             self._open[trial] = _Run(self._directory / folder(name, trial))
         run = self._open[trial]
-        run.config = config
+        run.compared = {name: config[name] for name in compared}
         run.write([self._summary.text("config", _markdown(["setting", "value"], sorted(config.items())))])
 
     def log(self, trial: str, step: int, along: str, epoch: int, metrics: dict[str, float]) -> None:
@@ -105,14 +105,16 @@ class _Runs:
     def finish(
         self, trial: str, outcome: str, summary: dict[str, Any], config: dict[str, Any], artifacts: dict[str, str]
     ) -> None:
-        """Metrics that no epoch had, those of test videos among them, have step 0."""
+        """Metrics that no epoch had, those of test videos among them, have step 0: by them trials are compared."""
         if run := self._open.pop(trial, None):
             numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
-            run.write(self._summary.scalar(name, value) for name, value in numbers.items() if name not in run.known)
-            run.write(self._summary.hparams(_plain(run.config | config), numbers))
+            measured = {name: value for name, value in numbers.items() if name not in run.known}
+            run.write(self._summary.scalar(name, value) for name, value in measured.items())
+            if run.compared:
+                run.write(self._summary.hparams(_plain(run.compared), measured))
             for one in media_of(artifacts):
                 self._show(run, one)
-            run.write([self._summary.text("outcome", outcome)])
+            run.write(self._summary.text(name, _escaped(value)) for name, value in {**config, "outcome": outcome}.items())
             run.close()
             self._tell("finished", trial=trial)
 

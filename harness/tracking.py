@@ -40,17 +40,19 @@ class Tracker:
     listeners: Sequence[Listener] = ()
     _trials: dict[str, _Trial] = field(default_factory=dict, init=False)
 
-    def start(self, trial: str, name: str, config: Mapping[str, Any], tags: Sequence[str] = ()) -> None:
+    def start(
+        self, trial: str, name: str, config: Mapping[str, Any], tags: Sequence[str] = (), compared: Sequence[str] = ()
+    ) -> None:
         """Open the trial's run; one that exists, here or from an earlier call of the same sweep, is continued.
 
-        With another config than before its stages begin anew.
+        With another config than before its stages begin anew. compared: what of the config tells trials apart.
         """
         for listener in self.listeners:
             listener.begin()
         known = self._trials.setdefault(trial, _Trial(config))
         if known.config != config:
             known.config, known.epochs = config, {}
-        self._tell(trial, action="start", name=name, config=dict(config), tags=list(tags))
+        self._tell(trial, action="start", name=name, config=dict(config), tags=list(tags), compared=list(compared))
 
     def epoch(self, trial: str, stage: str, epoch: int, metrics: Mapping[str, float]) -> None:
         """One epoch of a stage, from 1; one that was told before, or comes before such a one, is not told again.
@@ -89,7 +91,7 @@ class Tracker:
 
     def conclude(self, sweep: str, found: Mapping[str, Any]) -> None:
         """A run of the sweep as a whole: `tables` by name, with `columns` and `rows`, and a `summary`."""
-        self._tell(SWEEP, action="start", name=sweep, config={}, tags=["sweep"])
+        self._tell(SWEEP, action="start", name=sweep, config={}, tags=["sweep"], compared=[])
         self._tell(SWEEP, action="tables", tables=found["tables"])
         self._tell(SWEEP, action="finish", outcome="complete", summary=found["summary"], config={}, artifacts={})
 

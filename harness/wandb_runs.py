@@ -153,7 +153,7 @@ class _Runs:
             self._go_offline(error)
             getattr(self, action)(**fields)
 
-    def start(self, trial: str, name: str, config: dict[str, Any], tags: list[str]) -> None:
+    def start(self, trial: str, name: str, config: dict[str, Any], tags: list[str], compared: list[str]) -> None:
         opened = self._runs.get(trial)
         tags = [tag[:LONGEST_TAG] for tag in tags if tag]
         kind = "trial" if trial else "sweep"

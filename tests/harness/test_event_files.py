@@ -71,7 +71,7 @@ def test_files_hold_what_was_told(tmp_path: Path) -> None:
     warnings: list[str] = []
     tracker, files = to_files(tmp_path, warnings)
     for trial, name in (("a", "0.02 / 0.02 seed 0"), ("b", "../x")):
-        tracker.start(trial, name, CONFIG, ["demo"])
+        tracker.start(trial, name, CONFIG, ["demo"], ["auxskd.epochs", "compute.compile", "row"])
         tracker.epoch(trial, "pretext", 1, {"pretext/loss": 3.0})
         tracker.replay(trial, "pretext", {"pretext/loss": [3.0, math.nan], "pretext/learning_rate": [0.25, 0.125]})
         tracker.replay(trial, "finetune/ucf101", {"finetune/loss/ucf101": [1.0]})
@@ -91,7 +91,7 @@ def test_files_hold_what_was_told(tmp_path: Path) -> None:
         }
         assert found.texts["outcome"] == "complete"
         assert "| recipe | a\\|b |" in found.texts["config"]
-        assert found.settings == {"auxskd.epochs": 3, "recipe": "a|b", "compute.compile": False, "row": "None"}
+        assert found.settings == {"auxskd.epochs": 3, "compute.compile": False, "row": "None"}
 
 
 def test_pictures_and_tables_are_shown(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_pictures_and_tables_are_shown(tmp_path: Path) -> None:
         "pretext/confusion": (256, 256),
     }
     assert found.images["pretext/samples"].getpixel((0, 0)) == (200, 200, 200)
-    assert found.settings["recipe"] == "scratch"
+    assert found.texts["recipe"] == "scratch"
     of_sweep = read_events(files.directory / "mine")
     assert of_sweep.texts["leaderboard"].splitlines() == ["| row | validation/top1 |", "| --- | --- |", "| a\\|b | 0.5 |"]
     assert of_sweep.scalars == {"trials": [(0, 1.0)]}

@@ -466,7 +466,7 @@ def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Child:
 def test_an_upload_that_hangs_sends_every_run_offline(child: Child) -> None:
     runs, wandb, events = child
     for trial in "ab":
-        runs.do("start", trial=trial, name=trial, config={}, tags=[])
+        runs.do("start", trial=trial, name=trial, config={}, tags=[], compared=[])
     runs.do("finish", trial="a", outcome="complete", summary={}, config={}, artifacts={})
     runs.do("log", trial="b", step=1, along="epoch", epoch=1, metrics={"loss": 1.0})
     runs.do("finish", trial="b", outcome="complete", summary={}, config={}, artifacts={})
@@ -477,7 +477,7 @@ def test_an_upload_that_hangs_sends_every_run_offline(child: Child) -> None:
 def test_a_full_disk_is_noticed(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match="No space left"):
-        child[0].do("start", trial="a", name="a", config={}, tags=[])
+        child[0].do("start", trial="a", name="a", config={}, tags=[], compared=[])
     assert child[2] == []
 
 
