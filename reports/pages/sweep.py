@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.identity import RANGES
 from harness.ledger import Record, is_fraction
 from reports.artifacts import Artifacts
 from reports.importance import importances
@@ -105,7 +106,7 @@ def _facts(board: Leaderboard, identity: Mapping[str, Any], best: Ranked | None)
     if not records:
         return
     first = (best.records if best else records)[0]
-    if ranges := identity.get("ranges"):
+    if ranges := identity.get(RANGES):
         yield "What the search draws", {name: str(value) for name, value in ranges.items()}
     chosen = {name: value for name, value in first.departures.items() if name not in first.parameters}
     title = f"Settings that depart from preset {first.preset}, beside what the sweep varies"

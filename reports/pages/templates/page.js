@@ -50,6 +50,7 @@ document.addEventListener("input", (event) => {
 const plots = JSON.parse(document.getElementById("plots-data")?.textContent ?? "{}");
 const drawings = [...document.querySelectorAll("[data-plot]")];
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const PAPER = 690; // pixels across A4 or Letter between margins
 let library = null;
 
 async function unpack() {
@@ -93,7 +94,8 @@ async function draw(element, printed = false) {
   const chosen = document.querySelector(`[data-variants="${id}"]`)?.value ?? 0;
   const { data, layout } = plots[id][chosen];
   const options = { responsive: true, displaylogo: false, typesetMath: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-  await Plotly.react(element, structuredClone(data), themed(layout, printed), options);
+  const size = printed ? { width: element.closest(".wide") ? PAPER : PAPER / 2 - 16, height: 300 } : { autosize: true };
+  await Plotly.react(element, structuredClone(data), { ...themed(layout, printed), ...size }, options);
   if (element.dataset.drawn) return;
   element.dataset.drawn = "yes";
   element.on("plotly_click", ({ points }) => {
