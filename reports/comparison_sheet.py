@@ -29,6 +29,7 @@ from reports.sheet import (
     Sheet,
     counted,
     estimate_text,
+    marks_of,
     number_text,
     outperforming_text,
     over_text,
@@ -100,7 +101,18 @@ def _row_grid(table: PaperTable, comparison: Comparison) -> Grid:
     names = ["" if sole else f"{measure.column.upper() if alike else measure.heading} " for measure in table.measures]
     columns = [f"{name}{whose}" for name in names for whose in ("paper", "ours")]
     rows = tuple((*compared.row.values, *_numbers(compared)) for compared in comparison.rows)
-    return Grid(caption, (*table.headings, *columns), rows, labels=len(table.columns))
+    first = len(table.columns)
+    numbers = {
+        first + 2 * column + whose: [_number(row.cells[column], whose) for row in comparison.rows]
+        for column in range(len(table.measures))
+        for whose in (0, 1)
+    }
+    return Grid(caption, (*table.headings, *columns), rows, labels=first, marks=marks_of(numbers))
+
+
+def _number(cell: Cell, whose: int) -> float | None:
+    """What is compared between rows: the paper's number, or the mean of ours."""
+    return cell.published if whose == 0 else cell.estimate.mean if cell.estimate else None
 
 
 def _numbers(compared: ComparedRow) -> list[str]:

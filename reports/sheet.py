@@ -6,8 +6,8 @@ Percent and percentage points have one decimal. `-` is a missing number.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from harness.ledger import is_fraction
 from reports.seeds import CONFIDENCE, Estimate, Outperforming, VideoError
@@ -28,15 +28,22 @@ Line = Mapping[str, object]
 """A line of a CSV file: what it has in those of the file's columns that it fills."""
 
 
+Mark = Literal["best", "second"]
+
+
 @dataclass(frozen=True)
 class Grid:
-    """A caption, headings and rows of strings. The first `labels` columns name the row. `note`: what stands below."""
+    """A caption, headings and rows of strings. The first `labels` columns name the row. `note`: what stands below.
+
+    marks: row and column, from 0, of the best number of a column and of the second best.
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     labels: int
     note: str = ""
+    marks: Mapping[tuple[int, int], Mark] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,21 @@ class Sheet:
     rules: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+
+
+def marks_of(columns: Mapping[int, Sequence[float | None]]) -> dict[tuple[int, int], Mark]:
+    """What is best and second best by column, given its numbers by row; equal ones, as one decimal shows them, are alike.
+
+    A column with fewer than two different numbers has no marks.
+    """
+    marks: dict[tuple[int, int], Mark] = {}
+    for column, numbers in columns.items():
+        shown = [None if number is None else round(number, 1) for number in numbers]
+        highest = sorted({number for number in shown if number is not None}, reverse=True)[:2]
+        if len(highest) == 2:
+            names: dict[float | None, Mark] = {highest[0]: "best", highest[1]: "second"}
+            marks |= {(row, column): names[number] for row, number in enumerate(shown) if number in names}
+    return marks
 
 
 def estimate_text(value: Estimate, *, signed: bool, number: Callable[..., str] | None = None) -> str:

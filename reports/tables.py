@@ -30,9 +30,10 @@ from reports.comparison import fill
 from reports.comparison_sheet import comparison_sheet
 from reports.cost_sheet import cost_sheet
 from reports.costs import costs_of
+from reports.latex import bare_latex
 from reports.sheet import Sheet
 from reports.videos import Telling, telling
-from reports.writers import FORMATS, show
+from reports.writers import FORMATS, Writer, show
 from search_spaces.papers import SPLIT, PaperTable, paper_tables
 
 DECLARED = paper_tables()
@@ -55,6 +56,7 @@ def main(
         Path | None, typer.Option(help="Store of the artifacts, for what was said of each video. Default: <runs-dir>/store.")
     ] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
+    bare: Annotated[bool, typer.Option("--bare", help="With tex: the tabulars alone, without floats and captions.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="A file (md, tex, csv, html) for one table, or a directory: one file per table.")
     ] = None,
@@ -71,6 +73,10 @@ def main(
     for name in ids or []:
         if name in DECLARED and name not in NUMBERED:
             fail(WRONG_USAGE, f"{name} has no numbers to print: python reports/figures.py {name} draws it")
+    if bare and file_format not in (None, "tex"):
+        fail(WRONG_USAGE, f"--bare goes with --format tex, not {file_format}")
+    writers = {**FORMATS, "tex": bare_latex} if bare else FORMATS
+    suffix = "tex" if bare else file_format
     wanted = chosen(ids or [], NUMBERED, "table") or _tables(NUMBERED)
     trials = trials_of(runs_dir, sweep)
     try:
@@ -79,11 +85,11 @@ def main(
     except LedgerError as error:
         fail(FAILED, str(error))
     if out is not None:
-        _write({table.file_stem: sheet for table, sheet in zip(wanted, sheets, strict=True)}, out, file_format)
-    elif file_format is None and sys.stdout.isatty():
+        _write({table.file_stem: sheet for table, sheet in zip(wanted, sheets, strict=True)}, out, suffix, writers)
+    elif suffix is None and sys.stdout.isatty():
         show(sheets, Console())
     else:
-        sys.stdout.write(FORMATS[file_format or "md"](sheets))
+        sys.stdout.write(writers[suffix or "md"](sheets))
 
 
 def _sheet(table: PaperTable, trials: Sequence[Record], told: Telling) -> Sheet:
@@ -118,7 +124,7 @@ def _assignments(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
-def _write(sheets: Mapping[str, Sheet], out: Path, file_format: str | None) -> None:
+def _write(sheets: Mapping[str, Sheet], out: Path, file_format: str | None, writers: Mapping[str, Writer]) -> None:
     """Write one file per sheet (by the file's stem) into a directory, or one sheet into a file."""
     suffix = out.suffix.removeprefix(".")
     is_file = suffix in FORMATS and not out.is_dir()
@@ -126,7 +132,7 @@ def _write(sheets: Mapping[str, Sheet], out: Path, file_format: str | None) -> N
         fail(WRONG_USAGE, f"--out {out} is one file, but {len(sheets)} tables were asked for; name one table, or a directory")
     name = file_format or (suffix if is_file else "md")
     for stem, sheet in sheets.items():
-        write(out if is_file else out / f"{stem}.{name}", FORMATS[name]([sheet]).encode())
+        write(out if is_file else out / f"{stem}.{name}", writers[name]([sheet]).encode())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from reports.circumstances import circumstances, description, differences_of_settings, set_name
 from reports.lines import WORTH_COLUMNS, worth_lines
-from reports.sheet import INTERVALS, Grid, Line, Section, Sheet, estimate_text
+from reports.sheet import INTERVALS, Grid, Line, Section, Sheet, estimate_text, marks_of
 from reports.worth import RETRIEVAL, TOP1, Backbone, Worth
 
 _RULES = (
@@ -62,7 +62,14 @@ def _retrieval(worth: Worth) -> Grid:
 def _grid(caption: str, worth: Worth, columns: Mapping[str, Sequence[str]]) -> Grid:
     numbers = zip(*columns.values(), strict=True)
     rows = tuple((*backbone.label, _seeds(backbone), *cells) for backbone, cells in zip(worth.backbones, numbers, strict=True))
-    return Grid(caption, (*worth.headings, "seeds", *columns), rows, labels=len(worth.headings))
+    first = len(worth.headings)
+    means = {
+        first + 1 + place: [
+            backbone.reached[measure].mean if measure in backbone.reached else None for backbone in worth.backbones
+        ]
+        for place, measure in enumerate(columns)
+    }
+    return Grid(caption, (*worth.headings, "seeds", *columns), rows, labels=first, marks=marks_of(means))
 
 
 def _pretext_columns(what: str, backbones: Sequence[Backbone]) -> dict[str, list[str]]:

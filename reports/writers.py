@@ -1,4 +1,4 @@
-"""Writes sheets as Markdown, LaTeX (booktabs), HTML, CSV or JSON, or shows them on a terminal. Same sheets, same bytes."""
+"""Writes sheets as Markdown, LaTeX (latex.py), HTML, CSV or JSON, or shows them on a terminal. Same sheets, same bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from rich import box
@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.sheet import Grid, Section, Sheet
+from reports.latex import latex
+from reports.sheet import Grid, Sheet
 
 
 def show(sheets: Sequence[Sheet], console: Console) -> None:
@@ -80,62 +81,6 @@ def _md_grid(grid: Grid) -> str:
 
 def _md(text: str) -> str:
     return re.sub(r"([\\|<>*`])", r"\\\1", " ".join(text.split()))
-
-
-def latex(sheets: Sequence[Sheet]) -> str:
-    """Floats for a document that loads booktabs: one per section of each sheet."""
-    floats = [_latex_float(sheet, section) for sheet in sheets for section in sheet.sections]
-    return "% Needs \\usepackage{booktabs}.\n" + "\n".join(floats)
-
-
-def _latex_float(sheet: Sheet, section: Section) -> str:
-    caption = ". ".join([sheet.title, sheet.subtitle, section.heading, *section.notes])
-    number = sheet.sections.index(section) + 1
-    lines = ["\\begin{table}", "  \\centering\\small", f"  \\caption{{{_tex(caption)}.}}"]
-    lines.append(f"  \\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', sheet.id)}-{number}}}")
-    for grid in section.grids:
-        alignment = "l" * len(grid.columns)
-        lines += ["", f"  {_tex(grid.caption)}\\\\[2pt]", f"  \\begin{{tabular}}{{{alignment}}}", "    \\toprule"]
-        lines += [
-            _tex_line(map(_tex_heading, grid.columns)),
-            "    \\midrule",
-            *(_tex_line(map(_tex, row)) for row in grid.rows),
-        ]
-        lines += [
-            "    \\bottomrule",
-            "  \\end{tabular}",
-            *([f"  \\par {_tex(grid.note)}"] if grid.note else []),
-            "  \\par\\medskip",
-        ]
-    lines += ["", "  \\begin{minipage}{\\linewidth}\\footnotesize", f"    {_tex(sheet.rules)}", "  \\end{minipage}"]
-    return "\n".join([*lines, "\\end{table}", ""])
-
-
-def _tex_line(cells: Iterable[str]) -> str:
-    return f"    {' & '.join(cells)} \\\\"
-
-
-def _tex_heading(text: str) -> str:
-    words = [_tex(word) for word in text.split()]
-    return words[0] if len(words) == 1 else "\\shortstack[l]{" + "\\\\".join(words) + "}"
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",
-    "]": "{]}",
-    **{character: f"\\{character}" for character in "{}$&#_%"},
-}
-
-
-def _tex(text: str) -> str:
-    escaped = "".join(_TEX.get(character, character) for character in " ".join(text.split()))
-    return re.sub(r"(?<![\w.])([+-])(?=\d)", r"$\1$", escaped)
 
 
 def html(sheets: Sequence[Sheet]) -> str:
@@ -212,7 +157,8 @@ def as_json(sheets: Sequence[Sheet]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-FORMATS: dict[str, Callable[[Sequence[Sheet]], str]] = {
+Writer = Callable[[Sequence[Sheet]], str]
+FORMATS: dict[str, Writer] = {
     "md": markdown,
     "tex": latex,
     "csv": comma_separated,

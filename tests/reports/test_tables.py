@@ -150,3 +150,13 @@ def test_output_that_cannot_be_written_exits_1_and_leaves_nothing(samples: Path,
     assert code == 1
     assert "cannot write" in message
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_bare_gives_tabulars_and_goes_with_tex_only(samples: Path, tmp_path: Path) -> None:
+    code, printed, _ = tables("auxskd/table3", "--bare", "--runs-dir", samples)
+    assert code == 0
+    assert "\\begin{tabular}" in printed and "\\begin{table" not in printed
+    assert tables("auxskd/table3", "--bare", "--runs-dir", samples, "--out", tmp_path)[0] == 0
+    assert (tmp_path / "auxskd_table3.tex").read_text(encoding="utf-8") == printed
+    code, _, message = tables("auxskd/table3", "--bare", "--format", "md", "--runs-dir", samples)
+    assert code == 2 and message == "--bare goes with --format tex, not md\n"

@@ -16,7 +16,7 @@ from reports.comparison import FilledTable, compare, fill
 from reports.comparison_sheet import comparison_sheet
 from reports.groups import read_trials
 from reports.sheet import Sheet
-from reports.writers import comma_separated, html, latex, markdown, show
+from reports.writers import comma_separated, html, markdown, show
 from search_spaces.papers import paper_tables
 
 TABLES = paper_tables()
@@ -61,25 +61,6 @@ def test_html_is_well_formed_self_contained_and_escaped(awkward: list[Sheet]) ->
     assert parser.open == []
     assert AWKWARD in parser.text
     assert not any(word in page for word in ("<script", "http:", "https:", "src="))
-
-
-def test_latex_is_balanced_and_escaped(awkward: list[Sheet]) -> None:
-    text = latex(awkward)
-    assert text.count("\\begin{") == text.count("\\end{")
-    assert "\\end{document}" not in text
-    assert r"50\% \#1 \$x\_y\textasciicircum{}z \{\textasciitilde{}\} \textbackslash{}end\{document\}" in text
-    bare = text.replace("\\{", "").replace("\\}", "")
-    assert bare.count("{") == bare.count("}")
-
-
-def test_latex_rows_have_as_many_cells_as_their_tabular_has_columns(filled: FilledTable) -> None:
-    columns = 0
-    for line in latex([comparison_sheet(filled)]).splitlines():
-        if "\\begin{tabular}" in line:
-            columns = line.count("l", line.rindex("{"))
-        elif " & " in line:
-            assert line.count(" & ") + 1 == columns
-    assert columns == 7
 
 
 def test_markdown_rows_have_as_many_cells_as_the_heading_and_no_raw_html(awkward: list[Sheet], filled: FilledTable) -> None:
@@ -134,11 +115,3 @@ def test_csv_has_a_line_per_cell_and_says_which_rows_are_quoted_or_references(sa
     assert verdicts["17", "ucf101"] in ("agrees", "disagrees", "undecided")
     assert all(line["mean"] == "" and line["published"] for line in lines if line["verdict"] == "quoted")
     assert {line["protocol"] for line in lines} == {"published"}
-
-
-def test_every_table_is_written_with_as_many_cells_as_columns_in_every_row(samples: Path) -> None:
-    for table in (table for table in TABLES.values() if table.measures):  # those of costs: test_costs.py
-        for page in latex([comparison_sheet(fill(table, read_trials(samples)))]).split("\\begin{tabular}")[1:]:
-            columns = page[: page.index("\n")].count("l")
-            body = page[: page.index("\\end{tabular}")]
-            assert {line.count(" & ") + 1 for line in body.splitlines() if " & " in line} == {columns}
