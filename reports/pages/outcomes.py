@@ -36,17 +36,28 @@ def history(board: Leaderboard) -> Plot | None:
     if len(ones) < 2:
         return None
     better = max if board.objective.direction == "maximize" else min
-    best = list(itertools.accumulate((mean for _, mean in ones), better))
+    standing = [(one, mean) for one, mean in ones if one.stands]
+    best = list(itertools.accumulate((mean for _, mean in standing), better))
     x = [one.position for one, _ in ones]
     drawn = points(
         "mean over seeds", x, [mean for _, mean in ones], [said(one, board) for one, _ in ones],
         [f"c-{one.position}" for one, _ in ones],
     )  # fmt: skip
     symbols = {"symbol": ["star" if one.label else "circle" for one, _ in ones], "size": 9, "color": BLUE}
-    line = {"type": "scatter", "mode": "lines", "name": "best so far", "x": x, "y": best, "hoverinfo": "skip"}
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "best so far",
+        "x": [one.position for one, _ in standing],
+        "y": best,
+        "hoverinfo": "skip",
+    }
     data = [{**drawn, "marker": symbols}, {**line, "line": {"shape": "hv", "color": VERMILION}}]
     layout = {"xaxis": counting("configuration", max(x)), "yaxis": axis(of_objective(board)), "showlegend": True}
-    note = "In the order in which configurations were proposed; stars: rows of the paper's table."
+    note = (
+        "In the order in which configurations were proposed; stars: rows of the paper's table. Best: of those whose seeds have "
+    )
+    note += "all ended."
     return Plot("history", "Optimisation history", note, [Variant("", data, layout)])
 
 
@@ -58,7 +69,7 @@ def pareto(board: Leaderboard) -> Plot | None:
         ones = [(one, mean, price) for one, mean, price in paid if price is not None and price > 0]
         if len(ones) > 1:
             variants.append(_pareto(board, title, ones))
-    note = "Line: configurations that no other one beats in both."
+    note = "Line: configurations whose seeds have all ended and that no other one beats in both."
     return Plot("pareto", "What it costs", note, variants) if variants else None
 
 
@@ -73,13 +84,13 @@ def _paid(one: Ranked, metric: str) -> float | None:
 def _pareto(board: Leaderboard, title: str, ones: Sequence[tuple[Ranked, float, float]]) -> Variant:
     sign = 1 if board.objective.direction == "maximize" else -1
     front: list[tuple[float, float]] = []
-    for _, mean, paid in sorted(ones, key=lambda entry: (entry[2], -sign * entry[1])):
+    for _, mean, paid in sorted((entry for entry in ones if entry[0].stands), key=lambda entry: (entry[2], -sign * entry[1])):
         if not front or sign * mean > sign * front[-1][1]:
             front.append((paid, mean))
     text = [f"{said(one, board)}<br>{paid:.3g} {title}" for one, _, paid in ones]
     prices, means, targets = zip(*((paid, mean, f"c-{one.position}") for one, mean, paid in ones), strict=True)
     drawn = points("configurations", prices, means, text, targets)
-    x, y = zip(*front, strict=True)
+    x, y = zip(*front, strict=True) if front else ((), ())
     line = {"type": "scatter", "mode": "lines", "name": "front", "x": x, "y": y, "hoverinfo": "skip"}
     data = [{**drawn, "marker": {"size": 9, "color": BLUE}}, {**line, "line": {"shape": "hv", "color": VERMILION}}]
     x_axis = value_axis(title, [paid for *_, paid in ones])

@@ -28,6 +28,12 @@ def samples() -> Path:
 
 
 @pytest.fixture
+def searched() -> Path:
+    """Runs directory of a sample sweep with what a search proposes, and failed, pruned and interrupted trials; made up."""
+    return SAMPLES.parent / "search"
+
+
+@pytest.fixture
 def golden() -> Path:
     """Written by `python reports/tables.py ID ... --runs-dir tests/reports/data --out tests/reports/golden --format ...`, for
     auxSKD's tables, graph/table2 and graph/compression in every format, for auxskd/figure4-left and graph/table1 in Markdown.

@@ -372,3 +372,10 @@ def test_record_whose_data_is_not_described_exits_1_naming_the_trial(make: Make,
     code, _, message = backbones("--runs-dir", tmp_path)
     assert code == 1
     assert message.startswith("trial t7: its data lacks what docs/ledger.md says (fingerprint: Field required)")
+
+
+def test_sample_ledger_gives_the_golden_file(searched: Path, golden: Path) -> None:
+    """Written by `python reports/backbones.py --runs-dir tests/reports/search --out FILE`."""
+    result = runner.invoke(app, ["--runs-dir", str(searched), "--format", "md"])
+    assert result.exit_code == 0, result.output
+    assert result.output == (golden / "sample-search_backbones.md").read_text(encoding="utf-8")

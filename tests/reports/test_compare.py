@@ -164,3 +164,12 @@ def test_two_values_of_a_setting(runs: Path) -> None:
 def test_wrong_usage_exits_2(runs: Path, arguments: list[str], says: str) -> None:
     code, _, message = compare(*arguments, "--runs-dir", runs)
     assert code == 2 and says in message
+
+
+@pytest.mark.parametrize("file_format", ["md", "csv"])
+def test_sample_ledgers_give_the_golden_file(samples: Path, golden: Path, file_format: str) -> None:
+    """Written by `python reports/compare.py sample-demo sample-short --runs-dir tests/reports/data --out FILE`."""
+    arguments = ["sample-demo", "sample-short", "--runs-dir", str(samples), "--format", file_format]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.output == (golden / f"sample-demo_sample-short.{file_format}").read_text(encoding="utf-8")

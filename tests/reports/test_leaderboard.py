@@ -231,3 +231,11 @@ def test_a_thousand_trials_are_ranked(make: Make) -> None:
     assert order(board) == list(range(333, -1, -1))
     grid: Grid = leaderboard_sheet(board).sections[0].grids[0]
     assert len(grid.rows) == 334
+
+
+@pytest.mark.parametrize("file_format", ["md", "csv", "html", "json", "tex"])
+def test_sample_ledger_gives_the_golden_file(searched: Path, golden: Path, file_format: str) -> None:
+    """Written by `python reports/sweep.py sample-search --runs-dir tests/reports/search --out FILE`."""
+    result = CliRunner().invoke(app, ["sample-search", "--runs-dir", str(searched), "--format", file_format])
+    assert result.exit_code == 0, result.output
+    assert result.output == (golden / f"sample-search.{file_format}").read_text(encoding="utf-8")

@@ -268,12 +268,12 @@ def test_the_same_ledger_gives_the_same_bytes(pictured: Path) -> None:
     assert (pictured / "mine/page.html").read_bytes() == first
 
 
-def test_golden(samples: Path, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden(searched: Path, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of a sample ledger but for the library. Written anew by AUXGRAPH_GOLDEN=1."""
     monkeypatch.setattr(rendering, "_packed_plotly", lambda: "")
-    make(samples, "sample-demo", "--out", str(tmp_path))
-    page = (tmp_path / "sample-demo/page.html").read_text()
-    path = golden / "sample-demo_page.html"
+    make(searched, "sample-search", "--out", str(tmp_path))
+    page = (tmp_path / "sample-search/page.html").read_text()
+    path = golden / "sample-search_page.html"
     if os.environ.get("AUXGRAPH_GOLDEN"):
         path.write_text(page)
     assert page == path.read_text()
