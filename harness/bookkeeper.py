@@ -221,6 +221,7 @@ class Bookkeeper:
             if made.used > 0:  # else it was found
                 self.hindrances.over()
             assigned.made.setdefault(line["stage"], made)
+            self.progress.stage_made(assigned.job.trial, line["stage"], made.key, made.used)
             self.tracker.replay(assigned.job.trial, line["stage"], made.history)
         elif "note" in line:
             self.progress.note(f"{assigned.job.name}: {line['note']}")
@@ -379,6 +380,8 @@ class Bookkeeper:
                 if record.trial in self.old:  # its code is the present one again
                     self.ledger.append(record.model_copy(update={"ended": _now()}))
                 self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
+                if record.outcome != "complete":
+                    self._drop_stages(job)
             elif job.trial not in self.open:  # else another configuration that is the same experiment runs it already
                 self.open.add(job.trial)
                 self.queue.append(job)
@@ -430,12 +433,20 @@ class Bookkeeper:
             self._keep_traceback(job, reason or "", record.versions, last["traceback"])
         self._append(record, patient=ending != "interrupted")
         self.open.discard(job.trial)
+        if outcome in ("failed", "pruned"):
+            self._drop_stages(job)
         if outcome == "complete" and self.sweep.space.objective not in record.metrics:
             raise ObjectiveMissing(self.sweep.space, record.metrics)
         store = self.sweep.runtime.store
         artifacts = {stage.name: store / stage.kind / made[stage.name].key for stage in job.stages if outcome == "complete"}
         self.tracker.finish(job.trial, outcome, record.metrics, {"code": record.code}, artifacts)
         self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
+
+    def _drop_stages(self, job: Job) -> None:
+        """What only a trial that will not run needs is not waited for."""
+        others = (*self.queue, *(assigned.job for assigned in self.assigned.values()))
+        needed = {stage.key for other in others for stage in other.stages}
+        self.progress.stages_dropped([(stage.kind, stage.key) for stage in job.stages if stage.key not in needed])
 
     def _append(self, record: Record, patient: bool) -> None:
         """Write the record; patient: while the disk is full, wait for room, as what the trial gave would be lost."""

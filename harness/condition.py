@@ -18,7 +18,7 @@ from typing import Any, Literal
 from harness.driver import LOCK_FILE, Driver, last_driver
 from harness.identity import IDENTITY_FILE
 from harness.ledger import FILE_NAME, LedgerError, Outcome, Record, read_records, standing
-from harness.signs import RunningTrial, Sign, read_sign
+from harness.signs import SIGN_FILE, RunningTrial, Sign, read_sign
 
 SILENT_SECONDS = 60.0
 """Without a sign after which a sweep counts as silent, or as dead where nothing holds its lock."""
@@ -172,10 +172,15 @@ def _state(holds: bool, named: bool, sign: Sign | None, age: float | None, ended
 
 
 def _when(record: Record) -> datetime | None:
-    return datetime.fromisoformat(record.ended) if record.ended else None
+    """When a trial ended; None where that was not written, or by hand and not as a time."""
+    try:
+        when = datetime.fromisoformat(record.ended or "")
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def sweeps_below(runs_dir: Path) -> list[Path]:
     """The directories of sweeps, in order of their names. Raises OSError."""
-    marks = (IDENTITY_FILE, FILE_NAME, LOCK_FILE)
+    marks = (IDENTITY_FILE, FILE_NAME, LOCK_FILE, SIGN_FILE)
     return sorted(path for path in runs_dir.iterdir() if any((path / mark).is_file() for mark in marks))

@@ -35,7 +35,8 @@ class Driver:
     since: str = ""
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, since {self.since}" if self.pid else "another process"
+        since = f", since {self.since}" if self.since else ""
+        return f"process {self.pid} on {self.host}{since}" if self.pid else "another process"
 
 
 @contextmanager

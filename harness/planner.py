@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.cost import stage_seconds
+from harness.cost import Estimate, Expected
 from harness.disk import Needed, needed
 from harness.ledger import Ledger
 from harness.proposals import Configuration, Exhausted
 from harness.trials import Job, Sweep
+from trainables.pipeline import Stage
 
-OVERHEAD = 1.3
-"""Expected hours over the bare networks' hours: decoding, checkpoints, start-up."""
+APART = ("experiments", "expected")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts of a sweep before it runs. hours: on this machine, with `concurrency` trials at once.
+    """Counts of a sweep before it runs. hours: on this machine, with `concurrency` trials at once; low: of the networks alone,
+    where no stage like it is on record.
 
-    notes: which configurations the space has gained or lost, and what of the store is by other code, in words.
+    stages_measured: of those to run, how many will take what stages like them took. expected: the stages to run, and what each
+    will take; None where that is not known. notes: which configurations the space has gained or lost, and what of the store is
+    by other code, in words.
     """
 
     trials: int
@@ -28,61 +31,84 @@ class Plan:
     stages_to_run: int
     stages_done: int
     stages_naive: int
+    stages_measured: int
     hours_low: float
     hours_expected: float
     disk: Needed
     experiments: tuple[tuple[str, dict[str, Any], bool], ...]
+    expected: tuple[tuple[Stage, Expected | None], ...]
     notes: tuple[str, ...] = ()
+
+    def seconds(self) -> dict[tuple[str, str], float] | None:
+        """What each stage to run is expected to take, by kind and key; None where that is not known of all."""
+        known = {(stage.kind, stage.key): one.seconds for stage, one in self.expected if one}
+        return known if len(known) == len(self.expected) else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, without what is said of single trials and stages."""
+        return {name: value for name, value in asdict(replace(self, experiments=(), expected=())).items() if name not in APART}
 
 
 def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) -> Plan:
-    """Which stages the sweep needs and which the store holds. Starts and writes nothing.
+    """What the sweep would run, with notes. Starts and writes nothing. Raises SweepError where it would be refused, and
+    OutOfMemory."""
+    changes = sweep.changes()
+    found = outlook(sweep, ledger, concurrency, cache_bytes)
+    return replace(found, notes=(*changes, *sweep.reuse.notes()))
 
-    cache_bytes: how large the cache of decoded frames may get.
+
+def outlook(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int, measure: bool = True) -> Plan:
+    """Which stages the sweep needs and which the store holds, with no notes. Starts and writes nothing.
+
+    cache_bytes: how large the cache of decoded frames may get. measure: whether the networks of stages that are not on record
+    may be measured, on the device that computes.
 
     A proposal beyond the fixed rows depends on results; a random draw stands in for it, so its stages count as new. Raises
-    SweepError where the sweep would be refused.
+    OutOfMemory.
     """
-    changes = sweep.changes()
-    store, device = sweep.runtime.open_store(), sweep.runtime.torch_device()
-    stages: dict[str, float] = {}
+    store = sweep.runtime.open_store()
+    estimate = Estimate(sweep.directory.parent, sweep.runtime, measure)
+    to_run: dict[str, tuple[Stage, Expected | None]] = {}
+    found: set[str] = set()
+    done: set[str] = set()
     trials = complete = naive = 0
     experiments, missing = [], []
+    longest: list[tuple[float, float]] = [(0.0, 0.0)]
     for configuration, known in _configurations(sweep, ledger):
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
         for job in sweep.jobs(configuration):
             trials += 1
+            naive += len(job.stages)
             if _is_complete(sweep, ledger, job):
                 complete += 1
-            else:
-                missing.append(job)
+                done |= {stage.key for stage in job.stages}
+                continue
+            missing.append(job)
             for stage in job.stages:
-                naive += 1
-                if stage.key not in stages:
-                    done = store.find(stage.kind, stage.key) is not None
-                    settings = job.experiment.settings
-                    stages[stage.key] = 0.0 if done else stage_seconds(stage, settings, job.data[stage.data], device)
-    to_run = sum(seconds > 0 for seconds in stages.values())
-    low = sum(stages.values()) / 3600 / concurrency
+                if stage.key in to_run or stage.key in found:
+                    continue
+                if store.find(stage.kind, stage.key) is not None:
+                    found.add(stage.key)
+                else:
+                    to_run[stage.key] = stage, estimate.of(stage, job.experiment.settings, job.data[stage.data])
+            its = [one for stage in job.stages if stage.key in to_run and (one := to_run[stage.key][1])]
+            longest.append((sum(one.networks for one in its), sum(one.seconds for one in its)))
+    known_seconds = [one for _, one in to_run.values() if one]
+    low = max(sum(one.networks for one in known_seconds) / concurrency, max(longest)[0])
+    likely = max(sum(one.seconds for one in known_seconds) / concurrency, max(seconds for _, seconds in longest))
     return Plan(
-        trials,
-        complete,
-        to_run,
-        len(stages) - to_run,
-        naive,
-        low,
-        low * OVERHEAD,
-        needed(missing, store, cache_bytes, concurrency),
-        tuple(experiments),
-        (*changes, *sweep.reuse.notes()),
+        trials=trials,
+        trials_complete=complete,
+        stages_to_run=len(to_run),
+        stages_done=len((done | found) - to_run.keys()),
+        stages_naive=naive,
+        stages_measured=sum(one.measured for one in known_seconds),
+        hours_low=low / 3600,
+        hours_expected=likely / 3600,
+        disk=needed(missing, store, cache_bytes, concurrency),
+        experiments=tuple(experiments),
+        expected=tuple(to_run.values()),
     )
-
-
-def disk_needed(sweep: Sweep, ledger: Ledger, concurrency: int) -> Needed:
-    """What the trials that are not complete will take of the disk."""
-    jobs = (job for configuration, _ in _configurations(sweep, ledger) for job in sweep.jobs(configuration))
-    missing = (job for job in jobs if not _is_complete(sweep, ledger, job))
-    return needed(missing, sweep.runtime.open_store(), sweep.runtime.cache_bytes, concurrency)
 
 
 def _is_complete(sweep: Sweep, ledger: Ledger, job: Job) -> bool:

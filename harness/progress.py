@@ -1,78 +1,36 @@
 """The live console of a sweep: what runs, how far it is, what came out, what is best so far, how long it will take.
 
-On a terminal one view that is redrawn at most four times a second; elsewhere one plain line per trial and a heartbeat.
-Imports no Ray, no Optuna, no W&B.
+On a terminal one view (harness/view.py) that is redrawn at most four times a second; elsewhere one plain line per trial and a
+heartbeat. Imports no Ray, no Optuna, no W&B.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from harness.ledger import Outcome, Record, is_fraction
+from harness.forecast import Begun, Forecast
+from harness.ledger import Outcome, Record
+from harness.view import MOST_FINISHED, Finished, Running, Shown, duration, label_of, shown_metric, view
 
 HEARTBEAT_SECONDS = 30.0
-FINISHED_SHOWN = 3
-
-_STYLES: dict[Outcome, str] = {"complete": "green", "pruned": "yellow", "failed": "red", "interrupted": "yellow"}
 _ENDED: tuple[Outcome, ...] = ("complete", "pruned", "failed")
-UNITS = ("epoch", "epochs", "batch", "batches")
-_WIDE = 80
-"""Columns from which the view also names the trials and the objective."""
-
-
-@dataclass
-class _Running:
-    """told: when its worker last said anything. at: how far its stage is, by UNITS."""
-
-    name: str
-    label: str
-    begin: float
-    told: float
-    node: str | None = None
-    stage: str | None = None
-    at: dict[str, int] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-
-    def take(self, line: Mapping[str, Any]) -> None:
-        if line.get("stage") != self.stage:
-            self.stage, self.at, self.metrics = line.get("stage"), {}, {}
-        self.at = ({} if "epoch" in line else self.at) | {name: line[name] for name in UNITS if name in line}
-        self.metrics |= line
-
-
-@dataclass
-class _Finished:
-    name: str
-    label: str
-    outcome: Outcome
-    reused: bool
-    objective: float | None
-    seconds: float
-    saved: float
-    reason: str | None
-
-    @property
-    def title(self) -> str:
-        return "reused" if self.reused else self.outcome
 
 
 class Progress:
     """Shows a sweep of `total` trials (None: not known), judged by the metric `objective`: best is the configuration whose mean
     over its seeds is, in `direction`.
+
+    forecast: how long it will take, by its plan; without one that is told from the first trial that was computed on.
 
     A context manager; its methods may be called from any thread. Times are seconds, accuracies fractions in [0, 1].
     A complete trial counts as reused when it was not started here, or when none of its stages had to run.
@@ -86,6 +44,7 @@ class Progress:
         where: str,
         console: Console | None = None,
         direction: Literal["maximize", "minimize"] = "maximize",
+        forecast: Forecast | None = None,
     ) -> None:
         self._sweep = sweep
         self._total = total
@@ -93,15 +52,16 @@ class Progress:
         self._where = where
         self._console = console or Console()
         self._direction = direction
+        self._forecast = forecast
         self._lock = threading.RLock()
         self._begin = time.monotonic()
         self._last_line = self._begin
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._most_at_once = 1
         self._outcomes: dict[str, Outcome] = {}
         self._reused: set[str] = set()
         self._computed_seconds: list[float] = []
-        self._finished: deque[_Finished] = deque(maxlen=FINISHED_SHOWN)
+        self._finished: deque[Finished] = deque(maxlen=MOST_FINISHED)
         self._best: tuple[float, str] | None = None
         self._note: str | None = None
         self._stopped = threading.Event()
@@ -130,7 +90,7 @@ class Progress:
             self._outcomes.pop(trial, None)
             self._reused.discard(trial)
             now = time.monotonic()
-            self._running[trial] = _Running(name, _label(parameters, row, seed), now, now)
+            self._running[trial] = Running(name, label_of(parameters, row, seed), now, now, now)
             self._most_at_once = max(self._most_at_once, len(self._running))
 
     def runs_on(self, trial: str, node: str) -> None:
@@ -143,8 +103,21 @@ class Progress:
         """How far a running trial is: `stage`, `epoch` (from 1) of `epochs` or `batch` of `batches`, and metrics by name."""
         with self._lock:
             if trial in self._running:
-                self._running[trial].told = time.monotonic()
-                self._running[trial].take(line)
+                self._running[trial].take(line, time.monotonic())
+
+    def stage_made(self, trial: str, stage: str, key: str, used: float) -> None:
+        """A running trial has a stage, on which it spent `used` seconds; 0: it was found."""
+        with self._lock:
+            if trial in self._running:
+                self._running[trial].take({}, time.monotonic())
+            if self._forecast is not None:
+                self._forecast.made(stage.partition("/")[0], key, used)
+
+    def stages_dropped(self, stages: Collection[tuple[str, str]]) -> None:
+        """Stages, by kind and key, will not be made."""
+        with self._lock:
+            if self._forecast is not None:
+                self._forecast.dropped(stages)
 
     def trial_left(self, trial: str) -> None:
         """A trial does not run any more and has no outcome: it will be begun again."""
@@ -156,12 +129,13 @@ class Progress:
         with self._lock:
             running = self._running.pop(record.trial, None)
             used = sum(seconds.used for seconds in record.seconds.values())
-            finished = _Finished(
-                name=running.name if running else record.trial[:8],
-                label=running.label if running else _label(record.parameters, record.row, record.seed),
+            has_result = record.outcome == "complete" and objective is not None and math.isfinite(objective)
+            finished = Finished(
+                name=running.name if running else f"#{record.index}",
+                label=running.label if running else label_of(record.parameters, record.row, record.seed),
                 outcome=record.outcome,
                 reused=record.outcome == "complete" and (running is None or used == 0),
-                objective=objective if objective is not None and math.isfinite(objective) else None,
+                result=shown_metric(self._objective, objective) if has_result and objective is not None else "",
                 seconds=time.monotonic() - running.begin if running else used,
                 saved=sum(seconds.saved for seconds in record.seconds.values()),
                 reason=record.reason,
@@ -180,7 +154,7 @@ class Progress:
         """All seeds of a configuration have ended, with this mean over those that completed."""
         with self._lock:
             if self._best is None or (objective > self._best[0]) == (self._direction == "maximize"):
-                self._best = objective, _label(parameters, row)
+                self._best = objective, label_of(parameters, row)
 
     def total_changed(self, total: int | None) -> None:
         with self._lock:
@@ -219,11 +193,17 @@ class Progress:
         return sum(outcome in _ENDED for outcome in self._outcomes.values())
 
     def _seconds_left(self) -> float | None:
-        """Trials not yet begun and the rest of those running, at the mean time of a computed trial, side by side."""
+        """By the forecast; else trials not yet begun and the rest of those running, at the mean time of a computed trial, side
+        by side."""
+        now = time.monotonic()
+        if self._total is not None and self._done() >= self._total:
+            return None
+        if self._forecast is not None and self._total is not None:
+            begun = [Begun(one.kind, now - one.stage_begin, one.share) for one in self._running.values() if one.stage]
+            return self._forecast.left(begun, self._total - self._done())
         if self._total is None or not self._computed_seconds:
             return None
         mean = sum(self._computed_seconds) / len(self._computed_seconds)
-        now = time.monotonic()
         waiting = max(self._total - self._done() - len(self._running), 0)
         rest = sum(max(mean - (now - running.begin), 0.0) for running in self._running.values())
         return (waiting * mean + rest) / self._most_at_once
@@ -238,7 +218,7 @@ class Progress:
             counts.append(f"{len(self._running)} running")
         counts.append(f"{duration(time.monotonic() - self._begin)} elapsed")
         left = self._seconds_left()
-        if left is not None and self._running:
+        if left is not None and (self._running or self._forecast is not None):
             counts.append(f"about {duration(left)} left")
         return ", ".join(counts)
 
@@ -254,140 +234,30 @@ class Progress:
                     counts = self._counts()
                 self._line(counts)
 
-    def _result(self, finished: _Finished) -> str:
-        if finished.outcome == "complete" and finished.objective is not None:
-            return shown(self._objective, finished.objective)
-        return ""
-
-    def _finished_line(self, finished: _Finished) -> str:
+    def _finished_line(self, finished: Finished) -> str:
         position = f"[{self._done()}/{self._total}]" if self._total is not None else f"[{self._done()}]"
         parts = [f"{position} {finished.title}", finished.name, finished.label]
-        if result := self._result(finished):
-            parts.append(f"{self._objective} {result}")
-        parts += [_times(finished), finished.reason or ""]
+        if finished.result:
+            parts.append(f"{self._objective} {finished.result}")
+        parts += [finished.times, finished.reason or ""]
         return "  ".join(part for part in parts if part)
 
     def _view(self) -> RenderableType:
         with self._lock:
-            parts: list[RenderableType] = [
-                Text.assemble((self._sweep, "bold"), "  ", (self._where, "dim"), no_wrap=True, overflow="ellipsis"),
-                self._bar(),
-                Text(self._counts()),
-            ]
-            if self._running:
-                parts += [Text(), self._running_table()]
-            if self._finished:
-                parts += [Text(), self._finished_table()]
-            if self._best:
-                best = Text("best  ", style="bold", no_wrap=True, overflow="ellipsis")
-                name = f"{self._objective} " if self._console.width >= _WIDE else ""
+            best = None
+            if self._best is not None:
                 value, label = self._best
-                best.append(f"{name}{shown(self._objective, value)}", style="bold green")
-                parts.append(best.append(f"  {label}", style="not bold"))
-            return Group(*parts)
-
-    def _bar(self) -> RenderableType:
-        bar = Table.grid(expand=True)
-        bar.add_row(ProgressBar(total=self._total, completed=self._done(), pulse=self._total is None))
-        return bar
-
-    def _running_table(self) -> RenderableType:
-        wide = self._console.width >= _WIDE
-        shown = self._that_fit(self._console.width - (56 if wide else 36), self._console.height - 10 - FINISHED_SHOWN)
-        table = _table(header=True)
-        if wide:
-            table.add_column("trial", no_wrap=True, overflow="ellipsis", max_width=14)
-        table.add_column("running", ratio=1)
-        table.add_column("stage", no_wrap=True)
-        table.add_column("at", justify="right", no_wrap=True)
-        table.add_column("loss", justify="right", no_wrap=True)
-        table.add_column("accuracy", justify="right", no_wrap=True)
-        for running in list(self._running.values())[:shown]:
-            metrics = running.metrics
-            stage, epoch = running.stage or "", how_far(running.at)
-            loss, accuracy = _latest_loss(stage, metrics), _latest_accuracy(stage, metrics)
-            cells = [running.label, stage or "starting", epoch, loss, accuracy]
-            table.add_row(*map(Text, [running.name, *cells] if wide else cells))
-        if (hidden := len(self._running) - shown) > 0:
-            return Group(table, Text(f"and {hidden} more", style="dim"))
-        return table
-
-    def _that_fit(self, width: int, height: int) -> int:
-        """How many running trials have room when their labels are wrapped at `width`; at least one."""
-        lines = itertools.accumulate(math.ceil(len(running.label) / max(width, 1)) for running in self._running.values())
-        return max(sum(end <= height for end in lines), 1)
-
-    def _finished_table(self) -> RenderableType:
-        wide = self._console.width >= _WIDE
-        table = _table(header=False)
-        table.add_column(no_wrap=True)
-        if wide:
-            table.add_column(no_wrap=True, overflow="ellipsis", max_width=14)
-        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        for finished in self._finished:
-            title = Text(finished.title, style=_STYLES[finished.outcome])
-            cells = [Text(finished.label), Text(self._result(finished)), Text(_times(finished))]
-            table.add_row(title, *([Text(finished.name)] if wide else []), *cells)
-        return table
-
-
-def _table(header: bool) -> Table:
-    return Table(box=None, expand=True, show_header=header, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-
-
-def _label(parameters: Mapping[str, Any], row: str | None, seed: int | None = None) -> str:
-    """The paper's row, if it is one, and the parameters by the last parts of their names, less the words all end with; and the
-    seed, of a trial."""
-    names = [name.rsplit(".", 1)[-1].split("_") for name in parameters]
-    while len(names) > 1 and len({words[-1] for words in names}) == 1 and all(len(words) > 1 for words in names):
-        names = [words[:-1] for words in names]
-    values = [f"{'_'.join(words)}={_compact(value)}" for words, value in zip(names, parameters.values(), strict=True)]
-    return " ".join([*([f"({row})"] if row else []), *values, *([] if seed is None else [f"seed={seed}"])])
-
-
-def _compact(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def shown(name: str, value: float) -> str:
-    """A metric for people: accuracies in percent with one decimal, all else with three significant digits."""
-    return f"{100 * value:.1f}%" if is_fraction(name) else f"{value:.3g}"
-
-
-def _latest_loss(stage: str, metrics: Mapping[str, Any]) -> str:
-    kind, several, dataset = stage.partition("/")
-    value = metrics.get(f"{kind}/loss{several}{dataset}")
-    return shown("loss", value) if isinstance(value, float) else ""
-
-
-def _latest_accuracy(stage: str, metrics: Mapping[str, Any]) -> str:
-    """The stage's accuracy, on validation clips where it has one."""
-    kind = stage.partition("/")[0]
-    names = [name for name in metrics if name.startswith(f"{kind}/") and ("top1" in name or "accuracy" in name)]
-    if not names:
-        return ""
-    name = next((name for name in names if name.startswith(f"{kind}/val_")), names[0])
-    return shown(name, metrics[name])
-
-
-def _times(finished: _Finished) -> str:
-    if not finished.reused:
-        return duration(finished.seconds)
-    return f"saved {duration(finished.saved)}" if finished.saved else ""
-
-
-def how_far(at: Mapping[str, int]) -> str:
-    """Of a stage that is in epoch or batch so and so of so many: `3/10`, `3/10 +25%` within the next epoch, `12/40`."""
-    within = f"{at['batch']}/{at['batches']}" if {"batch", "batches"} <= at.keys() else ""
-    if not {"epoch", "epochs"} <= at.keys():
-        return within
-    share = f" +{100 * at['batch'] // max(at['batches'], 1)}%" if within else ""
-    return f"{at['epoch']}/{at['epochs']}{share}"
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+                best = label, shown_metric(self._objective, value)
+            shown = Shown(
+                sweep=self._sweep,
+                where=self._where,
+                objective=self._objective,
+                counts=self._counts(),
+                done=self._done(),
+                total=self._total,
+                running=list(self._running.values()),
+                finished=list(self._finished),
+                best=best,
+                now=time.monotonic(),
+            )
+            return view(shown, self._console.width, self._console.height)

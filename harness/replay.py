@@ -34,9 +34,10 @@ from harness import options
 from harness.identity import DIRECTION, OBJECTIVE, read_identity
 from harness.invocation import Invocation, check_directory, console, told
 from harness.ledger import FILE_NAME, Record, Seconds, read_history
-from harness.progress import Progress, duration
+from harness.progress import Progress
 from harness.request import RequestError, all_stand_ins, data_sources, named_stand_ins, weights_files
 from harness.signs import read_sign
+from harness.view import duration
 from trainables.video.videos import printable
 
 if TYPE_CHECKING:

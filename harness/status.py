@@ -32,12 +32,13 @@ from rich.text import Text
 from harness import options
 from harness.condition import Condition, Observer, State, sweeps_below
 from harness.invocation import Invocation, check_directory, console
-from harness.progress import duration, how_far
 from harness.request import RequestError
+from harness.view import duration, how_far
 from trainables.suggestions import did_you_mean
 from trainables.video.videos import printable
 
 REFRESH_SECONDS = 2.0
+NODE_WIDTH = 16
 _STYLES: dict[State, str] = {"running": "green", "silent": "yellow", "finished": "", "stopped": "yellow", "dead": "red"}
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
@@ -61,7 +62,8 @@ def main(
     elif watch:
         _watch(observer, name, runs_dir)
     else:
-        console.print(_view(seen, runs_dir, whole=name is not None))
+        for part in _parts(seen, runs_dir, whole=name is not None):
+            console.print(part, soft_wrap=isinstance(part, Text))  # a command is copied as one line
     raise typer.Exit(1 if any(one.problem for one in seen) else 0)
 
 
@@ -84,7 +86,7 @@ def _look(observer: Observer, name: str | None, runs_dir: Path) -> list[Conditio
 
 def _watch(observer: Observer, name: str | None, runs_dir: Path) -> None:
     def seen() -> RenderableType:
-        return _view(_look(observer, name, runs_dir), runs_dir, whole=name is not None)
+        return Group(*_parts(_look(observer, name, runs_dir), runs_dir, whole=name is not None))
 
     with Live(seen(), console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:
@@ -92,15 +94,15 @@ def _watch(observer: Observer, name: str | None, runs_dir: Path) -> None:
             live.update(seen(), refresh=True)
 
 
-def _view(seen: Sequence[Condition], runs_dir: Path, whole: bool) -> RenderableType:
+def _parts(seen: Sequence[Condition], runs_dir: Path, whole: bool) -> Iterator[RenderableType]:
     """whole: also what failed."""
     if not seen:
-        return Text(f"no sweeps below {runs_dir}")
-    parts: list[RenderableType] = [_sweeps(seen)]
+        yield Text(f"no sweeps below {runs_dir}")
+        return
+    yield _sweeps(seen)
     for one in seen:
-        for part in _details(one, whole):
-            parts += [Text(), part] if isinstance(part, Table) else [part]
-    return Group(*parts)
+        details = list(_details(one, whole))
+        yield from [Text(), *details] if details else []
 
 
 def _sweeps(seen: Sequence[Condition]) -> Table:
@@ -160,7 +162,13 @@ def _trials(one: Condition) -> Table:
     title = f"{one.name}: {'running' if one.state == 'running' else 'running when it last gave a sign'}"
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title=title, title_justify="left")
     for heading in ("trial", "", "stage", "at", "for", "told", "node"):
-        table.add_column(heading, no_wrap=heading in ("trial", "at", "for"), overflow="fold")
+        table.add_column(
+            heading,
+            no_wrap=bool(heading),
+            justify="right" if heading in ("at", "for", "told") else "left",
+            overflow="ellipsis",
+            max_width=NODE_WIDTH if heading == "node" else None,
+        )
     since = one.age or 0.0
     for trial in one.running:
         at = {name: value for name in ("epoch", "epochs", "batch", "batches") if (value := getattr(trial, name)) is not None}

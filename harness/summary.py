@@ -45,7 +45,7 @@ def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
     console.print(
         f"{plan.trials_complete} trials complete; stages: {plan.stages_to_run} to run, {plan.stages_done} done, "
         f"{plan.stages_naive} without sharing\n"
-        f"about {_hours(plan.hours_expected)} hours here with {at_once} at once (networks alone: {_hours(plan.hours_low)})",
+        f"about {_hours(plan.hours_expected)} hours here with {at_once} at once{_why(plan)}",
         highlight=False,
     )
     show_disk(plan.disk, console)
@@ -125,6 +125,18 @@ def findings_of(sweep: Sweep) -> dict[str, Any] | None:
 
 def _report(script: str, *arguments: str) -> None:
     subprocess.run([sys.executable, str(REPORTS / script), *arguments], check=False)
+
+
+def _why(plan: Plan) -> str:
+    """What the expected hours stand on."""
+    if not plan.stages_to_run:
+        return ""
+    if plan.stages_measured == plan.stages_to_run:
+        return ", by what stages like these took here"
+    networks = f"networks alone: {_hours(plan.hours_low)}"
+    if not plan.stages_measured:
+        return f", by a measurement of the networks ({networks})"
+    return f", {plan.stages_measured} stages by what stages like them took here, the others by a measurement ({networks})"
 
 
 def _hours(hours: float) -> str:

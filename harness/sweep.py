@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,7 @@ from search_spaces.space import find_space, space_names
 from trainables.settings import parse_assignment, read_values
 
 if TYPE_CHECKING:
+    from harness.planner import Plan
     from harness.trials import Sweep
     from harness.watchdog import Limits
     from trainables.runtime import Runtime
@@ -293,7 +294,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
         if as_json:
-            print(json.dumps({name: value for name, value in asdict(found).items() if name != "experiments"}, indent=1))
+            print(json.dumps(found.as_json(), indent=1))
         else:
             show_plan(sweep, found, at_once, console)
 
@@ -330,8 +331,8 @@ def _run(
     from harness.bookkeeper import Bookkeeper
     from harness.driver import only_driver
     from harness.executor import run_trials
+    from harness.forecast import Forecast
     from harness.hindrances import GivenUp
-    from harness.planner import disk_needed
 
     try:
         sweep.directory.mkdir(parents=True, exist_ok=True)
@@ -341,16 +342,17 @@ def _run(
         with told("looking up what there is"):
             changes = sweep.settle_identity()
             ledger = Ledger(sweep.directory)
-            needed = disk_needed(sweep, ledger, at_once)
+            ahead = _ahead(sweep, ledger, at_once, gpus)
             total = sweep.proposals(ledger).size * sweep.seeds
         for change in changes:
             console.print(change, style="yellow", highlight=False, markup=False)
         show_circumstances(sweep, console)
-        show_disk(needed, console)
+        show_disk(ahead.disk, console)
         stopped: int | None = None
+        forecast = Forecast(seconds, at_once) if (seconds := ahead.seconds()) is not None else None
         space = sweep.space
         with (
-            Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress,
+            Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction, forecast) as progress,
             Signs(sweep.directory, sweep.command, progress.sign) as signs,
         ):
             listeners: list[Listener] = [WandbRuns(wandb.value, sweep.directory, sweep.name, progress.note)]
@@ -377,6 +379,17 @@ def _run(
         console.print("interrupted: the same command continues this sweep")
         return stopped
     return 1 if any(record.outcome != "complete" for record in records) else 0
+
+
+def _ahead(sweep: Sweep, ledger: Ledger, at_once: int, gpus: float) -> Plan:
+    """What will run. Nothing is measured on a GPU, of which this process would hold memory for as long as the sweep runs."""
+    from harness.planner import outlook
+    from trainables.stages.memory import OutOfMemory
+
+    try:
+        return outlook(sweep, ledger, at_once, sweep.runtime.cache_bytes, measure=not gpus)
+    except OutOfMemory:  # its trials say so
+        return outlook(sweep, ledger, at_once, sweep.runtime.cache_bytes, measure=False)
 
 
 def _join(sweep: Sweep, at_once: int, gpus: float, address: str | None, retry_failed: bool, limits: Limits) -> int:

@@ -22,7 +22,16 @@ from trainables.files import digest
 from trainables.models import find_backbone
 from trainables.recipes import last_stages
 from trainables.runtime import Runtime
-from trainables.settings import ENCODERS, ExperimentSettings, Pretraining, Readable, SettingsError, flat, names_below
+from trainables.settings import (
+    ENCODERS,
+    ExperimentSettings,
+    Optimisation,
+    Pretraining,
+    Readable,
+    SettingsError,
+    flat,
+    names_below,
+)
 from trainables.source import Code, code_of
 from trainables.stages import pictures
 from trainables.stages.kind import Kind, identity
@@ -269,10 +278,10 @@ def run_experiment(
 ) -> Result:
     """Run the stages that the store does not hold, in order, and collect what all of them gave.
 
-    It reports a `stage` when that begins to run; after each stage, found or run, `made`, the fields of Made; and in a `note`
-    what a user should know: who is waited for (`waits`), what was damaged. expected: by stage, with what code the experiment
-    was planned; without it, whatever the store holds counts. Raises OtherCode, DataError, StoreError, NonFiniteLoss,
-    OutOfMemory or LoaderDied; what was finished before stays in the store.
+    It reports a `stage` when that begins to run, with its `epochs` if it trains; after each stage, found or run, `made`, the
+    fields of Made; and in a `note` what a user should know: who is waited for (`waits`), what was damaged. expected: by stage,
+    with what code the experiment was planned; without it, whatever the store holds counts. Raises OtherCode, DataError,
+    StoreError, NonFiniteLoss, OutOfMemory or LoaderDied; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
@@ -280,7 +289,8 @@ def run_experiment(
     made: dict[str, Made] = {}
 
     def run(stage: Stage, inputs: Mapping[str, Artifact], workplace: Workplace) -> Artifact:
-        report({"stage": stage.name})
+        schedule: Optimisation | None = getattr(experiment.settings, stage.declared.schedule or "", None)
+        report({"stage": stage.name, **({"epochs": schedule.epochs} if schedule else {})})
         return run_stage(stage, work_of(stage, experiment.settings, data[stage.data], inputs, runtime, workplace, report))
 
     artifacts = _Artifacts(store, run, report, any_code=expected is None)

@@ -249,6 +249,25 @@ def test_the_search_sees_the_mean_of_the_seeds_that_completed(make_sweep: MakeSw
     assert books.settled(0) == (True, pytest.approx(0.4))
 
 
+def test_stages_of_a_trial_that_failed_are_not_waited_for(make_sweep: MakeSweep) -> None:
+    """But for those that another one needs: with dropouts the seed's pretraining; the next command drops them, too."""
+    space = replace(
+        find_space("temperatures"), rows=tuple(Row(str(value), {"finetune.dropout": value}) for value in (0.0, 0.5)), table=None
+    )
+    sweep = make_sweep(space=space)
+    books, _, progress = bookkeeper(sweep)
+    given = hand_out(books)
+    books.started(given[0, 0])
+    books.ended(given[0, 0], {"outcome": "failed", "reason": "why"})
+    first, second = (
+        {(stage.kind, stage.key) for stage in sweep.jobs(configuration(sweep, index))[0].stages} for index in (0, 1)
+    )
+    assert {stage for (stages,) in progress.of("stages_dropped") for stage in stages} == first - second
+    books, _, again = bookkeeper(sweep)
+    hand_out(books)
+    assert first - second <= {stage for (stages,) in again.of("stages_dropped") for stage in stages}
+
+
 def test_failures_carry_their_reason_and_search_is_told_none(make_sweep: MakeSweep) -> None:
     sweep = make_sweep(seeds=2)
     books, tracker, _ = bookkeeper(sweep)

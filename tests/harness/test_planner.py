@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,13 +11,18 @@ from typing import Any
 
 import pytest
 
-from harness.ledger import Ledger
-from harness.planner import Plan, make_plan
-from harness.trials import Sweep
+from harness.cost import Measured
+from harness.ledger import Ledger, Record, Seconds
+from harness.planner import Plan, make_plan, outlook
+from harness.proposals import Configuration
+from harness.trials import Job, Sweep
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Row, find_space
+from trainables.data import describe
 from trainables.pipeline import run_experiment
 from trainables.runtime import Runtime
+from trainables.settings import flat
+from trainables.stages.kind import Counts
 
 MakeSweep = Callable[..., Sweep]
 DROPOUTS = replace(
@@ -136,6 +142,83 @@ def test_what_the_store_holds_is_done(make_sweep: MakeSweep) -> None:
     assert counts(found) == (3, 21, 4, 7)
     assert found.trials_complete == 0, "the ledger decides on that"
     assert 0 < found.hours_low < found.hours_expected < 0.1
+
+
+def record_of(job: Job, seconds: float, **versions: str) -> Record:
+    """As if each of its stages had taken so long here."""
+    return Record(
+        trial=job.trial,
+        index=0,
+        row=None,
+        space="temperatures",
+        preset="demo",
+        parameters={},
+        settings=flat(job.experiment.settings),
+        data={role: describe(videos) for role, videos in job.data.items()},
+        seed=0,
+        stages={stage.name: stage.key for stage in job.stages},
+        metrics={},
+        seconds={stage.name: Seconds(used=seconds, saved=0) for stage in job.stages},
+        outcome="complete",
+        reason=None,
+        versions={"device": "cpu", "node": platform.node(), **versions},
+        command="",
+    )
+
+
+def test_stages_are_expected_to_take_what_stages_like_them_took_here(make_sweep: MakeSweep) -> None:
+    """Of a recorded trial each took 10 s; training twice as long takes 20. Of other devices and machines nothing is known."""
+    (job,) = make_sweep().jobs(Configuration(0, {}, None))
+    (longer,) = make_sweep({"pretext.epochs": 4}).jobs(Configuration(0, {}, None))
+    (wider,) = make_sweep({"backbone.width": 8}).jobs(Configuration(0, {}, None))
+
+    def expected(job: Job, *records: Record) -> dict[str, float | None]:
+        measured = Measured(records, "cpu")
+        settings = job.experiment.settings
+        counts = {stage.name: Counts.of(job.data[stage.data]) for stage in job.stages}
+        seconds = {stage.name: measured.seconds(stage.declared, settings, counts[stage.name]) for stage in job.stages}
+        return {name: value and round(value, 6) for name, value in seconds.items()}
+
+    usual = dict.fromkeys((stage.name for stage in job.stages), 10.0)
+    assert expected(job, record_of(job, 10)) == usual
+    assert expected(longer, record_of(job, 10)) == {**usual, "pretext": 20.0}
+    of_networks = {name for name in usual if name not in ("linear_probe", "retrieval")}
+    assert {name for name, value in expected(wider, record_of(job, 10)).items() if value is None} == of_networks
+    assert expected(job, record_of(job, 10), record_of(job, 11), record_of(job, 90)) == dict.fromkeys(usual, 11.0), "the median"
+    for versions in ({"device": "a GPU"}, {"node": "elsewhere"}):
+        assert set(expected(job, record_of(job, 10, **versions)).values()) == {None}
+    strange = record_of(job, 10).model_copy(update={"settings": {"no.such": 1}})
+    assert set(expected(job, strange).values()) == {None}
+
+
+def test_a_plan_says_how_many_of_its_stages_are_on_record(make_sweep: MakeSweep) -> None:
+    """Two trials of seven stages of 10 s each, side by side; without records the networks are measured."""
+    sweep = make_sweep()
+    found = plan(sweep)
+    assert found.stages_measured == 0
+    assert set(found.seconds() or ()) == {(stage.kind, stage.key) for stage, _ in found.expected}
+    assert outlook(sweep, Ledger(sweep.directory), 1, 0, measure=False).seconds() is None
+    other = sweep.directory.parent / "other"
+    other.mkdir()
+    Ledger(other).append(record_of(sweep.jobs(Configuration(0, {}, None))[0], 10))
+    (sweep.directory.parent / "damaged").mkdir()
+    (sweep.directory.parent / "damaged" / "ledger.jsonl").write_text("{}\n")
+    found = plan(sweep)
+    assert (found.stages_measured, found.stages_to_run) == (14, 14)
+    assert found.hours_low == found.hours_expected == pytest.approx(2 * 7 * 10 / 3600)
+    side_by_side = make_plan(sweep, Ledger(sweep.directory), 9, 0)
+    assert side_by_side.hours_expected == pytest.approx(7 * 10 / 3600), "a trial is not divided"
+    assert outlook(sweep, Ledger(sweep.directory), 1, 0, measure=False).seconds() == found.seconds()
+
+
+def test_what_a_complete_trial_needed_is_not_run_although_it_is_gone(make_sweep: MakeSweep) -> None:
+    """Two trials of seven stages, one of which is on record, and a store without anything."""
+    sweep = make_sweep()
+    job = sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())[0]
+    sweep.settle_identity()
+    Ledger(sweep.directory).append(record_of(job, 10))
+    found = plan(sweep)
+    assert (found.trials_complete, *counts(found)) == (1, 2, 14, 7, 7)
 
 
 def test_a_plan_names_what_is_known_and_what_is_not(make_sweep: MakeSweep) -> None:

@@ -11,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from harness import progress
+from harness.forecast import Forecast
 from harness.ledger import Outcome, Record, Seconds
 from harness.progress import Progress
+from harness.view import label_of
 
 
 class Clock:
@@ -97,7 +99,7 @@ def test_without_a_terminal_every_trial_is_one_plain_line(clock: Clock) -> None:
         shown.trial_ended(record(3, "failed", reason="loss is NaN"), None)
     assert lines(console) == [
         "sweep: 4 trials, preset demo, runs/sweep",
-        "[1/4] reused  trial000  (0.02/0.1) teacher=0.01 student=0.1 seed=0  validation/top1 25.0%  saved 0:01",
+        "[1/4] reused  #0  teacher=0.01 student=0.1 seed=0  validation/top1 25.0%  saved 0:01",
         "note: W&B went offline [red]",
         "[2/4] complete  t1  teacher=0.0103 student=0.1 seed=0  validation/top1 50.0%  1:15",
         "[3/4] reused  t2  teacher=0.0107 student=0.1 seed=0  validation/top1 37.5%  saved 1:01:40",
@@ -135,6 +137,56 @@ def test_time_left_is_what_remains_at_the_mean_of_computed_trials(clock: Clock) 
     assert shown._seconds_left() == pytest.approx((5 * 50 + 40) / 2)
     shown.total_changed(None)
     assert shown._seconds_left() is None
+
+
+def test_a_forecast_tells_the_time_left_before_the_first_trial_has_ended(clock: Clock) -> None:
+    """Two trials of 60 and 40 s, one at a time."""
+    plan = {("pretext", "a"): 60.0, ("finetune", "b"): 40.0}
+    shown = Progress("sweep", 2, "validation/top1", "here", plain_console(), forecast=Forecast(plan, 1))
+    assert shown._counts().endswith("0:00 elapsed, about 1:40 left"), "also before one has begun"
+    start(shown, 0)
+    shown.reached("trial0000", {"stage": "pretext", "epochs": 4})
+    clock.now += 20
+    shown.reached("trial0000", {"stage": "pretext", "epoch": 1, "epochs": 4})
+    assert shown._seconds_left() == pytest.approx(100 - 15)
+    shown.reached("trial0000", {"stage": "pretext", "batch": 1, "batches": 2})
+    assert shown._seconds_left() == pytest.approx(100 - 60 * 1.5 / 4)
+    shown.stage_made("trial0000", "pretext", "a", 60)
+    assert shown.sign()["seconds_left"] == pytest.approx(40)
+    shown.stages_dropped([("finetune", "b")])
+    shown.trial_ended(record(0), 0.5)
+    shown.trial_ended(record(1, "failed"), None)
+    assert shown._seconds_left() is None
+
+
+def test_stages_without_epochs_show_how_far_they_are(clock: Clock) -> None:
+    console = terminal(160, 30)
+    shown = Progress("sweep", 4, "validation/top1", "here", console)
+    start(shown, 0, 1, 2)
+    shown.reached("trial0000", {"stage": "features", "batch": 3, "batches": 12})
+    shown.reached("trial0001", {"stage": "pretext", "epochs": 10})
+    shown.reached("trial0001", {"stage": "pretext", "batch": 1, "batches": 4})
+    shown.reached("trial0002", {"stage": "pretext", "epoch": 2, "epochs": 10, "pretext/loss": 1.5})
+    shown.reached("trial0002", {"stage": "pretext", "batch": 1, "batches": 2})
+    seen = [line.split() for line in view(shown, console) if line.startswith("t")][1:]
+    assert [cells[6] for cells in seen] == ["3/12", "0/10", "2/10"]
+    assert [cells[7] for cells in seen] == ["0:00", "+25%", "+50%"]
+    assert seen[2][-1] == "1.5", "what the epochs before gave stays"
+    shown.reached("trial0002", {"stage": "finetune"})
+    assert "1.5" not in view(shown, console)[7]
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60)])
+def test_trials_that_have_ended_fill_the_terminal(clock: Clock, width: int, height: int) -> None:
+    console = terminal(width, height)
+    shown = Progress("sweep", 100, "validation/top1", "here", console)
+    for index in range(90):
+        shown.trial_ended(record(index), 0.5)
+    start(shown, 90, 91)
+    shown.configuration_settled(parameters(0), None, 0.5)
+    seen = view(shown, console)
+    assert height - 1 <= len(seen) <= height
+    assert "#89" in "\n".join(seen)
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", "80.0%"), ("minimize", "20.0%")])
@@ -190,7 +242,7 @@ def test_the_view_fits_the_terminal(clock: Clock, width: int, height: int, at_on
         ):
             assert part in text, part
         assert ("t20" in text) == (width >= 80)
-        assert ("more" in text) == (at_once == 12 and height < 30)
+        assert ("more" in text) == (at_once == 12 and height < 24)
 
 
 def test_a_stage_of_one_of_several_data_sets_shows_its_own_loss_and_accuracy(clock: Clock) -> None:
@@ -209,20 +261,22 @@ def test_a_stage_of_one_of_several_data_sets_shows_its_own_loss_and_accuracy(clo
 def test_brackets_are_shown_as_they_are(clock: Clock) -> None:
     console = terminal(100, 30)
     shown = Progress("[red]sweep", 2, "validation/top1", "[bold]here", console)
-    shown.trial_started("a", "[blue]", {"x.widths": [8, "red"]}, 0, "[dim]")
+    shown.trial_started("a", "[blue]", {"x.widths": [8, "red"]}, 0)
+    shown.trial_started("b", "#1", {}, 0, "[dim]")
     shown.trial_ended(record(1, row="[italic]"), 0.5)
     text = "\n".join(view(shown, console))
-    for part in ("[red]sweep", "[bold]here", "[blue]", "widths=[8, 'red']", "([dim])", "([italic])"):
+    for part in ("[red]sweep", "[bold]here", "[blue]", "widths=[8, 'red']", "[dim] seed=0", "[italic] seed=0"):
         assert part in text, part
 
 
 def test_labels_keep_what_tells_parameters_apart() -> None:
-    assert progress._label({"a.teacher_temperature": 0.02, "b.student_temperature": 0.1}, None, 3) == (
+    assert label_of({"a.teacher_temperature": 0.02, "b.student_temperature": 0.1}, None, 3) == (
         "teacher=0.02 student=0.1 seed=3"
     )
-    assert progress._label({"a.temperature": 1 / 3}, "x", 0) == "(x) temperature=0.333 seed=0"
-    assert progress._label({"a.rate": 1e-5, "a.decay_rate": True}, None, 0) == "rate=1e-05 decay_rate=True seed=0"
-    assert progress._label({"x.depth": 18, "y.depth": "r3d"}, None, 0) == "depth=18 depth=r3d seed=0"
+    assert label_of({"a.temperature": 1 / 3}, "x", 0) == "x seed=0", "a row says it all"
+    assert label_of({"a.temperature": 1 / 3}, "0.33", 0) == "temperature=0.333 seed=0", "but for one of numbers alone"
+    assert label_of({"a.rate": 1e-5, "a.decay_rate": True}, None, 0) == "rate=1e-05 decay_rate=True seed=0"
+    assert label_of({"x.depth": 18, "y.depth": "r3d"}, None, 0) == "depth=18 depth=r3d seed=0"
 
 
 def test_the_live_view_is_redrawn_at_most_four_times_a_second_and_never_locks_up() -> None:

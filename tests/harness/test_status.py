@@ -234,6 +234,13 @@ def test_sweeps_of_before_there_were_signs(sweep: Path) -> None:
     assert (look(sweep).state, str(look(sweep).driver)) == ("dead", "process 5 on there, since then")
 
 
+def test_times_that_were_written_by_hand(sweep: Path) -> None:
+    sign(sweep)
+    for number, ended in enumerate(("yesterday", "2020-01-01 12:00", None)):
+        Ledger(sweep).append(record(f"t{number}").model_copy(update={"ended": ended}))
+    assert (look(sweep).state, look(sweep).done) == ("running", 1)
+
+
 @pytest.mark.parametrize("torn", ["", "{", '{"at": "2026-01-01", "digest": "0"}', "[]", "null", sealed({"at": 3}), "\0" * 500])
 def test_signs_that_make_no_sense_are_none(sweep: Path, torn: str) -> None:
     Ledger(sweep).append(record("a"))
