@@ -83,7 +83,8 @@ def _rules(table: PaperTable) -> str:
         f"{SIGNIFICANCE:.0%} of tables. Verdict: disagrees: shown to have the other sign than the paper's effect; else "
         "smaller: shown to be nearer to zero than the paper's effect (two one-sided t tests); else agrees: shown to have the "
         "paper's sign; else undecided: may be chance. Cannot be seen: a true difference that the test of it alone misses in "
-        f"more than {1 - POWER:.0%} of cases. Seeds needed: about how many find the paper's effect in {POWER:.0%}. "
+        f"more than {1 - POWER:.0%} of cases. Seeds needed: about how many find the paper's effect in {POWER:.0%} "
+        f"(> {MOST_SEEDS}: none do, without more test videos). "
         f"{OVER}"
     )
 

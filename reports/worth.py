@@ -10,9 +10,11 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from harness.ledger import Record
 from reports.groups import Group, comparable_groups, explicit, used_sets
+from reports.power import Sensitivity, sensitivity
 from reports.seeds import Estimate, estimate
 from search_spaces.papers import DOWNSTREAM, PaperTable, paper_tables, printed
 from trainables.settings import checkpoint_epoch
@@ -29,15 +31,20 @@ _PRETEXT = re.compile(r"pretext/val_(\w+)_accuracy")
 class Backbone:
     """A configuration of a sweep, and what its seeds reached in percent.
 
-    seeds, asked: complete ones, and how many the fullest configuration has. reached: measure (pretext labels, then MEASURES) ->
-    estimate; without the measures that no seed has. chance: pretext label -> what guessing reaches, where it is on record.
+    seeds, asked: complete ones, and how many the fullest configuration has. by_seed: measure (pretext labels, then MEASURES) ->
+    seed -> value; without the measures that no seed has. chance: pretext label -> what guessing reaches, where it is on record.
     """
 
     label: tuple[str, ...]
     seeds: int
     asked: int
-    reached: Mapping[str, Estimate]
+    by_seed: Mapping[str, Mapping[int, float]]
     chance: Mapping[str, float]
+
+    @property
+    def reached(self) -> Mapping[str, Estimate]:
+        """The mean over seeds of each measure."""
+        return {measure: estimate(list(values.values())) for measure, values in self.by_seed.items()}
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,14 @@ class Worth:
     headings: tuple[str, ...]
     pretext: tuple[str, ...]
     backbones: tuple[Backbone, ...]
+
+    def sensitivity(self, measure: str) -> Sensitivity | None:
+        """What differences between a backbone and the best one can be seen, paired by seed."""
+        values = [backbone.by_seed[measure] for backbone in self.backbones if measure in backbone.by_seed]
+        best = max(values, key=lambda by_seed: fmean(by_seed.values()), default={})
+        pairs = [[value - best[seed] for seed, value in one.items() if seed in best] for one in values if one is not best]
+        videos = {used.data.test for used in self.group.sets if used.role == "downstream"}
+        return sensitivity([(pair, None) for pair in pairs], videos.pop() if len(videos) == 1 else None)
 
 
 def sweep_worth(own: Sequence[Record], others: Iterable[Record] = ()) -> list[Worth]:
@@ -134,17 +149,16 @@ def _backbone(label: tuple[str, ...], asked: int, records: Sequence[Record], dat
     for record in records:
         if record.outcome == "complete":
             complete.setdefault(record.seed, record)
-    values: dict[str, list[float]] = {}
+    by_seed: dict[str, dict[int, float]] = {}
     chance: dict[str, float] = {}
     for seed in sorted(complete):
         for measure, value in _measured(complete[seed], data_set).items():
             if math.isfinite(value):
-                values.setdefault(measure, []).append(100 * value)
+                by_seed.setdefault(measure, {})[seed] = 100 * value
             guessing = complete[seed].metrics.get(f"pretext/val_{measure}_chance")
             if guessing is not None:
                 chance[measure] = 100 * guessing
-    reached = {measure: estimate(of_seeds) for measure, of_seeds in values.items()}
-    return Backbone(label, len(complete), asked, reached, chance)
+    return Backbone(label, len(complete), asked, by_seed, chance)
 
 
 def _measured(record: Record, data_set: str) -> dict[str, float]:

@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 
 from reports.circumstances import circumstances, description, differences_of_settings, set_name
 from reports.lines import WORTH_COLUMNS, worth_lines
-from reports.sheet import INTERVALS, Grid, Line, Section, Sheet, estimate_text, marks_of
-from reports.worth import RETRIEVAL, TOP1, Backbone, Worth
+from reports.power import POWER
+from reports.sheet import INTERVALS, Grid, Line, Section, Sheet, counted, estimate_text, listed, marks_of, number_text
+from reports.worth import MEASURES, RETRIEVAL, TOP1, Backbone, Worth
 
 _RULES = (
     f"Mean {INTERVALS}; (2): of 2 seeds only; seeds: "
     "complete ones, 2/3: of 3. Pretext accuracy: on validation videos, of the weights that were handed on. All else: on test "
     "videos. Linear probe: a linear classifier on features of the frozen backbone. R@k: share of videos that have one of their "
-    "class among the k videos of the training split (validation videos included) nearest by those features."
+    "class among the k videos of the training split (validation videos included) nearest by those features. Cannot be seen: a "
+    f"true difference that the paired t test over seeds misses in more than {1 - POWER:.0%} of cases."
 )
 
 
@@ -69,7 +71,20 @@ def _grid(caption: str, worth: Worth, columns: Mapping[str, Sequence[str]]) -> G
         ]
         for place, measure in enumerate(columns)
     }
-    return Grid(caption, (*worth.headings, "seeds", *columns), rows, labels=first, marks=marks_of(means))
+    note = _what_is_seen(worth, [measure for measure in columns if measure in MEASURES])
+    return Grid(caption, (*worth.headings, "seeds", *columns), rows, first, note, marks_of(means))
+
+
+def _what_is_seen(worth: Worth, measures: Sequence[str]) -> str:
+    """The smallest differences from the best row that can be seen, in words; nothing where the spread is not known."""
+    found = {measure: seen for measure in measures if (seen := worth.sensitivity(measure)) is not None}
+    if not found:
+        return ""
+    seen = next(iter(found.values()))
+    videos = f"{counted(seen.videos, 'test video')} and " if seen.videos else ""
+    points = listed([f"{number_text(seen.detectable, signed=False)} ({measure})" for measure, seen in found.items()])
+    seeds = counted(max(seen.seeds for seen in found.values()), "seed")
+    return f"With {videos}{seeds} differences from the best row under {points} points cannot be seen."
 
 
 def _pretext_columns(what: str, backbones: Sequence[Backbone]) -> dict[str, list[str]]:

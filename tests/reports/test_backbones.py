@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from harness.ledger import Ledger, Record
 from reports.backbones import app
+from reports.power import Sensitivity
 from reports.sheet import Grid
 from reports.worth import Worth, sweep_worth
 from reports.worth_sheet import worth_sheets
@@ -128,6 +129,21 @@ def test_configurations_in_the_sweeps_order_with_means_intervals_and_seeds_worke
         ("VSPP", "2/3", *(f"{value}.0 [{value}.0 to {value}.0]" for value in (60, 65, 70, 75, 80))),
         ("recipe = auxskd_pretext", "1/3", "65.0", "70.0", "75.0", "80.0", "85.0"),
     ]  # fmt: skip
+
+
+def test_a_grid_says_which_differences_from_the_best_row_cannot_be_seen(make: Make) -> None:
+    """Differences 10, 12, 14 of the best of two: spread 2."""
+    top1 = {"pretext": (0.70, 0.72, 0.74), "scratch": (0.60, 0.60, 0.60)}
+    records = [
+        make({"recipe": recipe}, seed, {"test/top1": value}) for recipe, of in top1.items() for seed, value in enumerate(of)
+    ]
+    ((accuracies, retrieval),) = grids(sweep_worth(records))
+    points = Sensitivity(None, 3, 2.0).detectable
+    assert (
+        f"and 3 seeds differences from the best row under {points:.1f} (finetuned top-1) points cannot be seen."
+        in accuracies.note
+    )
+    assert retrieval.note == ""
 
 
 def test_what_was_not_measured_is_missing(make: Make) -> None:
