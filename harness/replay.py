@@ -31,6 +31,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import options
+from harness.forecast import Forecast
 from harness.identity import DIRECTION, OBJECTIVE, read_identity
 from harness.invocation import Invocation, check_directory, console, told
 from harness.ledger import FILE_NAME, Record, Seconds, read_history
@@ -209,13 +210,20 @@ def _run(directory: Path, record: Record, experiment: Experiment, runtime: Runti
 
     written = read_identity(directory)
     objective, direction = written.get(OBJECTIVE, "validation/top1"), written.get(DIRECTION, "maximize")
-    with Progress(f"replay of {record.trial}", 1, objective, str(runtime.store), console, direction) as progress:
+    took = {
+        (name.partition("/")[0], record.stages.get(name, name)): spent.used + spent.saved
+        for name, spent in record.seconds.items()
+    }
+    forecast = Forecast(took, 1)
+    with Progress(f"replay of {record.trial}", 1, objective, str(runtime.store), console, direction, forecast) as progress:
         progress.trial_started(record.trial, f"#{record.index}", record.parameters, record.seed, record.row)
 
         def report(line: dict[str, Any]) -> None:
             if "note" in line:
                 progress.note(line["note"])
-            elif "made" not in line:
+            elif "made" in line:
+                progress.stage_made(record.trial, line["stage"], line["made"]["key"], line["made"]["used"])
+            else:
                 progress.reached(record.trial, line)
 
         result = run_experiment(experiment, runtime, report)
