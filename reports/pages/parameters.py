@@ -13,8 +13,8 @@ from reports.pages.figure import BLUE, VERMILION, Plot, Variant, axis, numbered,
 from reports.sheet import number_of, short_names, value_text
 
 SCALE = "Cividis"
-SHADES = ("#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55")
-"""Of the lines of parallel coordinates, from the least to the most: Cividis without its ends."""
+SHADES = ("#3f6fb5", "#4f74a0", "#5f7588", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55")
+"""Of the lines of parallel coordinates, from the least to the most: Cividis, lighter where a dark page would swallow it."""
 MOST_PAIRS = 6
 
 
