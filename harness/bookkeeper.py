@@ -209,9 +209,9 @@ class Bookkeeper:
         }
 
     def reported(self, worker: str, line: Mapping[str, Any]) -> None:
-        """What a running trial says: which `worker` runs it; of its `stage` that it begins, and what it `made`; that it is
-        waiting (`note`); an `epoch`, with `epochs` and metrics prefixed by their stage; or how far it is within one (`batch` of
-        `batches`)."""
+        """What a running trial says: which `worker` runs it; of its `stage` that it begins, what the epochs `before` gave where
+        it goes on, and what it `made`; that it is waiting (`note`); an `epoch`, with `epochs` and metrics prefixed by their
+        stage; or how far it is within one (`batch` of `batches`)."""
         assigned = self.assigned[worker]
         if "worker" in line:
             assigned.worker = Worker(**line["worker"])
@@ -223,6 +223,8 @@ class Bookkeeper:
             assigned.made.setdefault(line["stage"], made)
             self.progress.stage_made(assigned.job.trial, line["stage"], made.key, made.used)
             self.tracker.replay(assigned.job.trial, line["stage"], made.history)
+        elif "before" in line:
+            self.tracker.replay(assigned.job.trial, line["stage"], line["before"])
         elif "note" in line:
             self.progress.note(f"{assigned.job.name}: {line['note']}")
         else:

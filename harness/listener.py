@@ -33,7 +33,7 @@ Told = Callable[[str], None]
 
 
 class Listener:
-    """No method blocks, except `close`, and none raises because of what happens to the child.
+    """No method blocks, except `wait`, and none raises because of what happens to the child.
 
     title: what people call it. module: what the child runs, which ends in `serve`. place: its directory in that of the sweep.
     """
@@ -100,16 +100,19 @@ class Listener:
                 self.told.setdefault(trial, []).append(line)
                 self.lines.put(line)
 
-    def close(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds until all is written; after that the child ends its work by itself."""
-        if self._reader is None:
-            return
+    def let_go(self) -> None:
+        """Nothing more will be told."""
         with self._lock:
             self._closed = True
             self.lines.put(None)
+
+    def wait(self, timeout: float) -> None:
+        """Until all is written, at most `timeout` seconds; after that the child ends its work by itself."""
+        if self._reader is None:
+            return
         self._reader.join(timeout)
         if self._reader.is_alive():
-            self.on_warning(f"{self.title} needs longer than {timeout:g} s: it goes on in the background, see {self.log_path}")
+            self.on_warning(f"{self.title} is not done yet: it goes on in the background, see {self.log_path}")
 
     def _launch(self) -> None:
         """A process, which is first told all that the runs have been told that are not finished. Raises OSError."""

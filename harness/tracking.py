@@ -97,9 +97,11 @@ class Tracker:
 
     def close(self, timeout: float) -> None:
         """Wait at most `timeout` seconds until all is written; after that the listeners end their work by themselves."""
+        for listener in self.listeners:
+            listener.let_go()
         end = time.monotonic() + timeout
         for listener in self.listeners:
-            listener.close(max(end - time.monotonic(), 0))
+            listener.wait(max(end - time.monotonic(), 0))
 
     @property
     def has_told(self) -> bool:

@@ -15,7 +15,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from trainables.data import open_data
 from trainables.files import digest
@@ -37,9 +37,11 @@ from trainables.stages import pictures
 from trainables.stages.kind import Kind, identity
 from trainables.stages.memory import OutOfMemory, memory_of, within_memory
 from trainables.stages.training import NonFiniteLoss, most_parts, train
-from trainables.stages.work import Outcome, Report, Training, Work
+from trainables.stages.work import Outcome, Report, Training, Work, curves
 from trainables.store import Artifact, DamagedArtifact, Holder, LeaseLost, Store, Workplace
 from trainables.video.videos import PARTS, VideoSet
+
+Value = TypeVar("Value")
 
 PROTOCOL = "1"
 """Version of the evaluation protocol: results of different versions are never shown in one table."""
@@ -377,11 +379,7 @@ class _Artifacts:
 
 def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:
     done = artifact.done
-    history: dict[str, list[float]] = {}
-    for line in artifact.history():
-        numbers = {name: value for name, value in line.items() if "/" in name}
-        for name, value in named_metrics(stage, numbers).items():
-            history.setdefault(name, []).append(value)
+    history = named_metrics(stage, curves(artifact.history()))
     used, code = min(elapsed, done["seconds"]), code_of_artifact(artifact)
     by = "" if code is None else str(code)
     return Made(stage.key, named_metrics(stage, done["metrics"]), history, used, done["seconds"] - used, by)
@@ -457,7 +455,7 @@ def _remedies(stage: Stage, work: Work) -> OutOfMemory:
     return OutOfMemory(f"{stage.name}: out of memory on {memory_of(work.device)}, with {batch}{clips}{advice}", parts)
 
 
-def named_metrics(stage: Stage, metrics: Mapping[str, float]) -> dict[str, float]:
+def named_metrics(stage: Stage, metrics: Mapping[str, Value]) -> dict[str, Value]:
     """A stage's metrics as the experiment calls them: with several downstream sets `test/top1/<set>` for `test/top1`."""
     suffix = stage.name.removeprefix(stage.kind)
     return {f"{name}{suffix}": value for name, value in metrics.items()}
@@ -474,6 +472,8 @@ def with_means(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def _report_as(stage: Stage, report: Report, line: dict[str, Any]) -> None:
+    if "before" in line:
+        line = {**line, "before": named_metrics(stage, line["before"])}
     numbers = {name: value for name, value in line.items() if "/" in name}
     report(
         {**{name: line[name] for name in line.keys() - numbers.keys()}, **named_metrics(stage, numbers), "stage": stage.name}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from trainables.models.momentum import OncePerStep
 from trainables.settings import Optimisation, Pretraining
 from trainables.stages.memory import most_held
-from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file
+from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file, curves
 from trainables.video.dataset import Batch
 
 ADAM_BETA2 = 0.999
@@ -89,8 +89,8 @@ class _Loop:
     def run(self) -> Outcome:
         self._resume()
         training, work, progress = self.training, self.work, self.progress
-        for line in progress.history:  # else who watches this run would not know them
-            self._report(line)
+        if progress.history:
+            work.report({"stage": work.kind, "before": curves(progress.history)})
         for epoch in range(len(progress.history), self.optimisation.epochs):
             rate = learning_rate(self.optimisation, epoch)
             for group in self.optimiser.param_groups:
@@ -111,16 +111,13 @@ class _Loop:
             progress.epoch = None
             self._keep_checkpoint()
             self._save()
-            self._report(line, samples_per_second=speed, memory_bytes=float(most_held(work.device)))
+            of_machine = {"samples_per_second": speed, "memory_bytes": float(most_held(work.device))}  # no results
+            measured = {f"{work.kind}/{name}": value for name, value in of_machine.items()}
+            work.report({"stage": work.kind, "epochs": self.optimisation.epochs, **line, **measured})
         if progress.best is not None:
             self.network.load_state_dict(progress.best)
         last = {name: value for name, value in progress.history[-1].items() if "/" in name}
         return Outcome(last | dict(training.metrics), tensors={"weights": training.weights()}, history=progress.history)
-
-    def _report(self, line: Mapping[str, Any], **of_machine: float) -> None:
-        """An epoch; of_machine: what is no result, as it differs from run to run."""
-        measured = {f"{self.work.kind}/{name}": value for name, value in of_machine.items()}
-        self.work.report({"stage": self.work.kind, "epochs": self.optimisation.epochs, **line, **measured})
 
     def _train_epoch(self, number: int) -> dict[str, float]:
         self.network.train()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,8 @@ RESTARTS = 3
 
 Report = Callable[[dict[str, Any]], None]
 """Takes lines about a stage: {"stage", "epoch", "epochs"} and metrics, prefixed by the stage, when a part of it is done;
-between them at times {"stage", "batch", "batches"}, which says that it goes on."""
+between them at times {"stage", "batch", "batches"}, which says that it goes on; and of one that goes on from a saved state
+{"stage", "before"}, the values of each metric after the epochs until then."""
 Step = Callable[[Tensor, Batch], tuple[Tensor, dict[str, Tensor]]]
 """From clips (B, V, 3, K, H, W) and the batch they are from to the mean loss, and metrics over the samples, (B,) each."""
 
@@ -66,6 +67,16 @@ class Training:
     keep_best: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1
+
+
+def curves(history: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Metric -> its value after each epoch, from a line of metrics per epoch."""
+    found: dict[str, list[float]] = {}
+    for line in history:
+        for name, value in line.items():
+            if "/" in name:
+                found.setdefault(name, []).append(value)
+    return found
 
 
 class Pace:
