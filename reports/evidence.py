@@ -71,11 +71,16 @@ def scoreboard(claims: Iterable[Claim], trials: Sequence[Record], told: Telling 
 
     told: what trials have said of each test video.
     """
-    return [score for claim in claims for score in _scores(claim, trials, told)]
+    claims = list(claims)
+    complete = [trial for trial in trials if trial.outcome == "complete"]
+    sources = {source.table.id: source for claim in claims for source in claim.sources}
+    groups = {name: _groups(source, complete) for name, source in sources.items()}
+    return [score for claim in claims for score in _scores(claim, groups, told)]
 
 
-def _scores(claim: Claim, trials: Sequence[Record], told: Telling) -> list[Score]:
-    by_source = [_by_preset(source, trials, told) for source in claim.sources]
+def _scores(claim: Claim, groups: Mapping[str, Sequence[Group]], told: Telling) -> list[Score]:
+    """groups: of comparable trials, by table."""
+    by_source = [_by_preset(source, groups[source.table.id], told) for source in claim.sources]
     presets = sorted({preset for found in by_source for preset in found})
     scores = []
     for preset in presets:
@@ -90,10 +95,10 @@ def _scores(claim: Claim, trials: Sequence[Record], told: Telling) -> list[Score
     return [_score(claim, None, [effect for source in claim.sources for effect in _effects(source, None, told)])]
 
 
-def _by_preset(source: Source, trials: Sequence[Record], told: Telling) -> dict[str, list[ClaimedEffect]]:
+def _by_preset(source: Source, groups: Sequence[Group], told: Telling) -> dict[str, list[ClaimedEffect]]:
     """Of each preset the group of comparable trials that has numbers for the most effects, and of these by the most seeds."""
     found: dict[str, list[ClaimedEffect]] = {}
-    for group in _groups(source, trials):
+    for group in groups:
         effects = _effects(source, group, told)
         if _fullness(effects) > _fullness(found.get(group.preset, [])):
             found[group.preset] = effects

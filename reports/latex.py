@@ -271,7 +271,8 @@ def _cell_width(cell: _Cell, size: _Size, stacked: bool) -> float:
 
 def _width(text: str, scale: float) -> float:
     signs = len(_SIGN.findall(text))
-    return scale * (sum(_WIDTH_OF.get(character, 7.8) for character in text) + 4.4 * signs)
+    letters = "".join(map(_letter, text))
+    return scale * (sum(_WIDTH_OF.get(letter, 7.8) for letter in letters) + 4.4 * signs)
 
 
 def _gaps(table: _Table, size: _Size) -> float:
@@ -310,5 +311,11 @@ _TEX = {
 
 
 def _tex(text: str) -> str:
-    escaped = "".join(_TEX.get(character, character) for character in " ".join(text.split()))
+    """Escaped; what plain LaTeX has no letter for by its number, as U+03BB."""
+    escaped = "".join(_TEX.get(character) or _letter(character) for character in " ".join(text.split()))
     return _SIGN.sub(lambda sign: f"${sign[0]}$", escaped)
+
+
+def _letter(character: str) -> str:
+    has_one = (character.isascii() and character.isprintable()) or re.fullmatch("[À-ÏÑ-ÖØ-Ýß-ïñ-öø-ýÿ]", character)
+    return character if has_one else f"U+{ord(character):04X}"

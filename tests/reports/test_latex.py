@@ -142,10 +142,11 @@ def test_every_table_of_both_papers_fits(head: str, samples: Path, tmp_path: Pat
     assert complaints(latex(sheets_of(samples)), head, tmp_path) == []
 
 
-def test_a_table_of_very_many_columns_and_long_names_fits(awkward: Sheet, tmp_path: Path) -> None:
+def test_a_table_of_very_many_columns_long_names_and_foreign_letters_fits(awkward: Sheet, tmp_path: Path) -> None:
     columns = tuple(f"a_setting.of_some_length_{number}" for number in range(20))
     wide = Grid("Caption", columns, (("60.0 [58.0, 62.0] (3)",) * 20,), labels=0)
+    letters = Grid("Caption", ("λ", "été"), (("Straße 🎬 \x1b[31m Ðüß", "«1.0» – 日本"),), labels=1)
     words = Grid("Caption", ("a", "b"), (("some words " * 30, "others " * 40), ("", "-")), labels=1)
     long = Grid("Caption", ("a", "b"), (("some words " * 20, "1.0 [0.5, 1.5]"),) * 40, labels=1)
-    sheets: Sequence[Sheet] = [awkward, *map(sheet_of, (wide, words, long))]
+    sheets: Sequence[Sheet] = [awkward, *map(sheet_of, (wide, words, long, letters))]
     assert complaints(latex(sheets), CLASSES["one column"], tmp_path) == []
