@@ -24,6 +24,8 @@ def responses(board: Leaderboard) -> Iterator[Plot]:
     for number, (name, short) in enumerate(short_names(names).items()):
         having = [(one, mean) for one, mean in numbered(board) if name in one.parameters]
         values = [one.parameters[name] for one, _ in having]
+        if len({repr(value) for value in values}) == 1:  # the others do not have it
+            continue
         data = [*_seeds(board, having, name), *_means(board, having, name)]
         layout = {"xaxis": value_axis(short, values), "yaxis": axis(of_objective(board)), "showlegend": True}
         note = "Small points: seeds. Stars: rows of the paper's table. Line: mean of all configurations with the value."

@@ -27,6 +27,7 @@ from trainables.checksums import entry_of, sealed, sealed_line
 
 METRIC = "validation/top1"
 VIDEOS = {"train": 9, "validation": 4, "test": 4}
+LACKING: tuple[tuple[str, dict[str, float]], ...] = (("kl", {}), ("margin", {"mine.margin": 0.5}))
 CLASSES = ["run", "<b>walk</b>"]
 HOSTILE = "</script><img src=x onerror=alert(1)> $x_1$ %{y} =1+1 | \\textbf"
 Make = Callable[..., Record]
@@ -119,6 +120,13 @@ def test_plots_hold_the_ledger_s_numbers(nine: list[Record]) -> None:
     costs = outcomes.costs(board)
     assert costs is not None
     assert [bar["x"] for bar in costs.variants[0].data] == [[18 * 30 / 60], [18 * 10 / 60]]
+
+
+def test_a_parameter_that_some_lack_and_others_share_has_no_response() -> None:
+    records = [trial(n, 0, 0.5, parameters={"mine.loss": loss, **more}) for n, (loss, more) in enumerate(LACKING)]
+    board = leaderboard("mine", records, Objective(METRIC))
+    assert [plot.title for plot in parameters.responses(board)] == ["Response to loss"]
+    assert parameters.varied_parameters(board) == ["mine.loss", "mine.margin"]
 
 
 def test_the_front_is_of_what_none_beats_in_both() -> None:
