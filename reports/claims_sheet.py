@@ -55,7 +55,7 @@ def _sheet(paper: str, scores: Sequence[Score]) -> Sheet:
     return Sheet(
         id=f"claims/{scores[0].claim.sources[0].table.id.partition('/')[0]}",
         title="What trials say on the claims of a paper",
-        subtitle=f"Paper: {paper}. {counted(claims, 'claim')}: {_counts(scores)}",
+        subtitle=f"Paper: {paper}. {counted(claims, 'claim')}; verdicts by preset: {_counts(scores)}",
         sections=(Section("Scoreboard", tuple(notes), tuple(grids)),),
         rules=_RULES,
         columns=CLAIM_COLUMNS,

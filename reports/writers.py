@@ -96,12 +96,15 @@ def html(sheets: Sequence[Sheet]) -> str:
 _STYLE = """\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 :root { color-scheme: light dark; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
 caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
-th, td { text-align: left; padding: .2rem .9rem .2rem 0; font-weight: normal; }
+th, td { text-align: left; vertical-align: top; padding: .2rem .9rem .2rem 0; font-weight: normal; }
 thead th { border-block: 1px solid; font-weight: 600; }
 tbody tr:last-child > * { border-bottom: 1px solid; }
 .rules { font-size: .85rem; opacity: .8; }
+.agrees { color: light-dark(#1a7f37, #4ac26b); }
+.smaller { color: light-dark(#8a6100, #d4a72c); }
+.disagrees { color: light-dark(#cf222e, #ff7b72); }
 """
 
 
@@ -122,9 +125,13 @@ def _html_grid(grid: Grid) -> list[str]:
     lines = ["<table>", f"<caption>{escape(grid.caption)}</caption>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
     for row in grid.rows:
         labels = "".join(f'<th scope="row">{escape(cell)}</th>' for cell in row[: grid.labels])
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row[grid.labels :])
+        cells = "".join(map(_html_cell, row[grid.labels :]))
         lines.append(f"<tr>{labels}{cells}</tr>")
     return [*lines, "</tbody>", "</table>", *([f"<p>{escape(grid.note)}</p>"] if grid.note else [])]
+
+
+def _html_cell(text: str) -> str:
+    return f'<td class="{text}">{text}</td>' if text in _VERDICT_STYLES else f"<td>{escape(text)}</td>"
 
 
 def comma_separated(sheets: Sequence[Sheet]) -> str:
