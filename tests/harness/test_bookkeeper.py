@@ -124,7 +124,9 @@ def test_a_trial_that_completes_is_one_whole_record(make_sweep: MakeSweep) -> No
     trial, worker = trial_of(sweep, 3, 1), given[3, 1]
     books.started(worker)
     books.reported(worker, {"stage": "auxskd", "epoch": 2, "epochs": 2, "auxskd/loss": 3.0, "time_total_s": 9})
+    books.reported(worker, {"stage": "pretext", "before": {"pretext/loss": [5.0]}})
     books.reported(worker, {"stage": "finetune", "epoch": 1, "epochs": 2, "finetune/loss": 2.0})
+    assert tracker.of("replay") == [(trial, "pretext", {"pretext/loss": [5.0]})], "of a stage that goes on"
     assert books.settled(3) == (False, None)
     tell(books, worker, {"auxskd": (1.5, 0.0), "pretext": (0.0, 2.5)})
     books.ended(worker, COMPLETE | {"computed_by/node": "far-away", "computed_by/torch": "9.0"})

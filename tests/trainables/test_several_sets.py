@@ -78,6 +78,7 @@ def test_names_and_means_by_hand() -> None:
     assert named_metrics(of_set, {"test/top1": 0.5}) == {"test/top1/hmdb51": 0.5}
     assert named_metrics(Stage(evaluate.KIND, "downstream", "", {}, 0), {"test/top1": 0.5}) == {"test/top1": 0.5}
     metrics = {"pretext/loss": 3.0, "test/top1/ucf101": 0.75, "test/top1/hmdb51": 0.25, "test/top5/hmdb51": 0.5}
+    assert named_metrics(of_set, {"finetune/loss": [3.0, 2.0]}) == {"finetune/loss/hmdb51": [3.0, 2.0]}
     assert with_means(metrics) == {**metrics, "test/top1": 0.5, "test/top5": 0.5}
 
 
