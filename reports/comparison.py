@@ -14,7 +14,7 @@ from reports.groups import CHECKPOINTS, Group, comparable_groups, explicit
 from reports.power import Sensitivity, sensitivity
 from reports.seeds import Estimate, Outperforming, VideoError, estimate, outperforming
 from reports.verdicts import Expected, Judgement, judge
-from reports.videos import Telling, Told, nothing_told, video_error
+from reports.videos import Telling, Told, nothing_told, over_splits, video_error
 from search_spaces.papers import DOWNSTREAM, SPLIT, Measure, PaperTable, PublishedRow
 
 
@@ -250,12 +250,15 @@ def reached_by(records: Iterable[Record], value: Callable[[Record], float]) -> R
 
 
 def said_by_seed(records: Iterable[Record], measure: Measure, told: Telling) -> dict[int, Told | None]:
-    """What complete trials have said of each test video; None for a seed with several, of several splits."""
-    said: dict[int, Told | None] = {}
+    """What complete trials have said of each test video; of a seed with several splits over all of them."""
+    by_seed: dict[int, dict[Any, Record]] = {}
     for record in records:
         if record.outcome == "complete":
-            said[record.seed] = None if record.seed in said else told(record, _metric(measure, record))
-    return said
+            by_seed.setdefault(record.seed, {}).setdefault(record.settings.get(SPLIT), record)
+    return {
+        seed: over_splits([told(record, _metric(measure, record)) for record in of_seed.values()])
+        for seed, of_seed in by_seed.items()
+    }
 
 
 def number_of_trial(measure: Measure, record: Record) -> float:

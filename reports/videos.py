@@ -23,7 +23,7 @@ _ASKED = {"top1": ("evaluate", "evaluate_student", "fusion", "ensemble"), "linea
 
 @dataclass(frozen=True)
 class Told:
-    """The labelled videos of a part by name, and which of them were told right (bool)."""
+    """The labelled videos of a part by name, and which of them were told right: numbers whose mean is the share of these."""
 
     names: tuple[str, ...]
     right: np.ndarray
@@ -48,7 +48,7 @@ def telling(artifacts: Artifacts) -> Telling:
             return None
         labels, predicted = (np.array(columns[name]) for name in ("label", "predicted"))
         names = [name for name, label in zip(columns["name"], labels, strict=True) if label >= 0]
-        return Told(tuple(names), (labels == predicted)[labels >= 0])
+        return Told(tuple(names), (labels == predicted)[labels >= 0].astype(float))
 
     records: dict[str, Record] = {}
     """Key of an artifact -> a trial that has it."""
@@ -63,6 +63,22 @@ def telling(artifacts: Artifacts) -> Telling:
         return told(stages[0], key, part)
 
     return of_metric
+
+
+def over_splits(told: Sequence[Told | None]) -> Told | None:
+    """What was said on several splits as one, whose mean is the mean of their shares; a video may be in several of them.
+
+    None where it is not known of all.
+    """
+    known = [one for one in told if one is not None]
+    if len(known) < 2 or len(known) < len(told):
+        return known[0] if len(known) == len(told) == 1 else None
+    summed: dict[str, float] = {}
+    for one in known:
+        for name, right in zip(one.names, one.right, strict=True):
+            summed[name] = summed.get(name, 0.0) + right / len(one.names)
+    names = tuple(sorted(summed))
+    return Told(names, np.array([summed[name] for name in names]) * len(names) / len(known))
 
 
 def video_error(terms: Sequence[tuple[float, Mapping[int, Told | None]]]) -> VideoError | None:

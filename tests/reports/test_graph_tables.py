@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.ledger import Record
 from reports.comparison import Cell, Comparison, compare, fill
 from reports.comparison_sheet import comparison_sheet
 from reports.groups import read_trials
+from reports.videos import Told
 from search_spaces.papers import PublishedRow, paper_tables
 
 Make = Callable[..., Record]
@@ -82,6 +85,22 @@ def test_an_effect_is_paired_by_seed_and_split(make: Make) -> None:
     effect = next(effect for effect in cell_of(comparison, OURS).effects if effect.reference.label == MMGD_GR.label)
     assert effect.ours is not None
     assert effect.ours.mean == pytest.approx((1.0 + 2.0) / 2)
+
+
+def test_videos_of_all_splits_count_where_both_rows_have_them(make: Make) -> None:
+    rows, ids = (OURS, MMGD_GR), itertools.count()
+    trials = [make(row, seed, {"ucf101": 60.0}, split) for row in rows for seed in (0, 1) for split in (1, 2)]
+    said = {trial.trial: np.random.default_rng(next(ids)).random(30) < 0.5 for trial in trials}
+
+    def told(record: Record, metric: str) -> Told:
+        assert metric == "test/top1"
+        split = record.settings["data.split"]
+        return Told(tuple(f"{split} {number}" for number in range(30)), said[record.trial].astype(float))
+
+    for known, videos in ((trials, 60), (trials[1:], None)):
+        (comparison,) = compare(TABLE2, known, told)
+        effect = next(effect for effect in cell_of(comparison, OURS).effects if effect.reference.label == MMGD_GR.label)
+        assert (effect.videos.videos if effect.videos else None) == videos
 
 
 def test_splits_are_one_group_at_preset_paper_only_and_ccv_stands_beside_them(make: Make) -> None:

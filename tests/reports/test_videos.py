@@ -20,7 +20,7 @@ from reports.compare import app as compare_app
 from reports.power import Sensitivity
 from reports.seeds import VideoError, equivalence_p, estimate, paired_test
 from reports.tables import app as tables_app
-from reports.videos import Told, telling, video_error
+from reports.videos import Told, over_splits, telling, video_error
 from trainables.checksums import entry_of, sealed
 
 Make = Callable[..., Record]
@@ -48,6 +48,25 @@ def test_videos_on_which_all_seeds_agree_by_chance_alone_add_nothing() -> None:
     assert found is not None and found.error == 0.0
     assert estimate([1.0, 2.0, 4.0], found) == estimate([1.0, 2.0, 4.0])
     assert paired_test([1.0, 2.0, 4.0], found).p == pytest.approx(paired_test([1.0, 2.0, 4.0]).p)  # type: ignore[union-attr]
+
+
+def test_several_splits_are_one_set_of_videos_whose_mean_is_the_mean_of_their_shares() -> None:
+    """Shares of 1/2 of two and 1/4 of four videos, one of them in both; errors of different videos add up."""
+    first, second = Told(("a", "b"), np.array([1.0, 0.0])), Told(("b", "c", "d", "e"), np.array([1.0, 0.0, 0.0, 0.0]))
+    both = over_splits([first, second])
+    assert both is not None and both.names == ("a", "b", "c", "d", "e")
+    assert both.right == pytest.approx(np.array([1 / 2, 1 / 4, 0, 0, 0]) * 5 / 2)
+    assert both.right.mean() == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert over_splits([first, None]) is None and over_splits([first]) is first
+    random = np.random.default_rng(0)
+    names = [[f"{split} {number}" for number in range(400)] for split in (1, 2)]
+    right = random.random((2, 2, 5, 400)) < random.random((2, 2, 1, 400))  # row, split, seed, video
+    rows = [[{seed: Told(tuple(names[s]), row[s, seed].astype(float)) for seed in range(5)} for s in (0, 1)] for row in right]
+    apart = [video_error([(1, rows[0][s]), (-1, rows[1][s])]) for s in (0, 1)]
+    joined = [{seed: over_splits([row[s][seed] for s in (0, 1)]) for seed in range(5)} for row in rows]
+    together = video_error([(1, joined[0]), (-1, joined[1])])
+    assert together is not None and together.videos == 800
+    assert together.error == pytest.approx(np.hypot(*(one.error if one else np.nan for one in apart)) / 2, rel=0.05)
 
 
 def test_what_is_not_known_of_all_or_is_of_other_videos_adds_nothing() -> None:
