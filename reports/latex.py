@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from reports.sheet import Grid, Mark, Section, Sheet
@@ -33,6 +33,8 @@ _SMALL, _FOOTNOTE, _SCRIPT = (
     _Size("footnotesize", 0.85, 9.5, 8.0),
     _Size("scriptsize", 0.797, 8.0, 5.0),
 )
+_BETWEEN_ROWS = 2.0
+"""Points between rows of several lines."""
 _TINY = 0.681
 """Width of letters at \\tiny, in which intervals and numbers of seeds are set."""
 _BOLD = 1.15
@@ -51,6 +53,8 @@ _WIDTHS = {
 }
 _WIDTH_OF = {character: width for width, characters in _WIDTHS.items() for character in characters}
 _SIGN = re.compile(r"(?<![\w.])[+-](?=\d)")
+_BREAK = re.compile(r" |(?<=[^\W\d]-)(?=\w)")
+"""Where a text may go on in the next line: at spaces, and behind hyphens inside words."""
 _IN_BRACKETS = re.compile(r" (?=[\[(][^()\[\]]*[\])](?: |$))")
 """Before the interval and the number of seeds that stand after a number."""
 
@@ -182,7 +186,7 @@ def _tabular(table: _Table, layout: _Layout, rows: range) -> Iterator[str]:
     for row in rows:
         yield _line(_cell(cell, layout, table.marks.get((row, column))) for column, cell in enumerate(table.rows[row]))
         if layout.stacked and row + 1 < rows.stop:
-            yield "  \\addlinespace[2pt]"
+            yield f"  \\addlinespace[{_BETWEEN_ROWS:g}pt]"
     yield "  \\bottomrule"
     yield "\\end{tabular}" + ("}" if layout.scaled else "")
 
@@ -229,27 +233,29 @@ def _layout(table: _Table) -> _Layout:
 
 
 def _wrapped(table: _Table) -> _Layout:
-    """At the smallest size, with the columns of texts made as narrow as the page asks, the widest first."""
-    widths = _column_widths(table, _SCRIPT, stacked=True)
-    least = [max(_width(word, _SCRIPT.scale) for word in _words(table, column)) for column in range(len(widths))]
-    texts = [column for column in range(len(widths)) if any(" " in row[column].text for row in table.rows)]
-    excess = sum(widths) + _gaps(table, _SCRIPT) - _PAGE
-    wrapped: dict[int, float] = {}
-    while excess > 0 and texts:
-        column = max(texts, key=lambda column: wrapped.get(column, widths[column]))
-        width = wrapped.get(column, widths[column])
-        step = min(5.0, width - least[column])
-        if step <= 0:
-            texts.remove(column)
-        else:
-            wrapped[column] = width - step
-            excess -= step
+    """At the smallest size, with the columns of texts made as narrow as the page asks, all of them to about as many lines."""
+    natural = _column_widths(table, _SCRIPT, stacked=True)
+    least = [_least_width(table, column) for column in range(len(natural))]
+    widths = dict(enumerate(natural))
+    excess = sum(natural) + _gaps(table, _SCRIPT) - _PAGE
+    while excess > 0 and (able := [column for column in widths if widths[column] - _STEP >= least[column]]):
+        column = min(able, key=lambda column: natural[column] / widths[column])
+        widths[column] -= _STEP
+        excess -= _STEP
+    wrapped = {column: width for column, width in widths.items() if width < natural[column]}
     return _Layout("table*", _SCRIPT, True, wrapped, scaled=excess > 0)
 
 
-def _words(table: _Table, column: int) -> list[str]:
-    """What cannot be broken in a column."""
-    return ["", *_heading(table.columns[column]), *(word for row in table.rows for word in row[column].text.split())]
+_STEP = 4.0
+"""Points by which a column is narrowed at a time."""
+
+
+def _least_width(table: _Table, column: int) -> float:
+    """Of a column, by what cannot be broken in it."""
+    cells = (row[column] for row in table.rows)
+    unbroken = [replace(cell, text=word) for cell in cells for word in _BREAK.split(cell.text)]
+    unbroken += [_Cell(word) for word in _heading(table.columns[column])]
+    return max((_cell_width(cell, _SCRIPT, stacked=True) for cell in unbroken), default=0.0)
 
 
 def _column_widths(table: _Table, size: _Size, stacked: bool) -> list[float]:
@@ -283,7 +289,7 @@ def _pages(table: _Table, layout: _Layout) -> Iterator[range]:
     """The rows by float, as many as a page holds."""
     first, height = 0, 0.0
     for number, row in enumerate(table.rows):
-        own = layout.size.line * max(_lines(cell, layout, column) for column, cell in enumerate(row))
+        own = layout.size.line * max(_lines(cell, layout, column) for column, cell in enumerate(row)) + _BETWEEN_ROWS
         if height and height + own > _HEIGHT:
             yield range(first, number)
             first, height = number, 0.0
@@ -293,7 +299,7 @@ def _pages(table: _Table, layout: _Layout) -> Iterator[range]:
 
 def _lines(cell: _Cell, layout: _Layout, column: int) -> int:
     if column in layout.widths:
-        return 1 + int(1.3 * _width(cell.text, layout.size.scale) / layout.widths[column])
+        return 1 + int(1.4 * _width(cell.text, layout.size.scale) / layout.widths[column])
     return 2 if layout.stacked and cell.interval else 1
 
 
@@ -313,7 +319,7 @@ _TEX = {
 def _tex(text: str) -> str:
     """Escaped; what plain LaTeX has no letter for by its number, as U+03BB."""
     escaped = "".join(_TEX.get(character) or _letter(character) for character in " ".join(text.split()))
-    return _SIGN.sub(lambda sign: f"${sign[0]}$", escaped)
+    return _SIGN.sub(lambda sign: f"${sign[0]}$", escaped).replace("--", "-{}-")
 
 
 def _letter(character: str) -> str:

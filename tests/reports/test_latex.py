@@ -12,10 +12,13 @@ import pytest
 
 from harness.ledger import Record
 from reports.backbones import _worths
+from reports.claimed import read_claims
+from reports.claims_sheet import claim_sheets
 from reports.comparison import FilledTable, compare, fill
 from reports.comparison_sheet import comparison_sheet
 from reports.cost_sheet import cost_sheet
 from reports.costs import costs_of
+from reports.evidence import scoreboard
 from reports.groups import read_trials
 from reports.latex import bare_latex, latex
 from reports.leaderboard import Objective, leaderboard
@@ -34,12 +37,13 @@ def sheet_of(grid: Grid, heading: str = "Heading") -> Sheet:
 
 
 def sheets_of(runs: Path) -> list[Sheet]:
-    """Every table of both papers, what backbones are worth, and a leaderboard."""
+    """Every table of both papers, their claims, what backbones are worth, and a leaderboard."""
     trials = read_trials(runs)
     tables = [comparison_sheet(fill(table, trials)) for table in TABLES.values() if table.measures]
     costs = [cost_sheet(costs_of(table, trials)) for table in TABLES.values() if table.networks]
     board = leaderboard("sample-demo", read_trials(runs, "sample-demo"), Objective("test/top1"))
-    return [*tables, *costs, *worth_sheets(_worths(runs, None)), leaderboard_sheet(board)]
+    claims = claim_sheets(scoreboard(read_claims().values(), trials))
+    return [*tables, *costs, *claims, *worth_sheets(_worths(runs, None)), leaderboard_sheet(board)]
 
 
 def without_comments(text: str) -> str:
@@ -73,6 +77,10 @@ def test_every_row_has_as_many_cells_as_its_tabular_has_columns(writer: Callable
     for alignment, body in tabulars:
         columns = len(re.findall(r"l|p\{", alignment.replace("\\raggedright\\arraybackslash", "")))
         assert {line.count(" & ") + 1 for line in body.splitlines() if line.rstrip().endswith("\\\\")} == {columns}
+
+
+def test_options_of_a_command_keep_both_their_hyphens() -> None:
+    assert "sweep.py -{}-table x" in latex([sheet_of(Grid("Caption", ("command",), (("sweep.py --table x",),), labels=0))])
 
 
 def test_best_is_bold_and_second_underlined_and_equal_ones_are_alike() -> None:
