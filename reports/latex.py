@@ -178,7 +178,7 @@ def _tabular(table: _Table, layout: _Layout, rows: range) -> Iterator[str]:
         for column in range(len(table.columns))
     )
     if layout.scaled:
-        yield "\\resizebox{\\linewidth}{!}{%"
+        yield f"\\resizebox{{{_PAGE:.0f}pt}}{{!}}{{%"
     yield f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}"
     yield "  \\toprule"
     yield _line(map(_head, table.columns))
