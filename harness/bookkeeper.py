@@ -381,7 +381,8 @@ class Bookkeeper:
             if record is not None and self._stands(job, record):
                 if record.trial in self.old:  # its code is the present one again
                     self.ledger.append(record.model_copy(update={"ended": _now()}))
-                self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
+                as_named = record.model_copy(update={"parameters": configuration.parameters})  # a ledger sorts them
+                self.progress.trial_ended(as_named, record.metrics.get(self.sweep.space.objective))
                 if record.outcome != "complete":
                     self._drop_stages(job)
             elif job.trial not in self.open:  # else another configuration that is the same experiment runs it already

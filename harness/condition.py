@@ -11,7 +11,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,14 +129,14 @@ class Observer:
 def _condition(
     directory: Path, driver: Driver | None, holds: bool, sign: Sign | None, records: Sequence[Record], problem: str | None
 ) -> Condition:
-    ended: Counter[Outcome] = Counter(record.outcome for record in records)
+    outcomes: dict[str, Outcome] = {record.trial: record.outcome for record in records}
     running: tuple[RunningTrial, ...] = ()
     last = max((when for record in records if (when := _when(record))), default=None)
     if sign is not None:
-        since = [record for record in records if (when := _when(record)) and when > sign.at]
-        ended = Counter(sign.ended) + Counter(record.outcome for record in since)
-        running = tuple(trial for trial in sign.running if trial.trial not in {record.trial for record in since})
+        outcomes = sign.ended | {record.trial: record.outcome for record in records if _is_new(record, sign)}
+        running = tuple(trial for trial in sign.running if trial.trial not in outcomes)
         last = sign.at
+    ended = Counter(outcomes.values())
     age = max((datetime.now(UTC) - last).total_seconds(), 0.0) if last else None
     total = sign.total if sign else None
     state = _state(holds, driver is not None, sign, age, ended, total)
@@ -154,6 +154,16 @@ def _condition(
         command=sign.command if sign else next((record.command for record in reversed(records)), None),
         problem=problem,
     )
+
+
+def _is_new(record: Record, sign: Sign) -> bool:
+    """Whether it tells of an end that the sign does not know yet: of a trial that ran, or had not begun. Others of the ledger
+    may be of rows that are gone, or wait to be run again."""
+    when = _when(record)
+    if when is None or record.trial in sign.ended:
+        return False
+    began = next((sign.at - timedelta(seconds=one.seconds) for one in sign.running if one.trial == record.trial), sign.at)
+    return when > began
 
 
 def _state(holds: bool, named: bool, sign: Sign | None, age: float | None, ended: Counter[Outcome], total: int | None) -> State:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -171,7 +171,7 @@ class Progress:
         with self._lock:
             return {
                 "total": self._total,
-                "ended": Counter(self._outcomes.values()),
+                "ended": dict(self._outcomes),
                 "reused": len(self._reused),
                 "running": [
                     {

@@ -49,7 +49,8 @@ class RunningTrial(BaseModel):
 
 
 class Sign(BaseModel):
-    """What a sweep's process tells. total: trials in all, None: not known. ended: trials by outcome; reused: of them found.
+    """What a sweep's process tells. total: trials in all, None: not known. ended: trial -> outcome; reused: how many were
+    found.
 
     seconds_left: by its own estimate. note: what it last said that a user should know. over: how it ended, once it has.
     """
@@ -62,7 +63,7 @@ class Sign(BaseModel):
     command: str
     directory: str = Field(description="where the command was given")
     total: int | None
-    ended: dict[Outcome, int]
+    ended: dict[str, Outcome]
     reused: int
     running: list[RunningTrial]
     seconds_left: float | None

@@ -116,7 +116,7 @@ def sign(sweep: Path, **changes: Any) -> Sign:
         "command": COMMAND,
         "directory": "/home/me/my project",
         "total": 2,
-        "ended": {"complete": 1},
+        "ended": {"first": "complete"},
         "reused": 0,
         "seconds_left": 100.0,
         "running": [RunningTrial(trial="abc123", label="teacher=0.02 seed=0", seconds=5, quiet=1, stage="finetune")],
@@ -203,9 +203,13 @@ def test_what_the_ledger_says_since_the_last_sign_counts(sweep: Path) -> None:
     said = sign(sweep, host=os.uname().nodename)
     assert (look(sweep).state, look(sweep).done, len(look(sweep).running)) == ("dead", 1, 1)
     ledger = Ledger(sweep)
-    ledger.append(record("before", ended=said.at - timedelta(seconds=9)))
-    assert look(sweep).done == 1, "it is among those that the sign counts"
-    ledger.append(record(ended=said.at + timedelta(seconds=1)))
+    ledger.append(record("first", ended=said.at + timedelta(seconds=1)))
+    assert look(sweep).done == 1, "it is among those that the sign counts, whatever the clock says"
+    ledger.append(record("gone", ended=said.at - timedelta(seconds=9)))
+    assert look(sweep).done == 1, "a row that is gone"
+    ledger.append(record(outcome="failed", ended=said.at - timedelta(seconds=9)))
+    assert (look(sweep).done, len(look(sweep).running)) == (1, 1), "it was begun again after that"
+    ledger.append(record(ended=said.at - timedelta(seconds=1)))
     assert (look(sweep).state, look(sweep).done, look(sweep).running) == ("finished", 2, ())
 
 
