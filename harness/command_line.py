@@ -25,6 +25,7 @@ SCRIPTS = {
     "tables": ("reports.tables", "The papers' tables from the trials at hand, beside the published numbers."),
     "figures": ("reports.figures", "The papers' figures from the trials at hand."),
     "study": ("reports.study", "A sweep as an Optuna study, for optuna-dashboard."),
+    "claims": ("reports.claims", "What the trials at hand say on the papers' claims."),
     "backbones": ("reports.backbones", "What the backbones are worth that trials have pretrained."),
 }
 """By name the module, which has a typer `app` of one command, and what it is for."""
