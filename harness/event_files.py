@@ -98,7 +98,7 @@ class _Runs:
             run.write((self._summary.scalar(name, value) for name, value in metrics.items()), epoch)
             run.known |= metrics.keys()
 
-    def tables(self, trial: str, tables: dict[str, dict[str, list[Any]]]) -> None:
+    def tables(self, trial: str, tables: dict[str, dict[str, Any]]) -> None:
         if run := self._open.get(trial):
             run.write(self._summary.text(name, _markdown(table["columns"], table["rows"])) for name, table in tables.items())
 

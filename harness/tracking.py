@@ -90,7 +90,7 @@ class Tracker:
             )
 
     def conclude(self, sweep: str, found: Mapping[str, Any]) -> None:
-        """A run of the sweep as a whole: `tables` by name, with `columns` and `rows`, and a `summary`."""
+        """A run of the sweep as a whole: `tables` by name, with `columns`, `rows` and perhaps a `chart`, and a `summary`."""
         self._tell(SWEEP, action="start", name=sweep, config={}, tags=["sweep"], compared=[])
         self._tell(SWEEP, action="tables", tables=found["tables"])
         self._tell(SWEEP, action="finish", outcome="complete", summary=found["summary"], config={}, artifacts={})

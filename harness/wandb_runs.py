@@ -32,6 +32,8 @@ _MODES_OF_WANDB: dict[str, Mode] = {
     "dryrun": "offline",
     "disabled": "disabled",
 }
+AXES = {"bar": ("label", "value"), "scatter": ("x", "y")}
+"""What W&B's charts call their axes."""
 LONGEST_TAG = 64
 """Characters that W&B takes."""
 
@@ -172,9 +174,10 @@ class _Runs:
             self._defined[trial] |= metrics.keys()
             run.log({along: epoch, **metrics}, step=step)
 
-    def tables(self, trial: str, tables: dict[str, dict[str, list[Any]]]) -> None:
+    def tables(self, trial: str, tables: dict[str, dict[str, Any]]) -> None:
+        """Tables with `columns` and `rows`; those with a `chart` are drawn, with their first two columns as axes."""
         if run := self._run(trial):
-            run.log({name: self._table(table["columns"], table["rows"]) for name, table in tables.items()})
+            run.log({name: self._table(**table) for name, table in tables.items()})
 
     def finish(
         self, trial: str, outcome: str, summary: dict[str, Any], config: dict[str, Any], artifacts: dict[str, str]
@@ -213,8 +216,12 @@ class _Runs:
             {"title": f"{one.name}: test videos"},
         )
 
-    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
-        return self._wandb.Table(columns=list(columns), data=[list(row) for row in rows], allow_mixed_types=True)
+    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], chart: str = "") -> Any:
+        table = self._wandb.Table(columns=list(columns), data=[list(row) for row in rows], allow_mixed_types=True)
+        if not chart:
+            return table
+        axes = dict(zip(AXES[chart], columns, strict=False))
+        return self._wandb.plot_table(f"wandb/{chart}/v0", table, axes, {"title": " and ".join(columns[:2])})
 
     def _run(self, trial: str) -> Any:
         if trial in self._started and trial not in self._runs:

@@ -3,7 +3,8 @@
     python reports/findings.py temperatures-demo
 
 `leaderboard`: a row per configuration, the best first. `responses`: a row per trial and parameter, with what it reached.
-`importance`: a row per parameter, where there are enough configurations. Fractions are percent, as in reports/sweep.py.
+`response/<parameter>`: the numbers among those. `importance`: a row per parameter, where there are enough configurations. One
+with a `chart`, which says how, can be drawn with its first two columns as axes. Fractions are percent, as in reports/sweep.py.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ def findings(board: Leaderboard) -> dict[str, Any]:
     summary: dict[str, Any] = {"configurations": len(board.ranked), "trials": len(board.records)}
     if best is not None and best.objective is not None:
         summary |= {"best": name_of(best), f"best {metric}": best.objective.mean}
-    tables = {"leaderboard": _leaderboard(board), "responses": _responses(board)}
+    responses = _responses(board)
+    tables: dict[str, dict[str, Any]] = {"leaderboard": _leaderboard(board), "responses": responses}
+    tables |= _response_of_each(responses)
     if shares := importances(board):
-        tables["importance"] = {"columns": ["parameter", "importance"], "rows": [list(one) for one in shares.items()]}
+        rows = [list(one) for one in shares.items()]
+        tables["importance"] = {"columns": ["parameter", "importance"], "rows": rows, "chart": "bar"}
     return {"summary": summary, "tables": tables}
 
 
@@ -79,6 +83,17 @@ def _responses(board: Leaderboard) -> dict[str, list[Any]]:
                 rows.append([name, str(_plain(value)), value if is_number(value) else None, *known])
     columns = ["parameter", "value", "number", "seed", board.objective.metric, "outcome", "row", "trial"]
     return {"columns": columns, "rows": rows}
+
+
+def _response_of_each(responses: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """By parameter: its numbers, and what complete trials reached with them."""
+    reached = responses["columns"][4]
+    found: dict[str, dict[str, Any]] = {}
+    for parameter, _, number, _, value, *_ in responses["rows"]:
+        if number is not None and value is not None:
+            table = {"columns": [parameter, reached], "rows": [], "chart": "scatter"}
+            found.setdefault(f"response/{parameter}", table)["rows"].append([number, value])
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -120,6 +120,7 @@ def test_pictures_and_tables_are_shown(tmp_path: Path) -> None:
     assert of_sweep.scalars == {"trials": [(0, 1.0)]}
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_whole_and_in_one_file(tmp_path: Path) -> None:
     """After a kill of what writes it, which is replaced, and after one of the sweep, which tells again what it finds."""
     warnings: list[str] = []

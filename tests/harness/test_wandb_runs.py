@@ -253,7 +253,8 @@ def test_a_sweep_has_a_run_of_its_own(tmp_path: Path) -> None:
     tracker.finish("a", "complete", {})
     rows = [[0, "0.02 / 0.02", 0.5], [1, None, None]]
     table = {"columns": ["position", "row", "validation/top1"], "rows": rows}
-    tracker.conclude("sweep", {"tables": {"leaderboard": table}, "summary": {"best": "0.02 / 0.02"}})
+    drawn = {"columns": ["lr", "validation/top1"], "rows": [[0.1, 0.5]], "chart": "scatter"}
+    tracker.conclude("sweep", {"tables": {"leaderboard": table, "response/lr": drawn}, "summary": {"best": "0.02 / 0.02"}})
     tracker.close(30)
     by_id = {run.id: run for run in read_runs(tmp_path)}
     assert by_id.keys() == {run_id("sweep", "a"), run_id("sweep", "")}
@@ -262,6 +263,9 @@ def test_a_sweep_has_a_run_of_its_own(tmp_path: Path) -> None:
     (folder,) = listens.directory.glob(f"offline-run-*-{run.id}")
     kept = json.loads((folder / "files" / run.history[-1]["leaderboard/path"]).read_text())
     assert (kept["columns"], kept["data"]) == (table["columns"], rows)
+    kept = json.loads((folder / "files" / run.history[-1]["response/lr_table/path"]).read_text())
+    assert (kept["columns"], kept["data"]) == (drawn["columns"], drawn["rows"])
+    assert "wandb/scatter/v0" in str(run.config), "the chart"
 
 
 DRIVER = """

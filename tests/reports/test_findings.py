@@ -77,6 +77,9 @@ def test_tables_are_what_the_ledger_says(make_trial: Callable[..., Record], tmp_
         "trial": "00",
     }
     assert [one[METRIC] for one in responses if one["trial"] == "91"] == [None] * 3
+    tables = said["tables"]
+    assert tables["response/finetune.epochs"]["rows"][1] == pytest.approx([0, 2])
+    assert len(tables["response/finetune.dropout"]["rows"]) == 19 and "response/layers" not in tables
     shares = {one["parameter"]: one["importance"] for one in rows(said["tables"]["importance"])}
     assert max(shares, key=lambda name: shares[name]) in ("finetune.epochs", "layers")
     assert sum(shares.values()) == pytest.approx(1)
