@@ -15,6 +15,7 @@ wrote since.
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import mmap
@@ -147,14 +148,13 @@ class FrameCache:
 
     def _load(self, path: Path, shape: tuple[int, ...]) -> _Entry | None:
         """The entry from disk; one that was cut off or holds something else is removed."""
+        header = _header(shape)
         try:
             with path.open("rb") as file:
-                np.lib.format.read_magic(file)
-                found = np.lib.format.read_array_header_1_0(file)
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                if found != (shape, False, np.dtype(np.uint8)) or len(mapped) != file.tell() + math.prod(shape):
+                if mapped[: len(header)] != header or len(mapped) != len(header) + math.prod(shape):
                     raise ValueError(f"{path}: not {shape}, or cut off")
-                pixels = np.frombuffer(mapped, dtype=np.uint8, offset=file.tell()).reshape(shape)
+                pixels = np.frombuffer(mapped, dtype=np.uint8, offset=len(header)).reshape(shape)
             beside = json.loads(_sidecar(path).read_text(encoding="utf-8"))
             if digest([beside["replaced"], beside["checksums"]]) != beside["digest"] or len(beside["checksums"]) != shape[0]:
                 raise ValueError(f"{_sidecar(path)}: damaged")
@@ -175,7 +175,7 @@ class FrameCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                file.write(_header(shape))
                 replaced, checksums = [], []
                 for place, (image, other) in enumerate(
                     decode_in_order(video.path, range(video.frames), size, decoder=video.decoder)
@@ -260,6 +260,13 @@ def _probed(video: Video) -> Video:
 def _key(video: Video, size: tuple[int, int]) -> str:
     identity = [video.content, video.frames, *size, video.decoder, RULES]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """How a file of so many pixels begins: compared as it is, as numpy's reader fails in many ways on a damaged one."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
 
 
 def _sidecar(path: Path) -> Path:

@@ -136,6 +136,18 @@ def test_a_flipped_bit_is_noticed_and_the_video_decoded_again(videos: list[Video
     assert damaged.read_bytes() == whole
 
 
+def test_a_header_with_a_flipped_bit_is_never_read(videos: list[Video], tmp_path: Path) -> None:
+    """A bit of each byte: numpy's own reader fails in ways as different as UnicodeDecodeError and tokenize.TokenError."""
+    FrameCache(tmp_path / "c", 10**9).fill(videos[:1], SIZE)
+    (entry,) = (tmp_path / "c").glob("*.npy")
+    whole = entry.read_bytes()
+    expected = read_frames(videos[0].path, [5], SIZE).pixels
+    for place in range(128):
+        entry.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        assert np.array_equal(FrameCache(tmp_path / "c", 10**9).read(videos[0], [5], SIZE).pixels, expected)
+        assert entry.read_bytes() == whole
+
+
 def test_a_changed_video_is_another_entry(videos: list[Video], tmp_path: Path, write_video) -> None:
     cache = FrameCache(tmp_path / "c", 10**9)
     before = cache.read(videos[0], [0], SIZE).pixels
