@@ -18,7 +18,7 @@ from typing import Any, Literal
 from harness.driver import LOCK_FILE, Driver, last_driver
 from harness.identity import IDENTITY_FILE
 from harness.ledger import FILE_NAME, LedgerError, Outcome, Record, read_records, standing
-from harness.signs import SIGN_FILE, RunningTrial, Sign, read_sign
+from harness.signs import SIGN_FILE, RunningTrial, Sign, read_joined, read_sign
 
 SILENT_SECONDS = 60.0
 """Without a sign after which a sweep counts as silent, or as dead where nothing holds its lock."""
@@ -32,7 +32,8 @@ with trials left. dead: its process ended without a word."""
 @dataclass(frozen=True)
 class Condition:
     """A sweep as it is now. driver: the process that runs it, or ran it last. ended: trials by outcome; total: in all, None
-    where that is not known. last: its last sign of life; age: seconds since then. problem: what could not be read."""
+    where that is not known. joined: processes that compute for it, whose trials are among those running. last: its last sign of
+    life; age: seconds since then. problem: what could not be read."""
 
     directory: Path
     state: State
@@ -41,6 +42,7 @@ class Condition:
     ended: dict[Outcome, int]
     failures: tuple[Record, ...]
     running: tuple[RunningTrial, ...]
+    joined: tuple[Driver, ...]
     total: int | None
     last: datetime | None
     age: float | None
@@ -79,6 +81,7 @@ class Condition:
             "done": self.done,
             **{outcome: self.ended.get(outcome, 0) for outcome in (*ENDED, "interrupted")},
             "running": [trial.model_dump() for trial in self.running],
+            "joined": [{"host": one.host, "pid": one.pid} for one in self.joined],
             "seconds_left": self.seconds_left,
             "host": self.driver.host if self.driver else None,
             "pid": self.driver.pid if self.driver else None,
@@ -102,9 +105,11 @@ class Observer:
         """How the sweep of a directory is. What cannot be read is its `problem`."""
         problem = None
         driver, holds, sign, records = None, False, None, []
+        joined: list[Sign] = []
         try:
             driver, holds = last_driver(directory)
             sign = read_sign(directory)
+            joined = [one for one in read_joined(directory) if _age(one) < SILENT_SECONDS]
             records = self._records(directory / FILE_NAME)
         except LedgerError as error:
             problem = str(error)
@@ -112,7 +117,7 @@ class Observer:
             problem = f"{error.filename}: {error.strerror}"
         if sign and driver and holds and (driver.host, driver.pid) != (sign.host, sign.pid):
             sign = None  # of an earlier process: this one has not got so far
-        return _condition(directory, driver, holds, sign, records, problem)
+        return _condition(directory, driver, holds, sign, joined, records, problem)
 
     def _records(self, path: Path) -> list[Record]:
         """The last record of every trial that stands. Raises LedgerError or OSError."""
@@ -127,7 +132,13 @@ class Observer:
 
 
 def _condition(
-    directory: Path, driver: Driver | None, holds: bool, sign: Sign | None, records: Sequence[Record], problem: str | None
+    directory: Path,
+    driver: Driver | None,
+    holds: bool,
+    sign: Sign | None,
+    joined: Sequence[Sign],
+    records: Sequence[Record],
+    problem: str | None,
 ) -> Condition:
     outcomes: dict[str, Outcome] = {record.trial: record.outcome for record in records}
     running: tuple[RunningTrial, ...] = ()
@@ -137,8 +148,11 @@ def _condition(
         running = tuple(trial for trial in sign.running if trial.trial not in outcomes)
         last = sign.at
     ended = Counter(outcomes.values())
-    age = max((datetime.now(UTC) - last).total_seconds(), 0.0) if last else None
+    age = _age(sign) if sign else max((datetime.now(UTC) - last).total_seconds(), 0.0) if last else None
     total = sign.total if sign else None
+    of_joined = [
+        trial.model_copy(update={"quiet": trial.quiet + _age(one) - (age or 0.0)}) for one in joined for trial in one.running
+    ]
     state = _state(holds, driver is not None, sign, age, ended, total)
     return Condition(
         directory=directory,
@@ -147,13 +161,19 @@ def _condition(
         sign=sign,
         ended=dict(ended),
         failures=tuple(record for record in records if record.outcome == "failed"),
-        running=running if state in ("running", "silent", "dead") else (),
+        running=(*running, *of_joined) if state in ("running", "silent", "dead") else (),
+        joined=tuple(Driver(one.host, one.pid) for one in joined),
         total=total,
         last=last,
         age=age,
         command=sign.command if sign else next((record.command for record in reversed(records)), None),
         problem=problem,
     )
+
+
+def _age(sign: Sign) -> float:
+    """Seconds since it was given, by the clocks of both machines."""
+    return max((datetime.now(UTC) - sign.at).total_seconds(), 0.0)
 
 
 def _is_new(record: Record, sign: Sign) -> bool:

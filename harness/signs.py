@@ -23,6 +23,7 @@ from trainables.checksums import Mismatch, sealed, unsealed
 from trainables.files import write_atomically
 
 SIGN_FILE = "status.json"
+JOINED_FILES = "status-*.json"
 SIGN_SECONDS = 3.0
 """Between two signs."""
 
@@ -77,8 +78,10 @@ class Signs:
     What cannot be written is left out: nothing depends on it.
     """
 
+    name = SIGN_FILE
+
     def __init__(self, sweep: Path, command: str, tell: Callable[[], dict[str, Any]]) -> None:
-        self.path = sweep / SIGN_FILE
+        self.path = sweep / self.name
         self.tell = tell
         self.fixed = {"host": platform.node(), "pid": os.getpid(), "command": command, "directory": str(Path.cwd())}
         self.over = "it ended by an error"
@@ -86,7 +89,7 @@ class Signs:
         self._thread = threading.Thread(target=self._write_on, name="signs", daemon=True)
 
     def __enter__(self) -> Self:
-        for left in self.path.parent.glob(f".{SIGN_FILE}.*.new"):  # by a process that was killed while it wrote
+        for left in self.left_behind():
             with contextlib.suppress(OSError):
                 left.unlink()
         self._write()
@@ -98,6 +101,10 @@ class Signs:
         self._thread.join()
         self._write(over=self.over)
 
+    def left_behind(self) -> list[Path]:
+        """By processes that were killed, as they wrote or after they had joined; whoever is still at it writes again."""
+        return [*self.path.parent.glob(f".{self.name}.*.new"), *self.path.parent.glob(JOINED_FILES)]
+
     def _write_on(self) -> None:
         while not self._stop.wait(SIGN_SECONDS):
             self._write()
@@ -108,9 +115,36 @@ class Signs:
             write_atomically(self.path, sealed(sign.model_dump(mode="json")))
 
 
+class SignsOfJoined(Signs):
+    """Of a process that has joined a sweep: in a file of its own, which is there while it works."""
+
+    def __init__(self, sweep: Path, command: str, tell: Callable[[], dict[str, Any]]) -> None:
+        self.name = JOINED_FILES.replace("*", f"{platform.node()}-{os.getpid()}")
+        super().__init__(sweep, command, tell)
+
+    def left_behind(self) -> list[Path]:
+        """What others left is the driver's to remove."""
+        return []
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        super().__exit__(kind, error, traceback)
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+def read_joined(sweep: Path) -> list[Sign]:
+    """The last signs of processes that have joined a sweep, of killed ones too. Raises OSError."""
+    found = (_read(path) for path in sorted(sweep.glob(JOINED_FILES)))
+    return [sign for sign in found if sign is not None]
+
+
 def read_sign(sweep: Path) -> Sign | None:
     """The last sign of a sweep; None where there is none, or none that can be made sense of. Raises OSError."""
+    return _read(sweep / SIGN_FILE)
+
+
+def _read(path: Path) -> Sign | None:
     try:
-        return Sign.model_validate(unsealed((sweep / SIGN_FILE).read_bytes()))
+        return Sign.model_validate(unsealed(path.read_bytes()))
     except (FileNotFoundError, NotADirectoryError, Mismatch, ValidationError):
         return None

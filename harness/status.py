@@ -136,6 +136,7 @@ def _details(one: Condition, whole: bool) -> Iterator[RenderableType]:
     for said in (
         one.problem and f"cannot be read: {one.problem}",
         _in_words(one),
+        one.joined and f"joined by {', '.join(map(str, one.joined))}",
         one.state in ("running", "silent", "dead") and sign and sign.note and f"said last: {sign.note}",
         one.continued_by and f"continue: {one.continued_by}",
     ):

@@ -39,7 +39,7 @@ from harness.ledger import FILE_NAME, Ledger, repair, standing
 from harness.listener import Listener
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
-from harness.signs import Signs
+from harness.signs import Signs, SignsOfJoined
 from harness.summary import findings_of, show_circumstances, show_disk, show_plan, show_results
 from harness.tracking import Tracker
 from harness.wandb_runs import WandbRuns
@@ -410,7 +410,10 @@ def _join(sweep: Sweep, at_once: int, gpus: float, address: str | None, retry_fa
         total = sweep.proposals(ledger).size * sweep.seeds
     console.print(f"joined: computes for {driver}, which records", highlight=False, markup=False, soft_wrap=True)
     space, ended, code = sweep.space, "nothing is left to compute", 0
-    with Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress:
+    with (
+        Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction) as progress,
+        SignsOfJoined(sweep.directory, sweep.command, progress.sign),
+    ):
         try:
             run_trials(
                 Joined(sweep, ledger, Tracker(), progress, retry_failed, limits),

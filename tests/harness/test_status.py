@@ -22,7 +22,7 @@ from harness.driver import LOCK_FILE, only_driver
 from harness.identity import IDENTITY_FILE
 from harness.ledger import FILE_NAME, Ledger, Outcome, Record
 from harness.progress import Progress
-from harness.signs import SIGN_FILE, RunningTrial, Sign, Signs
+from harness.signs import SIGN_FILE, RunningTrial, Sign, Signs, SignsOfJoined
 from trainables.checksums import sealed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -223,6 +223,29 @@ def test_a_sign_from_another_machine_counts_where_its_lock_is_not_seen(sweep: Pa
     with only_driver(sweep):  # continued here, and not yet further than that
         assert (look(sweep).state, look(sweep).running) == ("running", ())
         assert look(sweep).driver is not None and look(sweep).driver.pid == os.getpid()  # type: ignore[union-attr]
+
+
+def test_a_process_that_has_joined_is_named_with_its_trials(sweep: Path, call: Callable[..., Any]) -> None:
+    """While it works; one that was killed is not, after a minute."""
+    progress = Progress("tiny", 3, "validation/top1", "here", Console(quiet=True))
+    progress.trial_started("joined1", "#2", {"a.b": 1}, 0)
+    progress.runs_on("joined1", "node9")
+    sign(sweep)
+    with SignsOfJoined(sweep, COMMAND, progress.sign):
+        seen = look(sweep)
+        assert [trial.trial for trial in seen.running] == ["abc123", "joined1"]
+        assert [one.pid for one in seen.joined] == [os.getpid()]
+        output = call("tiny")[1]
+        assert f"joined by process {os.getpid()} on " in output
+        assert "b=1 seed=0" in output
+        left = next(sweep.glob("status-*.json")).read_bytes()
+    assert [trial.trial for trial in look(sweep).running] == ["abc123"]
+    assert look(sweep).joined == ()
+    stale = json.loads(left) | {"at": "2020-01-01T00:00:00Z"}
+    (sweep / "status-node9-1.json").write_text(sealed({name: value for name, value in stale.items() if name != "digest"}))
+    assert look(sweep).joined == ()
+    with only_driver(sweep), Signs(sweep, COMMAND, progress.sign):
+        assert not list(sweep.glob("status-*.json")), "the next driver removes what is left"
 
 
 def test_sweeps_of_before_there_were_signs(sweep: Path) -> None:

@@ -297,6 +297,7 @@ def test_a_process_that_joins_computes_and_the_driver_alone_records(runner: Runn
     assert len(records(runs)) == 2
     assert final(runs) == final(reference)
     assert {spent["used"] for record in records(runs) for spent in record["seconds"].values()} == {0}
+    assert (seen(runs).state, seen(runs).joined, list((runs / "tiny").glob("status-*"))) == ("finished", (), [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
