@@ -7,7 +7,6 @@ before there were any, or that are damaged, are left out. Imports no torch.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from trainables.checksums import Mismatch, check_content, unsealed
+from trainables.artifact_files import ArtifactFiles, NotThere
 
 MOST_BYTES = 1 << 20
 """Of the pixels of a picture; a larger one is made smaller."""
@@ -51,44 +48,25 @@ def media_of(artifacts: Mapping[str, str]) -> Iterator[Picture | Confusion]:
     """By stage the directory of its artifact. Names are like those of the stage's metrics."""
     for stage, directory in artifacts.items():
         kind, several, dataset = stage.partition("/")
-        files = _Files(Path(directory))
+        files = ArtifactFiles(Path(directory))
         for what, read in (("confusion", _confusion), ("samples", _samples), ("hardest", _hardest), ("nearest", _nearest)):
-            with contextlib.suppress(OSError, ValueError, KeyError, IndexError, SafetensorError, Mismatch):
+            with contextlib.suppress(NotThere, KeyError):
                 yield read(files, f"{kind}/{what}{several}{dataset}")
 
 
-@dataclass(frozen=True)
-class _Files:
-    """The files of an artifact. Raises KeyError for one that it has not, and what reading a damaged one raises."""
-
-    directory: Path
-
-    def document(self, name: str) -> Any:
-        return json.loads(self._checked(name).read_bytes())
-
-    def pictures(self) -> Mapping[str, NDArray[Any]]:
-        arrays: dict[str, NDArray[Any]] = load_file(self._checked("pictures.safetensors"))
-        return arrays
-
-    def _checked(self, name: str) -> Path:
-        listed = unsealed((self.directory / "done.json").read_bytes())["files"][name]
-        check_content(self.directory / name, listed)
-        return self.directory / name
-
-
-def _confusion(files: _Files, name: str) -> Confusion:
+def _confusion(files: ArtifactFiles, name: str) -> Confusion:
     content = files.document("confusion.json")
     return Confusion(name, content["classes"], content["test"])
 
 
-def _samples(files: _Files, name: str) -> Picture:
-    clips = files.pictures()["samples"]  # (samples, V, frames, side, side, 3)
+def _samples(files: ArtifactFiles, name: str) -> Picture:
+    clips = files.arrays("pictures")["samples"]  # (samples, V, frames, side, side, 3)
     rows = [_strip(clip) for sample in clips for clip in sample]
     return Picture(name, f"what is trained on, augmented: {len(clips)} samples of {clips.shape[1]} clips", _bounded(rows))
 
 
-def _hardest(files: _Files, name: str) -> Picture:
-    found, said = files.pictures(), files.document("videos.json")
+def _hardest(files: ArtifactFiles, name: str) -> Picture:
+    found, said = files.arrays("pictures"), files.document("videos.json")
     test, classes = said["test"], said["classes"]
     lines = [
         f"{test['name'][number]}: {classes[test['label'][number]]}, taken for {classes[test['predicted'][number]]}"
@@ -97,8 +75,8 @@ def _hardest(files: _Files, name: str) -> Picture:
     return Picture(name, "the hardest test videos\n" + "\n".join(lines), _bounded(map(_strip, found["hardest"])))
 
 
-def _nearest(files: _Files, name: str) -> Picture:
-    found, said = files.pictures(), files.document("neighbours.json")
+def _nearest(files: ArtifactFiles, name: str) -> Picture:
+    found, said = files.arrays("pictures"), files.document("neighbours.json")
     test, gallery, classes = said["test"], said["gallery"], said["classes"]
     rows, lines = [], []
     for number, query, neighbours in zip(found["query_numbers"], found["queries"], found["neighbours"], strict=True):

@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from harness.ledger import Record
-from reports.artifacts import Artifacts, NotThere, stages_of
+from reports.artifacts import Artifacts, stages_of
 from reports.leaderboard import Ranked
 from reports.pages.figure import Plot, Variant, axis, plain
+from trainables.artifact_files import NotThere
 
 EVALUATIONS = ("evaluate", "evaluate_student")
 QUALITY = 80
