@@ -6,7 +6,7 @@
 Everything is computed anew, in a store of its own that is removed afterwards; with --store what is there already is not. Where
 device, versions and code are those of the record, the numbers of a CPU are the same to the bit. Where they are not, what
 differs is named, and numbers count as the same within --tolerance.
-Exit codes: 0 the same, 1 different, 2 wrong usage or other data, 130 interrupted.
+Exit codes: 0 the same, 1 different, 2 wrong usage or other data, 3 it could not be computed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -84,10 +84,15 @@ def main(
     """Compute a trial again from its record, and compare the two. Without --data from where its sweep's command had them."""
     for option, directory in (("--runs-dir", runs_dir), ("--store", store)):
         check_directory(option, directory)
+    if not runs_dir.is_dir():
+        raise RequestError(f"--runs-dir {runs_dir}: there is no such directory")
     given = {"data": data, "splits": splits, "stand_in": stand_in, "weights": weights}
 
     from harness.again import check_data, experiment_of, find_record
     from trainables.runtime import Runtime
+    from trainables.stages.memory import OutOfMemory
+    from trainables.store import StoreError
+    from trainables.video.dataset import LoaderDied
 
     sweep_of_it, record = find_record(trial, runs_dir.absolute())
     place = store.absolute() if store else None
@@ -107,8 +112,13 @@ def main(
         with told("reading the data"):
             check_data(record, experiment, runtime)
         _show_what(sweep_of_it, record, place, new=store is None)
-        same = _replayed(sweep_of_it, record, experiment, runtime, tolerance)
-    raise typer.Exit(0 if same else 1)
+        try:
+            runtime.open_store().check_writable()
+            code = 0 if _replayed(sweep_of_it, record, experiment, runtime, tolerance) else 1
+        except (OutOfMemory, LoaderDied, StoreError) as error:
+            _say(f"it could not be computed: {error}", "red")
+            code = 3
+    raise typer.Exit(code)
 
 
 @contextlib.contextmanager
@@ -169,14 +179,11 @@ def _show_what(directory: Path, record: Record, place: Path, new: bool) -> None:
 def _replayed(directory: Path, record: Record, experiment: Experiment, runtime: Runtime, tolerance: float) -> bool:
     """Whether it came out the same. Shows both."""
     from harness.again import changes_since, compared, first_difference
-    from trainables.stages.memory import OutOfMemory
     from trainables.stages.training import NonFiniteLoss
-    from trainables.store import StoreError
-    from trainables.video.dataset import LoaderDied
 
     try:
         result = _run(directory, record, experiment, runtime)
-    except (NonFiniteLoss, OutOfMemory, LoaderDied, StoreError) as error:
+    except NonFiniteLoss as error:
         _say(f"different: it was complete, and now fails: {error}", "red")
         return False
     metrics = compared(record, result.metrics, _measured(result.made))

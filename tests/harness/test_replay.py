@@ -24,6 +24,8 @@ from tests.harness.test_bookkeeper import COMPLETE, Witness
 from trainables.checksums import sealed
 from trainables.pipeline import run_experiment
 from trainables.runtime import Runtime
+from trainables.stages.training import NonFiniteLoss
+from trainables.video.dataset import LoaderDied
 
 COMMAND = "python harness/sweep.py --space temperatures"
 Call = Callable[..., tuple[int, str]]
@@ -151,6 +153,25 @@ def test_which_trial_is_meant(call: Call, runs: Path, recorded: tuple[Path, Reco
     assert (code, "is failed: there is nothing to compare with (a loss became NaN)" in output) == (2, True), output
     changed(runs, record, sweep="later", metrics={})
     assert find_record(record.trial, runs)[0].name == "later", "of two sweeps the one that recorded it last"
+
+
+def test_what_cannot_be_computed_is_neither_the_same_nor_different(
+    call: Call, runs: Path, recorded: tuple[Path, Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(error: Exception) -> Callable[..., None]:
+        def run(*arguments: Any) -> None:
+            raise error
+
+        return run
+
+    monkeypatch.setattr(replay, "_run", fails(LoaderDied("killed")))
+    code, output = call(recorded[1].trial)
+    assert (code, "it could not be computed: killed" in output) == (3, True), output
+    monkeypatch.setattr(replay, "_run", fails(NonFiniteLoss("pretext: the loss became nan")))
+    code, output = call(recorded[1].trial)
+    assert (code, "different: it was complete, and now fails: pretext: the loss became nan" in output) == (1, True), output
+    code, output = call(recorded[1].trial, "--store", "/proc/none")
+    assert (code, "it could not be computed: cannot write to the store" in output) == (3, True), output
 
 
 def test_settings_of_another_version_are_refused(call: Call, runs: Path, recorded: tuple[Path, Record]) -> None:
