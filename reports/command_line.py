@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 
+from harness.identity import read_identity
 from harness.ledger import LedgerError, Record
 from reports.groups import read_trials, sweep_names
+from reports.leaderboard import Leaderboard, leaderboard, objective_of
 from reports.sheet import Sheet
 from reports.writers import FORMATS, show
 from trainables.files import write_atomically
@@ -40,6 +42,16 @@ def trials_of(runs_dir: Path, sweep: str | None) -> list[Record]:
         return read_trials(runs_dir, sweep)
     except (LedgerError, OSError) as error:
         fail(FAILED, str(error))
+
+
+def board_of(runs_dir: Path, sweep: str) -> tuple[Leaderboard, dict[str, Any]]:
+    """The leaderboard of a sweep, and what its directory says that it is. Ends the command as `trials_of` does."""
+    trials = trials_of(runs_dir, sweep)
+    try:
+        identity = read_identity(runs_dir / sweep)
+    except OSError as error:
+        fail(FAILED, f"{error.filename}: {error.strerror}")
+    return leaderboard(sweep, trials, objective_of(identity)), identity
 
 
 def check_sweep(runs_dir: Path, sweep: str | None) -> None:

@@ -20,11 +20,11 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.identity import read_identity
-from reports.command_line import FAILED, RUNS, fail, trials_of
+from reports.command_line import RUNS, board_of
 from reports.importance import importances, is_number
-from reports.leaderboard import Leaderboard, Ranked, leaderboard, objective_of, values_of
+from reports.leaderboard import Leaderboard, Ranked, values_of
 from reports.leaderboard_sheet import name_of
+from reports.sheet import scalar
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -35,12 +35,8 @@ def main(
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
 ) -> None:
     """Print what a sweep found as tables in JSON."""
-    trials = trials_of(runs_dir, name)
-    try:
-        objective = objective_of(read_identity(runs_dir / name))
-    except OSError as error:
-        fail(FAILED, f"{error.filename}: {error.strerror}")
-    print(json.dumps(findings(leaderboard(name, trials, objective))))
+    board, _ = board_of(runs_dir, name)
+    print(json.dumps(findings(board)))
 
 
 def findings(board: Leaderboard) -> dict[str, Any]:
@@ -70,7 +66,7 @@ def _configuration(one: Ranked, names: list[str]) -> list[Any]:
     low, high = (reached.interval if reached else None) or (None, None)
     numbers = [reached.mean if reached else None, low, high, one.complete, one.asked, one.test.mean if one.test else None]
     against = [one.chance, one.behind.mean if one.behind else None, one.compared.p if one.compared else None]
-    return [one.position, one.label, *(_plain(one.parameters.get(name)) for name in names), *numbers, *against, one.seconds[0]]
+    return [one.position, one.label, *(scalar(one.parameters.get(name)) for name in names), *numbers, *against, one.seconds[0]]
 
 
 def _responses(board: Leaderboard) -> dict[str, list[Any]]:
@@ -80,7 +76,7 @@ def _responses(board: Leaderboard) -> dict[str, list[Any]]:
         for record in one.records:
             for name, value in one.parameters.items():
                 known = [record.seed, reached.get(record.seed), record.outcome, one.label, record.trial]
-                rows.append([name, str(_plain(value)), value if is_number(value) else None, *known])
+                rows.append([name, str(scalar(value)), value if is_number(value) else None, *known])
     columns = ["parameter", "value", "number", "seed", board.objective.metric, "outcome", "row", "trial"]
     return {"columns": columns, "rows": rows}
 
@@ -94,10 +90,6 @@ def _response_of_each(responses: dict[str, list[Any]]) -> dict[str, dict[str, An
             table = {"columns": [parameter, reached], "rows": [], "chart": "scatter"}
             found.setdefault(f"response/{parameter}", table)["rows"].append([number, value])
     return found
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def leaderboard_sheet(board: Leaderboard, shown: int | None = None) -> Sheet:
     return Sheet(
         id=f"sweep/{board.sweep}",
         title=f"What sweep {board.sweep} found",
-        subtitle=_counts(board),
+        subtitle=counts_text(board),
         sections=(Section(_headline(board), tuple(notes), tuple(grids)),),
         rules=_RULES,
         columns=leaderboard_columns(board),
@@ -58,7 +58,8 @@ def _headline(board: Leaderboard) -> str:
     return f"Best: {name_of(board.best)}" + ("" if board.best.stands else " (its seeds have not all ended)")
 
 
-def _counts(board: Leaderboard) -> str:
+def counts_text(board: Leaderboard) -> str:
+    """How many configurations there are, and what became of their trials."""
     outcomes = [record.outcome for record in board.records]
     if not outcomes:
         return "No trials recorded"

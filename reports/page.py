@@ -25,7 +25,7 @@ from harness.ledger import LedgerError
 from reports.artifacts import Artifacts
 from reports.command_line import FAILED, RUNS, check_sweep, fail, write
 from reports.groups import read_trials, sweep_names
-from reports.leaderboard import Leaderboard, leaderboard, objective_of
+from reports.leaderboard import leaderboard, objective_of
 from reports.pages.front import FrontRow, front_row
 from reports.pages.rendering import front_html, sweep_html
 from reports.pages.sweep import sweep_page
@@ -47,9 +47,10 @@ def main(
     for sweep in sweep_names(runs_dir):
         place = directory / sweep / "page.html"
         try:
-            board = _board(runs_dir, sweep)
+            identity = read_identity(runs_dir / sweep)
+            board = leaderboard(sweep, read_trials(runs_dir, sweep), objective_of(identity))
             if name in (None, sweep):
-                page = sweep_page(board, read_identity(runs_dir / sweep), artifacts)
+                page = sweep_page(board, identity, artifacts)
                 write(place, sweep_html(page).encode())
         except (LedgerError, OSError) as error:
             print(error, file=sys.stderr)
@@ -60,11 +61,6 @@ def main(
     write(directory / "index.html", front_html(rows).encode())
     if failed:
         fail(FAILED, "a sweep could not be read")
-
-
-def _board(runs_dir: Path, sweep: str) -> Leaderboard:
-    trials = read_trials(runs_dir, sweep)
-    return leaderboard(sweep, trials, objective_of(read_identity(runs_dir / sweep)))
 
 
 if __name__ == "__main__":

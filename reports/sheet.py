@@ -5,6 +5,7 @@ Percent and percentage points have one decimal. `-` is a missing number.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -154,6 +155,11 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 def value_text(value: Any) -> str:
     """The value of a setting; nothing for none."""
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def scalar(value: Any) -> bool | int | float | str | None:
+    """A value of a setting for what takes no lists, such as Optuna and a table of W&B: those as JSON."""
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 def counted(number: int, thing: str) -> str:

@@ -30,10 +30,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from harness.identity import RANGES, read_identity
-from reports.command_line import FAILED, RUNS, WRONG_USAGE, fail, trials_of, write
+from harness.identity import RANGES
+from reports.command_line import FAILED, RUNS, WRONG_USAGE, board_of, fail, write
 from reports.importance import is_number
-from reports.leaderboard import Leaderboard, Ranked, leaderboard, objective_of
+from reports.leaderboard import Leaderboard, Ranked
+from reports.sheet import scalar
 
 MARK = "written by auxgraph"
 """Attribute of a study that is one of ours: its file may be written again."""
@@ -50,14 +51,13 @@ def main(
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
 ) -> None:
     """Write a sweep as an Optuna study, for optuna-dashboard."""
-    records = trials_of(runs_dir, name)
+    board, identity = board_of(runs_dir, name)
     try:
-        written = read_identity(runs_dir / name)
         if out.exists() and not is_ours(out):
             fail(WRONG_USAGE, f"--out {out}: there is a file that this command has not written; it is left as it is")
     except OSError as error:
         fail(FAILED, f"{error.filename}: {error.strerror}")
-    write(out, journal(leaderboard(name, records, objective_of(written)), written.get(RANGES, {})))
+    write(out, journal(board, identity.get(RANGES, {})))
 
 
 def is_ours(path: Path) -> bool:
@@ -98,7 +98,7 @@ def frozen_trials(board: Leaderboard, ranges: Mapping[str, str]) -> list[FrozenT
 def distribution(values: Sequence[Any], words: str) -> BaseDistribution:
     """From where a parameter is drawn: its range, wide enough for all values that it had, or else those values."""
     if not all(is_number(value) for value in values) or (words and not (said := RANGE.fullmatch(words))):
-        return CategoricalDistribution(list(dict.fromkeys(map(_choice, values))))
+        return CategoricalDistribution(list(dict.fromkeys(map(scalar, values))))
     ends = [float(said[end]) for end in ("low", "high")] if words and said else []
     low, high = min(*values, *ends, values[0]), max(*values, *ends, values[0])
     log = bool(words and said and said["log"]) and low > 0
@@ -114,7 +114,7 @@ def _trial(one: Ranked, metric: str, distributions: Mapping[str, BaseDistributio
         if record.outcome == "complete" and metric in record.metrics
     }
     state = _state(one, bool(reached))
-    named = {name: value if is_number(value) else _choice(value) for name, value in one.parameters.items()}
+    named = {name: scalar(value) for name, value in one.parameters.items()}
     trial = create_trial(
         state=state,
         value=sum(reached.values()) / len(reached) if state == TrialState.COMPLETE else None,
@@ -142,11 +142,6 @@ def _state(one: Ranked, has_value: bool) -> TrialState:
     if has_value:
         return TrialState.COMPLETE
     return TrialState.PRUNED if all(record.outcome == "pruned" for record in one.records) else TrialState.FAIL
-
-
-def _choice(value: Any) -> bool | int | float | str | None:
-    """A value as Optuna keeps it, which takes no lists."""
-    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
 if __name__ == "__main__":

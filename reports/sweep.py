@@ -19,10 +19,8 @@ from typing import Annotated
 
 import typer
 
-from harness.identity import read_identity
-from reports.command_line import FAILED, RUNS, WRONG_USAGE, fail, give, trials_of
+from reports.command_line import RUNS, WRONG_USAGE, board_of, fail, give
 from reports.groups import sweep_names
-from reports.leaderboard import leaderboard, objective_of
 from reports.leaderboard_sheet import leaderboard_sheet
 from reports.writers import FORMATS
 
@@ -44,12 +42,8 @@ def main(
 ) -> None:
     """Print which configuration of a sweep is best, which cannot be told apart from it, and what gave no number."""
     sweep = name or _only_sweep(runs_dir)
-    trials = trials_of(runs_dir, sweep)
-    try:
-        written = read_identity(runs_dir / sweep)
-    except OSError as error:
-        fail(FAILED, f"{error.filename}: {error.strerror}")
-    give([leaderboard_sheet(leaderboard(sweep, trials, objective_of(written)), SHORT if short else None)], out, file_format)
+    board, _ = board_of(runs_dir, sweep)
+    give([leaderboard_sheet(board, SHORT if short else None)], out, file_format)
 
 
 def _only_sweep(runs_dir: Path) -> str:

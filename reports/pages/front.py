@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.leaderboard import Leaderboard
-from reports.leaderboard_sheet import leaderboard_sheet, name_of
+from reports.leaderboard_sheet import counts_text, name_of
 from reports.sheet import estimate_text, number_of, time_text, to_the_minute
 
 
@@ -38,7 +38,7 @@ def front_row(board: Leaderboard, link: str) -> FrontRow:
         link=link,
         space=records[0].space if records else "",
         preset=records[0].preset if records else "",
-        trials=leaderboard_sheet(board, 0).subtitle,
+        trials=counts_text(board),
         best=name_of(best) if best else "",
         objective=board.objective.metric,
         reached=estimate_text(best.objective, signed=False, number=number) if best and best.objective else "-",
