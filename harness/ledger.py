@@ -47,6 +47,11 @@ def is_fraction(metric: str) -> bool:
     return any(word in name for word in _FRACTIONS)
 
 
+def scale_of(metric: str) -> int:
+    """What a metric is multiplied by where people read it: 100 for a fraction, which is then in percent, else 1."""
+    return 100 if is_fraction(metric) else 1
+
+
 class LedgerError(ValueError):
     """A ledger that cannot be read; the message names file and line."""
 

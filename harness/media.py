@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.artifact_files import ArtifactFiles, NotThere
+from trainables.looked_at import hardest, nearest
 
 MOST_BYTES = 1 << 20
 """Of the pixels of a picture; a larger one is made smaller."""
@@ -66,28 +67,17 @@ def _samples(files: ArtifactFiles, name: str) -> Picture:
 
 
 def _hardest(files: ArtifactFiles, name: str) -> Picture:
-    found, said = files.arrays("pictures"), files.document("videos.json")
-    test, classes = said["test"], said["classes"]
-    lines = [
-        f"{test['name'][number]}: {classes[test['label'][number]]}, taken for {classes[test['predicted'][number]]}"
-        for number in found["hardest_numbers"]
-    ]
-    return Picture(name, "the hardest test videos\n" + "\n".join(lines), _bounded(map(_strip, found["hardest"])))
+    found = hardest(files)
+    lines = [f"{one.name}: {one.truth}, taken for {one.taken}" for one in found]
+    return Picture(name, "the hardest test videos\n" + "\n".join(lines), _bounded(_strip(one.frames) for one in found))
 
 
 def _nearest(files: ArtifactFiles, name: str) -> Picture:
-    found, said = files.arrays("pictures"), files.document("neighbours.json")
-    test, gallery, classes = said["test"], said["gallery"], said["classes"]
     rows, lines = [], []
-    for number, query, neighbours in zip(found["query_numbers"], found["queries"], found["neighbours"], strict=True):
-        label, labels = test["label"][number], [gallery["label"][one] for one in test["nearest"][number]]
-        framed = [
-            _framed(strip[len(strip) // 2], RIGHT if its == label else WRONG)
-            for strip, its in zip(neighbours, labels, strict=True)
-        ]
-        rows.append(np.concatenate([_framed(_strip(query), (255, 255, 255)), *framed], axis=1))
-        near = ", ".join(classes[its] if its >= 0 else "no class" for its in labels)
-        lines.append(f"{test['name'][number]} ({classes[label] if label >= 0 else 'no class'}): {near}")
+    for query in nearest(files):
+        near = [_framed(one.frames[len(one.frames) // 2], RIGHT if one.right else WRONG) for one in query.neighbours]
+        rows.append(np.concatenate([_framed(_strip(query.frames), (255, 255, 255)), *near], axis=1))
+        lines.append(f"{query.name} ({query.label}): " + ", ".join(one.label for one in query.neighbours))
     return Picture(name, "test videos, and the nearest of those trained on\n" + "\n".join(lines), _bounded(rows))
 
 

@@ -20,13 +20,14 @@ class Artifacts:
 
     def document(self, record: Record, stage: str, name: str) -> Any:
         """A JSON file that a stage of a trial left. Raises NotThere."""
-        return self._files(record, stage).document(name)
+        return self.files(record, stage).document(name)
 
     def arrays(self, record: Record, stage: str, name: str) -> dict[str, np.ndarray]:
         """The arrays of `<name>.safetensors` that a stage of a trial left. Raises NotThere."""
-        return self._files(record, stage).arrays(name)
+        return self.files(record, stage).arrays(name)
 
-    def _files(self, record: Record, stage: str) -> ArtifactFiles:
+    def files(self, record: Record, stage: str) -> ArtifactFiles:
+        """Raises NotThere for a stage that the trial has not."""
         key = record.stages.get(stage)
         if key is None:
             raise NotThere(f"trial {record.trial} has no stage {stage}")

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from harness.ledger import Record, is_fraction
+from harness.ledger import Record, scale_of
 from reports.comparison import ComparedRow, FilledTable, closest_to_paper, groups_of, history_of
 from reports.drawing import LINE_HEIGHT, group_heading, how_to_run, our_style, say, titled_figure, written
 from reports.groups import Group
@@ -95,7 +95,7 @@ def _curves(figure: PaperTable, group: Group) -> Iterable[Curve]:
             for curve, metric in curves.items():
                 by_seed = {record.seed: values for record in records if (values := history_of(figure, record, metric))}
                 if by_seed:
-                    yield _over_seeds(row, panel, curve, list(by_seed.values()), 100 if is_fraction(metric) else 1)
+                    yield _over_seeds(row, panel, curve, list(by_seed.values()), scale_of(metric))
 
 
 def _over_seeds(row: PublishedRow, panel: str, curve: str, histories: Sequence[Sequence[float]], scale: float) -> Curve:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from harness.ledger import Record, is_fraction
+from harness.ledger import Record, scale_of
 from reports.claimed import Claim, Contrast, Curve, Source
 from reports.comparison import Reached, fill, groups_of, history_of, number_of_trial, reached_by, said_by_seed
 from reports.costs import Quantity
@@ -182,7 +182,7 @@ def _of_curve(table: PaperTable, record: Record, curve: Curve) -> float:
     if len(values) < 2 or not values[0]:
         return math.nan
     if curve.of == "mean":
-        return fmean(values) * (100 if is_fraction(curve.metric) else 1)
+        return fmean(values) * scale_of(curve.metric)
     middle = values[math.ceil(len(values) / 2) - 1]
     return 100 * ((values[0] - middle) - (middle - values[-1])) / values[0]
 

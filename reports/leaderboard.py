@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.identity import DIRECTION, OBJECTIVE
-from harness.ledger import Outcome, Record, is_fraction
+from harness.ledger import Outcome, Record, scale_of
 from reports.seeds import SIGNIFICANCE, Estimate, PairedTest, estimate, paired_test
 
 Direction = Literal["maximize", "minimize"]
@@ -129,7 +129,7 @@ def leaderboard(sweep: str, records: Sequence[Record], objective: Objective) -> 
 
 def values_of(records: Sequence[Record], metric: str) -> dict[int, float]:
     """Seed -> the metric of a complete trial, in percent where it is a fraction."""
-    scale = 100 if is_fraction(metric) else 1
+    scale = scale_of(metric)
     found = {one.seed: one.metrics[metric] for one in records if one.outcome == "complete" and metric in one.metrics}
     return {seed: scale * value for seed, value in sorted(found.items()) if math.isfinite(value)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.ledger import Record, is_fraction
+from harness.ledger import Record, is_fraction, scale_of
 from reports.leaderboard import Leaderboard, Ranked
 from reports.leaderboard_sheet import name_of
 from reports.pages.figure import COLOURS, Plot, Variant, axis, counting, plain, short_name
@@ -56,7 +56,7 @@ def _curves(ones: Sequence[Ranked], metric: str) -> Iterator[dict[str, Any]]:
 
 
 def _line(values: Sequence[float], metric: str, name: str, text: str, number: int, target: str) -> dict[str, Any]:
-    scale = 100 if is_fraction(metric) else 1
+    scale = scale_of(metric)
     dash = ("solid", "dash")[number // len(COLOURS) % 2]
     return {
         "type": "scatter", "mode": "lines" if len(values) > 20 else "lines+markers", "name": plain(name),

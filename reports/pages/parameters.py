@@ -26,7 +26,7 @@ def responses(board: Leaderboard) -> Iterator[Plot]:
         values = [one.parameters[name] for one, _ in having]
         if len({repr(value) for value in values}) == 1:  # the others do not have it
             continue
-        data = [*_seeds(board, having, name), *_means(board, having, name)]
+        data = [*_seeds(board, having, name), *_means(having, name, alone=len(names) == 1)]
         layout = {"xaxis": value_axis(short, values), "yaxis": axis(of_objective(board)), "showlegend": True}
         note = "Small points: seeds. Stars: rows of the paper's table. Line: mean of all configurations with the value."
         others = len(names) > 1
@@ -73,13 +73,12 @@ def _seeds(board: Leaderboard, having: Sequence[tuple[Ranked, float]], name: str
         }
 
 
-def _means(board: Leaderboard, having: Sequence[tuple[Ranked, float]], name: str) -> Iterator[dict[str, Any]]:
+def _means(having: Sequence[tuple[Ranked, float]], name: str, alone: bool) -> Iterator[dict[str, Any]]:
     """A line through the means of numbers that several configurations have; of a single parameter, through all."""
     by_value: dict[Any, list[float]] = {}
     for one, mean in having:
         if is_number(one.parameters[name]):
             by_value.setdefault(one.parameters[name], []).append(mean)
-    alone = len(varied_parameters(board)) == 1
     line = sorted((value, sum(of) / len(of)) for value, of in by_value.items() if alone or len(of) > 1)
     if len(line) > 1:
         x, y = zip(*line, strict=True)

@@ -16,6 +16,7 @@ from reports.artifacts import Artifacts, stages_of
 from reports.leaderboard import Ranked
 from reports.pages.figure import Plot, Variant, axis, plain
 from trainables.artifact_files import NotThere
+from trainables.looked_at import hardest, nearest
 
 EVALUATIONS = ("evaluate", "evaluate_student")
 QUALITY = 80
@@ -111,40 +112,22 @@ def _or_why(heading: str, note: str, rows: Any, record: Record, stage: str, arti
 
 
 def _hardest(record: Record, stage: str, artifacts: Artifacts) -> list[list[Strip]]:
-    pictures = artifacts.arrays(record, stage, "pictures")
-    said = artifacts.document(record, stage, "videos.json")
-    classes, test = said["classes"], said["test"]
     strips = []
-    for number, frames in zip(pictures["hardest_numbers"].tolist(), pictures["hardest"], strict=True):
-        truth, taken = classes[test["label"][number]], classes[test["predicted"][number]]
-        right = truth == taken
-        words = f"{truth}, {test['label_score'][number]:.2f}"
-        words += "" if right else f"; taken for {taken}, {test['score'][number]:.2f}"
-        strips.append(_strip(frames, words, test["name"][number], right))
+    for answer in hardest(artifacts.files(record, stage)):
+        words = f"{answer.truth}, {answer.truth_score:.2f}"
+        words += "" if answer.right else f"; taken for {answer.taken}, {answer.score:.2f}"
+        strips.append(_strip(answer.frames, words, answer.name, answer.right))
     return [strips]
 
 
 def _neighbours(record: Record, stage: str, artifacts: Artifacts) -> list[list[Strip]]:
-    pictures = artifacts.arrays(record, stage, "pictures")
-    found = artifacts.document(record, stage, "neighbours.json")
-    classes, test, gallery = found["classes"], found["test"], found["gallery"]
-    rows = []
-    for query, frames, near in zip(
-        pictures["query_numbers"].tolist(), pictures["queries"], pictures["neighbours"], strict=True
-    ):
-        label = test["label"][query]
-        row = [_strip(frames, _class(classes, label), test["name"][query])]
-        for place, strip in enumerate(near):
-            other = test["nearest"][query][place]
-            of = gallery["label"][other]
-            words = f"{_class(classes, of)}, {test['similarity'][query][place]:.2f}"
-            row.append(_strip(strip[:1], words, gallery["name"][other], of == label))
-        rows.append(row)
-    return rows
-
-
-def _class(classes: Sequence[str], label: int) -> str:
-    return classes[label] if label >= 0 else "no class"
+    return [
+        [
+            _strip(query.frames, query.label, query.name),
+            *(_strip(one.frames[:1], f"{one.label}, {one.similarity:.2f}", one.name, one.right) for one in query.neighbours),
+        ]
+        for query in nearest(artifacts.files(record, stage))
+    ]
 
 
 def _sample_rows(samples: np.ndarray) -> Iterator[list[Strip]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.identity import RANGES
-from harness.ledger import Record, is_fraction
+from harness.ledger import Record, scale_of
 from reports.artifacts import Artifacts
 from reports.importance import importances
 from reports.leaderboard import Leaderboard, Ranked
@@ -98,7 +98,7 @@ def _trial_row(record: Record, board: Leaderboard) -> TrialRow:
 def _number(record: Record, metric: str) -> str:
     if metric not in record.metrics:
         return "-"
-    return number_of(metric)((100 if is_fraction(metric) else 1) * record.metrics[metric], signed=False)
+    return number_of(metric)(scale_of(metric) * record.metrics[metric], signed=False)
 
 
 def _facts(board: Leaderboard, identity: Mapping[str, Any], best: Ranked | None) -> Iterator[tuple[str, Mapping[str, str]]]:

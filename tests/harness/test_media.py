@@ -32,7 +32,16 @@ def publish(store: Path, kind: str, tensors: dict[str, Tensor], files: dict[str,
     return str(workplace.publish(settings={}, metrics={}, tensors={"pictures": tensors}, files=files).directory)
 
 
-VIDEOS = {"classes": ["a", "b"], "test": {"name": ["v0", "v1", "v2"], "label": [0, 1, 1], "predicted": [1, 0, 1]}}
+VIDEOS = {
+    "classes": ["a", "b"],
+    "test": {
+        "name": ["v0", "v1", "v2"],
+        "label": [0, 1, 1],
+        "predicted": [1, 0, 1],
+        "score": [0.9, 0.8, 0.7],
+        "label_score": [0.1, 0.2, 0.7],
+    },
+}
 CONFUSION = {"classes": ["a", "b"], "validation": [[9, 9], [9, 9]], "test": [[0, 1], [1, 3]]}
 
 
