@@ -194,8 +194,11 @@ class Group(SelfSupervisedSettings):
     frames: int = 3
     spacing: int = 2
     crop_jitter: int = 0
-    channel_splitting: bool = False
+    channel_splitting: str = "off"
+    tuples: str = "anywhere"
+    pair: str = "joined"
     pair_units: int = 8
+    layers: int | None = None
     dropout: float = 0.0
 
 class Twin(Sorting):

@@ -88,7 +88,7 @@ def check_task(name: str, values: dict[str, Any] | None = None) -> None:
     for prefix in (*kind.reads(settings), *kind.reads_for_views(settings)):
         _expect(bool(names_below(names, [prefix])), f"{name}: reads '{prefix}', which is no setting and no group of settings")
     _expect(kind.name.isidentifier(), f"{name}: its name '{kind.name}' is no identifier; settings and metrics bear it")
-    task = kind(_limited(settings, self_supervised.kind_of(kind).reads(settings), kind), _tracks(kind))
+    task = kind(_limited(settings, self_supervised.kind_of(kind).reads(settings), kind), _tracks(kind, settings))
     _check_draws(name, task)
     if kind.encoder == BACKBONE:
         _check_views(name, kind(_limited(settings, auxskd.kind_of(kind).reads(settings), kind)))
@@ -187,9 +187,9 @@ def _video(frames: int, name: str = "a.avi") -> Video:
     return Video(name, Path(name), 0, name, frames)
 
 
-def _tracks(kind: type[SelfSupervisedTask]) -> dict[str, np.ndarray] | None:
+def _tracks(kind: type[SelfSupervisedTask], settings: ExperimentSettings) -> dict[str, np.ndarray] | None:
     """A track from the first frame to the fourth."""
-    return {"a.avi": np.array([[0, 3, 1, 2, 9, 9, 4, 3, 9, 9]], dtype=np.int32)} if kind.needs_tracks else None
+    return {"a.avi": np.array([[0, 3, 1, 2, 9, 9, 4, 3, 9, 9]], dtype=np.int32)} if kind.needs_tracks(settings) else None
 
 
 def _check_draws(name: str, task: SelfSupervisedTask) -> None:

@@ -28,7 +28,7 @@ from trainables.stages import (
     view_bank,
 )
 from trainables.stages.kind import Kind
-from trainables.tasks import SelfSupervisedTask, find_task
+from trainables.tasks import find_task
 
 PRETRAINING = "pretraining"
 OF_FEATURES = {"linear_probe": linear_probe.KIND, "retrieval": retrieval.KIND}
@@ -74,21 +74,21 @@ def _graph_distillation(settings: ExperimentSettings, build: Build[S]) -> Iterat
 def _accuracy(settings: ExperimentSettings, build: Build[S], role: str) -> S:
     tasks = tuple(map(find_task, settings.teachers.names))
     if settings.recipe in OF_TEACHERS:
-        return build(OF_TEACHERS[settings.recipe], role, **_teachers(tasks, build, role))
+        return build(OF_TEACHERS[settings.recipe], role, **_teachers(settings, build, role))
     if settings.recipe == "student":
         return build(evaluate.KIND_OF_STUDENT, role, student=build(student.kind_of(), role))
     live = settings.teachers.outputs == "live"
-    taught = build(student.kind_of(tasks, live), role, **_teachers(tasks, build, role, live))
+    taught = build(student.kind_of(tasks, live), role, **_teachers(settings, build, role, live))
     return build(evaluate.KIND_OF_STUDENT, role, student=taught)
 
 
-def _teachers(tasks: tuple[type[SelfSupervisedTask], ...], build: Build[S], role: str, live: bool = False) -> dict[str, S]:
+def _teachers(settings: ExperimentSettings, build: Build[S], role: str, live: bool = False) -> dict[str, S]:
     """By task what each teacher says of the view bank, or the finetuned teachers themselves. Raises SettingsError."""
     teachers: dict[str, S] = {}
-    for task in tasks:
+    for task in map(find_task, settings.teachers.names):
         if task.name in teachers:
             raise SettingsError(f"teachers.tasks: two tasks are called {task.name}; one from elsewhere needs another name")
-        mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks else {}
+        mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks(settings) else {}
         trained = build(self_supervised.kind_of(task), PRETRAINING, **mined)
         classifier = build(teacher_classifier.kind_of(task), role, **{task.name: trained})
         teachers[task.name] = classifier if live else build(view_bank.kind_of(task), role, **{task.name: classifier})

@@ -61,7 +61,10 @@ VARIETY: dict[str, dict[str, Any]] = {
         "recipe": "fusion",
         "ego_motion.objective": "contrastive",
         "video.pixels": "rgb_motion",
-        "sorting.channel_splitting": False,
+        "sorting.channel_splitting": "off",
+        "sorting.tuples": "patches",
+        "sorting.pair": "difference",
+        "sorting.layers": 2,
     },
     "transform": {
         "recipe": "fusion",

@@ -74,9 +74,9 @@ class FrameEncoder(Encoder):
     def pooled(self, maps: Tensor) -> Tensor:
         """Maps (N, C, h, w) of the last layer, pooled and flattened: what `classifier` takes."""
 
-    def maps(self, frames: Tensor) -> Tensor:
-        """Maps (N, C, h, w) of the last convolutional layer, from frames (N, 3, H, W)."""
-        for layer in self.layers():
+    def maps(self, frames: Tensor, layers: int | None = None) -> Tensor:
+        """Maps (N, C, h, w) of the last of the leading convolutional layers, or of all, from frames (N, 3, H, W)."""
+        for layer in self.layers()[:layers]:
             frames = layer(frames)
         return frames
 

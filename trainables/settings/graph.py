@@ -82,9 +82,27 @@ class SortingSettings(SelfSupervisedSettings):
     frames: Literal[3, 4, 5] = Field(4, description="n")
     spacing: Count = Field(4, description="frames between two that are sorted, at least")
     crop_jitter: int = Field(5, ge=0, description="pixels by which every frame is shifted on its own")
-    channel_splitting: bool = Field(True, description="every frame shows one of its channels, drawn at random, three times")
+    channel_splitting: Literal["per_frame", "per_sample", "off"] = Field(
+        "per_frame",
+        description="shown three times, a channel drawn for each frame (OPN), or one for all frames of a sample; off: colours",
+    )
+    tuples: Literal["anywhere", "motion", "patches"] = Field(
+        "anywhere",
+        description="frames of a sample. motion: of a track of the group `tracking`, which starts where something moves; "
+        "patches: the window of the track as well (OPN)",
+    )
+    pair: Literal["joined", "difference"] = Field(
+        "joined", description="what the layer sees of a pair. joined: both features; difference: |a - b| and (a - b)^2"
+    )
     pair_units: Count = Field(512, description="units of the layer that sees a pair of frames")
+    layers: int | None = Field(None, ge=1, le=5, description="leading layers of the encoder that the task trains; null: all")
     dropout: Dropout = 0.5
+
+    @field_validator("channel_splitting", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        """`off` is false to YAML; and true and false are what records of before the names hold."""
+        return {True: "per_frame", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class EgoMotionSettings(SelfSupervisedSettings):

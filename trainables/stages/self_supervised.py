@@ -24,7 +24,7 @@ from trainables.video.videos import DataError, Video
 def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     """Raises DataError when no video of a part can take part in the task."""
     settings, of_backbone = work.settings, task_type.encoder == BACKBONE
-    tracks = unpack(work.inputs["tracks"].tensors("tracks"), _all_videos(work)) if task_type.needs_tracks else None
+    tracks = unpack(work.inputs["tracks"].tensors("tracks"), _all_videos(work)) if task_type.needs_tracks(settings) else None
     task = task_type(settings, tracks)
     with work.seeded(BACKBONE if of_backbone else f"{work.kind}/encoder"):
         encoder = make_network(task.encoder, settings)
@@ -74,7 +74,9 @@ def _all_videos(work: Work) -> tuple[Video, ...]:
 def _usable(task: SelfSupervisedTask, videos: Sequence[Video]) -> list[Video]:
     usable = [video for video in videos if task.usable(video)]
     if videos and not usable:
-        raise DataError(f"{task.needs}, and none of {len(videos)} videos has that")
+        longest = max(video.frames for video in videos)
+        too_short = f"; the longest has {longest} frames" if longest < task.minimum_frames else ""
+        raise DataError(f"{task.needs}, and none of {len(videos)} videos has that{too_short}")
     return usable
 
 

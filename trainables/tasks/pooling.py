@@ -18,13 +18,13 @@ def pooled(maps: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(maps, (min(GRID, height), min(GRID, width))).flatten(1)
 
 
-def map_shape(encoder: FrameEncoder, side: int) -> tuple[int, int, int]:
-    """Channels, height and width of the encoder's last map of a square frame of this side, seen by asking it."""
+def map_shape(encoder: FrameEncoder, side: int, layers: int | None = None) -> tuple[int, int, int]:
+    """Channels, height and width of what the encoder's `maps` gives of a square frame of this side, seen by asking it."""
     weight = next(encoder.parameters())
     training = encoder.training
     encoder.eval()
     with torch.no_grad():
-        channels, height, width = encoder.maps(torch.zeros(1, 3, side, side, device=weight.device)).shape[1:]
+        channels, height, width = encoder.maps(torch.zeros(1, 3, side, side, device=weight.device), layers).shape[1:]
     encoder.train(training)
     return channels, height, width
 
@@ -39,7 +39,7 @@ def start_from_differences(layer: nn.Linear | nn.Conv2d) -> None:
     layer.weight[:, half:] = -layer.weight[:, :half]
 
 
-def pooled_size(encoder: FrameEncoder, side: int) -> int:
+def pooled_size(encoder: FrameEncoder, side: int, layers: int | None = None) -> int:
     """Length of the vector that `pooled` makes of a square frame of this side."""
-    channels, height, width = map_shape(encoder, side)
+    channels, height, width = map_shape(encoder, side, layers)
     return channels * min(GRID, height) * min(GRID, width)

@@ -1,16 +1,20 @@
 """Frame sorting (OPN, Lee et al. 2017; Sec. 3 and 5.1): in which order n frames of a video are shown.
 
-Frames are equally far apart: by `spacing` frames up to twice as many, at random as far as the video allows (the released code
-reads its tuples, chosen by motion, from a file). They are shown in one of the n!/2 orders that differ by more than reversal,
-which half of the time is reversed: many actions look the same backwards. All frames of a sample are mirrored and coloured
-alike and cropped at one random place, from which each is shifted on its own, so that the order cannot be read from where
-things are at the edges. That is so on validation videos too, where nothing else is random.
+Frames are equally far apart: by `spacing` frames up to twice as many, at random as far as there is room: in the whole video, or
+in a track, which starts where something moves (`tuples`; the released code reads tuples and patches chosen by motion from a
+file). They are shown in one of the n!/2 orders that differ by more than reversal, which half of the time is reversed: many
+actions look the same backwards. All frames of a sample are mirrored and coloured alike and cropped at one place, at random or
+where the track starts, from which each is shifted on its own, so that the order cannot be read from where things are at the
+edges. That is so on validation videos too, where nothing else is random.
 
 With channel splitting every frame shows one of its three channels three times, so that the order cannot be read from colours
-as they drift: in training one drawn for each frame, otherwise the second, which is green in RGB and BGR.
+as they drift: in training one drawn for each frame (OPN) or for each sample, otherwise the second, green in RGB and BGR.
 
 The head sees every pair of frames: a shared linear layer with batch norm, ReLU and dropout on the convolutional features of
-the two, and a linear layer on all pairs.
+the two, and a linear layer on all pairs. Up to reversal the order of three frames is that of their distances: the two that
+differ most are the ends. `pair` says what the shared layer is given. Of the two features, joined, a unit makes relu(w (a - b) +
+c), so that two units give the distance along one direction and `pair_units` of them along half as many; which these are it has
+to learn before it can learn anything, and here it does not. Of |a - b| and (a - b)^2 one unit gives the L1 or squared distance.
 """
 
 from __future__ import annotations
@@ -23,11 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder, FrameEncoder
-from trainables.settings import VideoSettings
+from trainables.settings import ExperimentSettings, SettingsError, VideoSettings
 from trainables.settings.graph import SortingSettings
 from trainables.tasks.classifier import cross_entropies
 from trainables.tasks.frames import FrameTask
 from trainables.tasks.pooling import pooled, pooled_size, start_from_differences
+from trainables.tasks.task import Tracks
 from trainables.video.sampling import SampledClips, Window
 from trainables.video.videos import Video
 
@@ -41,16 +46,22 @@ def orders(frames: int) -> list[tuple[int, ...]]:
     return [order for order in itertools.permutations(range(frames)) if order[0] < order[-1]]
 
 
-def jittered_windows(video: VideoSettings, jitter: int, count: int, rng: np.random.Generator) -> tuple[Window, ...]:
-    """`count` windows of the crop's size, each up to `jitter` pixels off one random place, as far as there is room."""
-    tops = _jittered(video.height - video.crop, jitter, count, rng)
-    lefts = _jittered(video.width - video.crop, jitter, count, rng)
-    return tuple((top, left, video.crop, video.crop) for top, left in zip(tops, lefts, strict=True))
+def jittered_windows(
+    video: VideoSettings, jitter: int, count: int, rng: np.random.Generator, patch: Window | None = None
+) -> tuple[Window, ...]:
+    """`count` windows of a patch's size, each up to `jitter` pixels off its place, as far as there is room.
+
+    Without a patch they have the crop's size, and their place is drawn.
+    """
+    top, left, height, width = patch or (None, None, video.crop, video.crop)
+    tops = _jittered(video.height - height, jitter, count, rng, top)
+    lefts = _jittered(video.width - width, jitter, count, rng, left)
+    return tuple((top, left, height, width) for top, left in zip(tops, lefts, strict=True))
 
 
-def _jittered(room: int, jitter: int, count: int, rng: np.random.Generator) -> list[int]:
+def _jittered(room: int, jitter: int, count: int, rng: np.random.Generator, place: int | None) -> list[int]:
     reach = min(jitter, room // 2)
-    base = rng.integers(reach, room - reach + 1)
+    base = rng.integers(reach, room - reach + 1) if place is None else min(max(place, reach), room - reach)
     return [int(place) for place in base + rng.integers(-reach, reach + 1, count)]
 
 
@@ -65,31 +76,66 @@ class SortingNetwork(nn.Module):
     def __init__(self, encoder: FrameEncoder, settings: SortingSettings, side: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.channel_splitting = settings.channel_splitting
+        self.layers, self.splitting, self.differences = (
+            settings.layers,
+            settings.channel_splitting,
+            settings.pair == "difference",
+        )
         self.pairs = list(itertools.combinations(range(settings.frames), 2))
-        self.pair = nn.Linear(2 * pooled_size(encoder, side), settings.pair_units)
-        start_from_differences(self.pair)
+        self.pair = nn.Linear(2 * pooled_size(encoder, side, self.layers), settings.pair_units)
+        if not self.differences:
+            start_from_differences(self.pair)
         self.norm = nn.BatchNorm1d(settings.pair_units)
         self.dropout = nn.Dropout(settings.dropout)
         self.order = nn.Linear(len(self.pairs) * settings.pair_units, len(orders(settings.frames)))
 
     def forward(self, frames: Tensor) -> dict[str, Tensor]:
         samples = frames.shape[:2]
-        if self.channel_splitting:
-            channels = torch.full(samples, GREEN, device=frames.device)
-            if self.training:
-                channels = torch.randint(3, samples, device=frames.device)
-            frames = split_channels(frames, channels)
-        features = pooled(self.encoder.maps(frames.flatten(0, 1))).reshape(*samples, -1)
-        pairs = torch.stack([features[:, list(pair)].flatten(1) for pair in self.pairs], dim=1)
+        if self.splitting != "off":
+            frames = split_channels(frames, self._channels(samples, frames.device))
+        features = pooled(self.encoder.maps(frames.flatten(0, 1), self.layers)).reshape(*samples, -1)
+        pairs = torch.stack([self._of_pair(features[:, list(pair)]) for pair in self.pairs], dim=1)
         seen = self.norm(self.pair(pairs).flatten(0, 1)).relu().unflatten(0, pairs.shape[:2])
         return {"order": self.order(self.dropout(seen).flatten(1))}
 
+    def _channels(self, samples: torch.Size, device: torch.device) -> Tensor:
+        if not self.training:
+            return torch.full(samples, GREEN, device=device)
+        drawn = samples if self.splitting == "per_frame" else (samples[0], 1)
+        return torch.randint(3, drawn, device=device).expand(samples)
+
+    def _of_pair(self, features: Tensor) -> Tensor:
+        """What the shared layer sees of features (B, 2, F): (B, 2F)."""
+        if not self.differences:
+            return features.flatten(1)
+        difference = features[:, 0] - features[:, 1]
+        return torch.cat([difference.abs(), difference.square()], dim=1)
+
 
 class Sorting(FrameTask):
-    """The task; its settings are the group `sorting`."""
+    """The task; its settings are the group `sorting`. Raises SettingsError where no track holds the frames of a sample."""
 
     name = "sorting"
+
+    def __init__(self, settings: ExperimentSettings, tracks: Tracks | None = None) -> None:
+        super().__init__(settings, tracks)
+        if self.needs_tracks(settings) and self.minimum_frames > (longest := settings.tracking.frames):
+            sorting = settings.sorting
+            most = (longest - 1) // (sorting.frames - 1)
+            raise SettingsError(
+                f"sorting.tuples = {sorting.tuples}: {sorting.frames} frames {sorting.spacing} apart "
+                f"take {self.minimum_frames}, and a track has tracking.frames = {longest}; set "
+                + (f"sorting.spacing to at most {most}, or " if most else "")
+                + f"tracking.frames to at least {self.minimum_frames}"
+            )
+
+    @classmethod
+    def needs_tracks(cls, settings: ExperimentSettings) -> bool:
+        return settings.sorting.tuples != "anywhere"
+
+    @classmethod
+    def reads(cls, settings: ExperimentSettings) -> tuple[str, ...]:
+        return (*super().reads(settings), *(("tracking.frames",) if cls.needs_tracks(settings) else ()))
 
     @property
     def chance(self) -> Mapping[str, float]:
@@ -101,12 +147,17 @@ class Sorting(FrameTask):
 
     @property
     def needs(self) -> str:
-        return f"sorting needs {self.minimum_frames} frames (sorting.frames, sorting.spacing)"
+        where = " of a track (sorting.tuples)" if self.needs_tracks(self.settings) else ""
+        return f"sorting needs {self.minimum_frames} frames{where} (sorting.frames, sorting.spacing)"
+
+    def usable(self, video: Video) -> bool:
+        return bool(self._spans(video)) if self.needs_tracks(self.settings) else super().usable(video)
 
     def sample(self, video: Video, rng: np.random.Generator) -> SampledClips:
         sorting = self.settings.sorting
         gaps = sorting.frames - 1
-        begin, length = self.span(video.frames, self.minimum_frames)
+        spans = self._spans(video)
+        begin, length, patch = spans[rng.integers(len(spans))] if len(spans) > 1 else spans[0]
         largest = min(LARGEST_SPACING * sorting.spacing, (length - 1) // gaps)
         spacing = int(rng.integers(sorting.spacing, largest + 1))
         start = begin + int(rng.integers(length - gaps * spacing))
@@ -119,8 +170,22 @@ class Sorting(FrameTask):
             self.in_context(start + spacing * order, video.frames),
             {"order": label},
             changes=(0,) * sorting.frames,
-            windows=jittered_windows(self.settings.video, sorting.crop_jitter, sorting.frames, rng),
+            windows=jittered_windows(self.settings.video, sorting.crop_jitter, sorting.frames, rng, patch),
         )
+
+    def _spans(self, video: Video) -> list[tuple[int, int, Window | None]]:
+        """First and number of the frames that samples are from, and the patch that they show: the video's, or of its tracks."""
+        begin, length = self.span(video.frames, self.minimum_frames)
+        if not self.needs_tracks(self.settings):
+            return [(begin, length, None)]
+        spans: list[tuple[int, int, Window | None]] = []
+        for track in self.tracks.get(video.name, ()):
+            first, last, top, left, height, width = (int(number) for number in track[:6])
+            first, last = max(first, begin), min(last, begin + length - 1)
+            patch = (top, left, height, width) if self.settings.sorting.tuples == "patches" else None
+            if last - first + 1 >= self.minimum_frames:
+                spans.append((first, last - first + 1, patch))
+        return spans
 
     @property
     def frames_of_a_sample(self) -> int:

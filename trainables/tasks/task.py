@@ -36,7 +36,6 @@ class SelfSupervisedTask(ABC):
     teacher's holds the schedule of its training, so it extends SelfSupervisedSettings.
     version: of such a task; raise it when a change makes what it trained wrong.
     published: settings that its authors published, over preset paper; sources in docs/fidelity.md.
-    needs_tracks: whether it is trained on tracked patches, which are mined before.
     compares_samples: whether its loss compares the samples of a batch, so that it is not the mean of what parts of it give.
     """
 
@@ -45,7 +44,6 @@ class SelfSupervisedTask(ABC):
     settings_model: ClassVar[type[Settings] | None] = None
     version: ClassVar[int] = 1
     published: ClassVar[Mapping[str, Any]] = {}
-    needs_tracks: ClassVar[bool] = False
     compares_samples: ClassVar[bool] = False
 
     def __init__(self, settings: ExperimentSettings, tracks: Tracks | None = None) -> None:
@@ -59,6 +57,11 @@ class SelfSupervisedTask(ABC):
         They enter the stage's key, and the stage can read nothing else.
         """
         return (*cls.own_settings(settings), "video.clip_frames")
+
+    @classmethod
+    def needs_tracks(cls, settings: ExperimentSettings) -> bool:
+        """Whether it is trained on tracked patches, which are mined before."""
+        return False
 
     @classmethod
     def own_settings(cls, settings: ExperimentSettings) -> tuple[str, ...]:

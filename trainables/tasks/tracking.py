@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder, FrameEncoder
+from trainables.settings import ExperimentSettings
 from trainables.tasks.frames import FrameTask
 from trainables.tasks.pooling import pooled, pooled_size
 from trainables.video.sampling import SampledClips, Window
@@ -76,8 +77,11 @@ class Tracking(FrameTask):
     """The task; its settings are the group `tracking`."""
 
     name = "tracking"
-    needs_tracks = True
     compares_samples = True
+
+    @classmethod
+    def needs_tracks(cls, settings: ExperimentSettings) -> bool:
+        return True
 
     @property
     def chance(self) -> Mapping[str, float]:

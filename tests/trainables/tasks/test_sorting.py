@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections import Counter
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.encoder import FrameEncoder
-from trainables.settings import ExperimentSettings, VideoSettings, with_values
+from trainables.settings import ExperimentSettings, SettingsError, VideoSettings, with_values
 from trainables.tasks.pooling import pooled
-from trainables.tasks.sorting import Sorting, jittered_windows, orders, split_channels
+from trainables.tasks.sorting import Sorting, SortingNetwork, jittered_windows, orders, split_channels
 from trainables.video.videos import Video
 
 ORDERS_OF_3 = [(0, 1, 2), (0, 2, 1), (1, 0, 2)]
@@ -100,34 +101,36 @@ class Recorder(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def maps(self, frames: Tensor) -> Tensor:
+    def maps(self, frames: Tensor, layers: int | None = None) -> Tensor:
         self.shown = frames
-        return self.encoder.maps(frames)
+        return self.encoder.maps(frames, layers)
 
 
-@pytest.mark.parametrize("splitting", [True, False])
-def test_channels_are_random_per_frame_in_training_and_green_otherwise(
-    tiny: ExperimentSettings, encoder: FrameEncoder, splitting: bool
+@pytest.mark.parametrize("splitting", ["per_frame", "per_sample", "off"])
+def test_channels_are_random_in_training_and_green_otherwise(
+    tiny: ExperimentSettings, encoder: FrameEncoder, splitting: str
 ) -> None:
     network = task(tiny, channel_splitting=splitting).network(encoder)
     network.encoder = recorder = Recorder(encoder)
     clips = torch.arange(3.0)[:, None, None].expand(50, 4, 3, 12, 12)
     network.train()(clips)
     shown = recorder.shown[:, :, 0, 0]
-    if splitting:
+    if splitting != "off":
         counts = torch.bincount(shown[:, 0].long())
         assert torch.equal(shown, shown[:, :1].expand(200, 3))
-        assert (counts - 200 / 3).abs().max() < 5 * np.sqrt(200 * 2 / 9)
-        assert len({tuple(row) for row in shown[:, 0].reshape(50, 4).T.tolist()}) == 4, "each frame its own"
+        drawn = 200 if splitting == "per_frame" else 50
+        assert (counts * drawn / 200 - drawn / 3).abs().max() < 5 * np.sqrt(drawn * 2 / 9)
+        of_frames = len({tuple(row) for row in shown[:, 0].reshape(50, 4).T.tolist()})
+        assert of_frames == (4 if splitting == "per_frame" else 1)
     else:
         assert torch.equal(shown, torch.arange(3.0).expand(200, 3))
     network.eval()(clips)
-    assert torch.equal(recorder.shown[:, :, 0, 0], (torch.ones(3) if splitting else torch.arange(3.0)).expand(200, 3))
+    assert torch.equal(recorder.shown[:, :, 0, 0], (torch.arange(3.0) if splitting == "off" else torch.ones(3)).expand(200, 3))
 
 
 def test_head_and_loss_against_numpy(tiny: ExperimentSettings, encoder: FrameEncoder) -> None:
     """Pairs (0,1), (0,2), (1,2) -> shared linear and ReLU -> joined -> linear -> cross entropy, in float64."""
-    sorting = task(tiny, frames=3, pair_units=5, channel_splitting=False)
+    sorting = task(tiny, frames=3, pair_units=5, channel_splitting="off")
     network = sorting.network(encoder).eval()
     clips, labels = torch.rand(4, 3, 3, 1, 12, 12), np.array([0, 2, 1, 1])
     loss, metrics = sorting.loss(network, clips, {"order": torch.from_numpy(labels)})
@@ -154,3 +157,116 @@ def test_it_learns_to_sort_frames_that_grow_brighter(
     history = fit(sorting, sorting.network(encoder), clips, {"order": labels})
     assert history[0] == pytest.approx(math.log(3), abs=0.2), "starts at chance"
     assert history[-1] < 0.3 * history[0]
+
+
+def test_true_and_false_are_names_of_channel_splitting_and_nothing_else_is(tiny: ExperimentSettings) -> None:
+    """`off` is false to YAML, and records of before the names hold true and false."""
+    assert task(tiny, channel_splitting=True).own.channel_splitting == "per_frame"
+    assert task(tiny, channel_splitting=False).own.channel_splitting == "off"
+    with pytest.raises(SettingsError, match="'per_frame', 'per_sample' or 'off'"):
+        task(tiny, channel_splitting="frame")
+
+
+def before(network: SortingNetwork, frames: Tensor) -> Tensor:
+    """The forward pass of the task before it had `pair`, `layers` and names of splitting: both features joined, per frame."""
+    samples = frames.shape[:2]
+    channels = torch.randint(3, samples) if network.training else torch.full(samples, 1)
+    maps = network.encoder.maps(split_channels(frames, channels).flatten(0, 1))
+    features = pooled(maps).reshape(*samples, -1)
+    pairs = torch.stack([features[:, list(pair)].flatten(1) for pair in network.pairs], dim=1)
+    seen = network.norm(network.pair(pairs).flatten(0, 1)).relu().unflatten(0, pairs.shape[:2])
+    return network.order(network.dropout(seen).flatten(1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_defaults_give_what_the_task_gave_before_to_the_bit(
+    tiny: ExperimentSettings, encoder: FrameEncoder, training: bool
+) -> None:
+    network, frames = task(tiny).network(encoder).train(training), torch.rand(6, 4, 3, 12, 12)
+    again = copy.deepcopy(network)
+    torch.manual_seed(1)
+    found = network(frames)["order"]
+    torch.manual_seed(1)
+    assert torch.equal(found, before(again, frames))
+
+
+def test_the_head_on_differences_against_numpy(tiny: ExperimentSettings, encoder: FrameEncoder) -> None:
+    """|a - b| and (a - b)^2 of layer 1's maps -> linear, ReLU -> joined -> linear, in float64; nothing reaches layer 2."""
+    sorting = task(tiny, frames=3, pair_units=5, channel_splitting="off", pair="difference", layers=1)
+    network, clips = sorting.network(encoder).eval(), torch.rand(4, 3, 3, 1, 12, 12)
+    logits = network(clips[:, :, :, 0])["order"]
+    weights = {name: value.detach().double().numpy() for name, value in network.named_parameters()}
+    maps = [encoder.layers()[0](clips[:, frame, :, 0]).detach().double().flatten(1).numpy() for frame in range(3)]
+    hidden = []
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        difference = maps[first] - maps[second]
+        seen = np.concatenate([np.abs(difference), difference**2], axis=1)
+        hidden.append(np.maximum(seen @ weights["pair.weight"].T + weights["pair.bias"], 0))
+    expected = np.concatenate(hidden, axis=1) @ weights["order.weight"].T + weights["order.bias"]
+    assert np.allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    logits.sum().backward()
+    assert all(value.grad is not None for value in encoder.layers()[0].parameters())
+    assert all(value.grad is None for value in encoder.layers()[1].parameters())
+
+
+def test_a_head_on_differences_can_say_that_the_frames_that_differ_most_are_the_ends(
+    tiny: ExperimentSettings, encoder: FrameEncoder
+) -> None:
+    """Weights written by hand: every pair's unit is its L1 distance, and an order has the logit of its ends' distance. So the
+    head tells any direction of change; one unit on joined features is a function of w (a - b) and tells one direction."""
+    sorting = task(tiny, frames=3, pair_units=2, channel_splitting="off", pair="difference")
+    network, clips = sorting.network(encoder).eval(), torch.rand(200, 3, 3, 12, 12)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    with torch.no_grad():
+        for value in (network.pair.weight, network.pair.bias, network.order.weight, network.order.bias):
+            value.zero_()
+        network.pair.weight[0, : network.pair.in_features // 2] = 1
+        for order, (first, *_, last) in enumerate(orders(3)):
+            shown_first, shown_last = sorted((orders(3)[order].index(0), orders(3)[order].index(2)))
+            network.order.weight[order, 2 * pairs.index((shown_first, shown_last))] = 1
+            assert {first, last} <= {0, 1, 2}
+        features = [pooled(encoder.maps(clips[:, frame])).numpy() for frame in range(3)]
+        told = network(clips)["order"].argmax(1).numpy()
+    distances = np.stack([np.abs(features[a] - features[b]).sum(1) for a, b in pairs], axis=1)
+    assert [tuple(sorted((orders(3)[order].index(0), orders(3)[order].index(2)))) for order in told] == [
+        pairs[place] for place in distances.argmax(1)
+    ]
+
+
+MOVING = {"a.avi": np.array([[3, 12, 2, 1, 9, 8, 0, 0, 9, 8], [20, 29, 0, 7, 9, 9, 0, 0, 9, 9]], dtype=np.int32)}
+
+
+@pytest.mark.parametrize("tuples", ["motion", "patches"])
+def test_tuples_of_motion_are_of_one_track_and_patches_show_its_window(
+    tiny: ExperimentSettings, video: Callable[..., Video], tuples: str
+) -> None:
+    changes = {"sorting.tuples": tuples, "sorting.frames": 3, "sorting.spacing": 2, "sorting.crop_jitter": 1}
+    settings = with_values(tiny, {**changes, "video.pixels": "rgb_unit", "tracking.frames": 10, "video.width": 20})
+    sorting, rng = Sorting(settings, MOVING), np.random.default_rng(0)
+    assert Sorting.needs_tracks(settings)
+    drawn = [sorting.sample(video(40), rng) for _ in range(300)]
+    spans = [np.sort(sample.indices[:, 0]) for sample in drawn]
+    assert {bool(frames[0] >= 20) for frames in spans} == {False, True}, "both tracks"
+    assert {frame for frames in spans for frame in frames.tolist()} <= {*range(3, 13), *range(20, 30)}
+    assert all((frames[0] >= 20) == (frames[2] >= 20) for frames in spans), "of one track"
+    assert {int(frames[1] - frames[0]) for frames in spans} == {2, 3, 4}
+    for sample, frames in zip(drawn, spans, strict=True):
+        windows = np.array(sample.windows)
+        if tuples == "patches":
+            top, left, height, width = (2, 1, 9, 8) if frames[0] < 20 else (1, 7, 9, 9)  # held inside by the jitter
+            assert np.all(windows[:, 2:] == (height, width))
+            assert np.abs(windows[:, :2] - (top, left)).max() <= 1
+        else:
+            assert np.all(windows[:, 2:] == settings.video.crop)
+
+
+def test_tuples_of_motion_need_tracks_that_hold_them(tiny: ExperimentSettings, video: Callable[..., Video]) -> None:
+    values = {"sorting.tuples": "motion", "sorting.frames": 3, "tracking.frames": 10}
+    with pytest.raises(
+        SettingsError, match=r"take 11, and a track has tracking\.frames = 10; set sorting\.spacing to at most 4"
+    ):
+        Sorting(with_values(tiny, {**values, "sorting.spacing": 5}), MOVING)
+    sorting = Sorting(with_values(tiny, {**values, "sorting.spacing": 4}), MOVING)
+    assert sorting.usable(video(40))
+    assert not sorting.usable(video(40, "b.avi"))
+    assert not sorting.usable(video(11)), "the first track is cut off where the video ends"

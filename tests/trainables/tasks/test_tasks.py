@@ -47,6 +47,8 @@ SMALL: Values = {
 CASES: list[tuple[str, Values]] = [
     *((name, {}) for name in TASKS),
     ("sorting", {"sorting.frames": 3, "sorting.spacing": 2, "sorting.crop_jitter": 1}),
+    ("sorting", {"sorting.frames": 3, "sorting.tuples": "motion", "sorting.pair": "difference", "sorting.layers": 2}),
+    ("sorting", {"sorting.frames": 3, "sorting.tuples": "patches", "sorting.channel_splitting": "per_sample"}),
     ("ego_motion", {"ego_motion.objective": "contrastive", "ego_motion.close_frames": 3}),
     ("ego_motion", {"ego_motion.objective": "transform", "ego_motion.bins": 4}),
     ("tracking", {"tracking.hard_from": 0.0}),
@@ -86,7 +88,7 @@ def test_every_name_is_the_name_of_its_task(tiny: ExperimentSettings) -> None:
         assert task.name == name
         assert (task.encoder == BACKBONE) == (name in PRETEXT)
         assert make(tiny, name).needs.startswith(f"{name} needs ")
-    assert [name for name in TASKS if find_task(name).needs_tracks] == ["tracking"]
+    assert [name for name in TASKS if find_task(name).needs_tracks(tiny)] == ["tracking"]
 
 
 def test_what_is_no_task_is_refused() -> None:
@@ -133,6 +135,7 @@ def test_draws_lie_within_video_and_frame_and_depend_on_the_generator_only(
         ("vcop", {}, 1),  # shrinks
         ("sorting", {}, 13),  # 4 frames, 4 apart
         ("sorting", {"sorting.frames": 5, "sorting.spacing": 2}, 9),
+        ("sorting", {"sorting.frames": 3, "sorting.tuples": "motion"}, 9),  # in the track that begins with the video
         ("ego_motion", {}, 9),  # two frames 8 apart
         ("ego_motion", {"ego_motion.objective": "transform", "ego_motion.bins": 3}, 1),
         ("prediction", {}, 8),  # a clip
