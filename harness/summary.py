@@ -96,16 +96,17 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, watched: Map
     is_table = space.name in (space.table, space.figure)  # whose cells may be other sweeps' trials
     runs = ["--runs-dir", str(sweep.directory.parent)]
     which = [*runs, *([] if is_table else ["--sweep", sweep.name])]
+    store = ["--store", str(sweep.runtime.store)]
     if not is_table:
         console.print()
-        _report("sweep.py", sweep.name, *runs, "--short")
+        _report("sweep.py", sweep.name, *runs, *store, "--short")
     if space.table:
-        _report("tables.py", space.table, *which)
-        again = shlex.join(["python", "reports/tables.py", space.table, *which])
+        _report("tables.py", space.table, *which, *store)
+        again = shlex.join(["python", "reports/tables.py", space.table, *which, *store])
         console.print(f"\nagain, or as LaTeX or CSV: {again} --format tex", highlight=False)
     if space.figure:
         _report("figures.py", space.figure, *which, "--out", str(sweep.directory))
-    page = shlex.join(["python", "reports/page.py", sweep.name, *runs, "--store", str(sweep.runtime.store)])
+    page = shlex.join(["python", "reports/page.py", sweep.name, *runs, *store])
     console.print(f"to look at: {page}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"results: {sweep.directory / 'ledger.jsonl'}; finished stages: {sweep.runtime.store}", highlight=False)
     for title, where in watched.items():

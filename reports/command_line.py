@@ -12,9 +12,11 @@ from rich.console import Console
 
 from harness.identity import read_identity
 from harness.ledger import LedgerError, Record
+from reports.artifacts import Artifacts
 from reports.groups import read_trials, sweep_names
 from reports.leaderboard import Leaderboard, leaderboard, objective_of
 from reports.sheet import Sheet
+from reports.videos import telling
 from reports.writers import FORMATS, show
 from trainables.files import write_atomically
 from trainables.suggestions import did_you_mean
@@ -44,14 +46,17 @@ def trials_of(runs_dir: Path, sweep: str | None) -> list[Record]:
         fail(FAILED, str(error))
 
 
-def board_of(runs_dir: Path, sweep: str) -> tuple[Leaderboard, dict[str, Any]]:
-    """The leaderboard of a sweep, and what its directory says that it is. Ends the command as `trials_of` does."""
+def board_of(runs_dir: Path, sweep: str, store: Path | None = None) -> tuple[Leaderboard, dict[str, Any]]:
+    """The leaderboard of a sweep, and what its directory says that it is. Ends the command as `trials_of` does.
+
+    store: of the artifacts, by default beside the sweeps.
+    """
     trials = trials_of(runs_dir, sweep)
     try:
         identity = read_identity(runs_dir / sweep)
     except OSError as error:
         fail(FAILED, f"{error.filename}: {error.strerror}")
-    return leaderboard(sweep, trials, objective_of(identity)), identity
+    return leaderboard(sweep, trials, objective_of(identity), telling(Artifacts(store or runs_dir / "store"))), identity
 
 
 def check_sweep(runs_dir: Path, sweep: str | None) -> None:

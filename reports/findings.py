@@ -65,7 +65,7 @@ def _configuration(one: Ranked, names: list[str]) -> list[Any]:
     reached = one.objective
     low, high = (reached.interval if reached else None) or (None, None)
     numbers = [reached.mean if reached else None, low, high, one.complete, one.asked, one.test.mean if one.test else None]
-    against = [one.chance, one.behind.mean if one.behind else None, one.compared.p if one.compared else None]
+    against = [one.chance, one.behind.mean if one.behind else None, one.p]
     return [one.position, one.label, *(scalar(one.parameters.get(name)) for name in names), *numbers, *against, one.seconds[0]]
 
 

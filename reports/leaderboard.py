@@ -6,14 +6,17 @@ that one lucky seed leads nowhere. Percent where a metric is a fraction.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.identity import DIRECTION, OBJECTIVE
 from harness.ledger import Outcome, Record, scale_of
-from reports.seeds import SIGNIFICANCE, Estimate, PairedTest, estimate, paired_test
+from reports.seeds import SIGNIFICANCE, Estimate, VideoError, estimate
+from reports.verdicts import Judgement, judge
+from reports.videos import Telling, nothing_told, video_error
 
 Direction = Literal["maximize", "minimize"]
 ENDED: tuple[Outcome, ...] = ("complete", "failed", "pruned")
@@ -47,8 +50,9 @@ def objective_of(identity: Mapping[str, Any]) -> Objective:
 class Ranked:
     """A configuration with all its trials. label: of the paper's row that it is. asked: how many seeds it is to have.
 
-    objective, test: over complete seeds. behind: its objective minus the best one's, over the seeds that both have, and the
-    test of that; None for the best, and where there is nothing to compare.
+    objective, test: over complete seeds. behind: its objective minus the best one's, over the seeds that both have, with what
+    the choice of validation videos adds where that is known; compared: the test of that among all that are compared with the
+    best. None for the best, and where there is nothing to compare.
     """
 
     position: int
@@ -60,7 +64,7 @@ class Ranked:
     test: Estimate | None
     chance: float | None
     behind: Estimate | None = None
-    compared: PairedTest | None = None
+    compared: Judgement | None = None
 
     @property
     def complete(self) -> int:
@@ -79,8 +83,13 @@ class Ranked:
 
     @property
     def is_behind(self) -> bool:
-        """Whether it is told apart from the best: by the paired test over seeds, not corrected for several."""
-        return self.compared is not None and self.compared.p < SIGNIFICANCE
+        """Whether it is told apart from the best: by the paired test, corrected for all that are compared with the best."""
+        return self.p is not None and self.p < SIGNIFICANCE
+
+    @property
+    def p(self) -> float | None:
+        """Of being as good as the best, corrected; None where that cannot be tested."""
+        return self.compared.p if self.compared else None
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -114,8 +123,8 @@ class Leaderboard:
         return sorted((record for one in self.ranked for record in one.records), key=lambda one: (one.index, one.seed))
 
 
-def leaderboard(sweep: str, records: Sequence[Record], objective: Objective) -> Leaderboard:
-    """records: the last of every trial of the sweep that stands."""
+def leaderboard(sweep: str, records: Sequence[Record], objective: Objective, told: Telling = nothing_told) -> Leaderboard:
+    """records: the last of every trial of the sweep that stands. told: what trials have said of each video."""
     asked = 1 + max((record.seed for record in records), default=0)
     by_position: dict[int, list[Record]] = {}
     for record in records:
@@ -123,7 +132,7 @@ def leaderboard(sweep: str, records: Sequence[Record], objective: Objective) -> 
     configurations = [_configuration(position, of, asked, objective) for position, of in sorted(by_position.items())]
     ranked = sorted(configurations, key=lambda one: _rank(one, objective.direction))
     if ranked and ranked[0].objective is not None:
-        ranked[1:] = [_against(one, ranked[0], objective.metric) for one in ranked[1:]]
+        ranked[1:] = _against(ranked[0], ranked[1:], objective.metric, told)
     return Leaderboard(sweep, objective, tuple(ranked))
 
 
@@ -164,9 +173,25 @@ def _rank(one: Ranked, direction: Direction) -> tuple[bool, bool, float, int]:
     return False, not one.stands, one.objective.mean * (-1 if direction == "maximize" else 1), one.position
 
 
-def _against(one: Ranked, best: Ranked, metric: str) -> Ranked:
-    mine, its = values_of(one.records, metric), values_of(best.records, metric)
-    differences = [mine[seed] - its[seed] for seed in mine if seed in its]
-    if not differences:
-        return one
-    return Ranked(**{**vars(one), "behind": estimate(differences), "compared": paired_test(differences)})
+def _against(best: Ranked, others: Sequence[Ranked], metric: str, told: Telling) -> list[Ranked]:
+    """The others with what they are behind by, all tested together."""
+    its = values_of(best.records, metric)
+    behind = []
+    for one in others:
+        mine = values_of(one.records, metric)
+        differences = [mine[seed] - its[seed] for seed in mine if seed in its]
+        behind.append((differences, _videos(one, best, mine.keys() & its.keys(), metric, told)))
+    tested = judge([(None, differences, videos) for differences, videos in behind])
+    return [
+        dataclasses.replace(one, behind=estimate(differences, videos), compared=found if found.test else None)
+        if differences
+        else one
+        for one, (differences, videos), found in zip(others, behind, tested, strict=True)
+    ]
+
+
+def _videos(one: Ranked, best: Ranked, seeds: Collection[int], metric: str, told: Telling) -> VideoError | None:
+    if len(seeds) < 2:
+        return None
+    said = [{record.seed: told(record, metric) for record in each.records if record.seed in seeds} for each in (one, best)]
+    return video_error([(1, said[0]), (-1, said[1])])

@@ -29,8 +29,9 @@ _RULES = (
     f"Mean {INTERVALS}; 2/3: of 2 complete of 3 seeds. Best: the highest mean (the lowest, where less is better) of the "
     "objective among configurations whose seeds have all ended, which is what the search goes by; it never sees a test number. "
     "Behind: a configuration's objective minus the best one's, paired by seed. Told apart: by the two-sided paired t test over "
-    f"seeds at {SIGNIFICANCE:.0%}, not corrected for several configurations. The best of many is in part the luckiest: run it "
-    "with further seeds before it is called better. Time: what its trials took; in brackets what they would have taken alone."
+    f"seeds at {SIGNIFICANCE:.0%}, p corrected for all that are compared with the best (Holm); the choice of validation videos "
+    "counts, too, where the store says what was said of each. The best of many is in part the luckiest: run it with further "
+    "seeds before it is called better. Time: what its trials took; in brackets what they would have taken alone."
 )
 
 
@@ -140,7 +141,7 @@ def _told_apart(one: Ranked, best: Ranked | None) -> str:
         return "best"
     if one.objective is None or one.behind is None:
         return "-"
-    return f"{'yes' if one.is_behind else 'no'}, {p_text(one.compared.p)}" if one.compared else "one seed"
+    return f"{'yes' if one.is_behind else 'no'}, {p_text(one.p)}" if one.p is not None else "one seed"
 
 
 def _times(one: Ranked) -> str:

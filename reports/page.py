@@ -29,6 +29,7 @@ from reports.leaderboard import leaderboard, objective_of
 from reports.pages.front import FrontRow, front_row
 from reports.pages.rendering import front_html, sweep_html
 from reports.pages.sweep import sweep_page
+from reports.videos import telling
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,7 +49,7 @@ def main(
         place = directory / sweep / "page.html"
         try:
             identity = read_identity(runs_dir / sweep)
-            board = leaderboard(sweep, read_trials(runs_dir, sweep), objective_of(identity))
+            board = leaderboard(sweep, read_trials(runs_dir, sweep), objective_of(identity), telling(artifacts))
             if name in (None, sweep):
                 page = sweep_page(board, identity, artifacts)
                 write(place, sweep_html(page).encode())

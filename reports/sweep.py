@@ -3,7 +3,7 @@
     python reports/sweep.py temperatures-demo
     python reports/sweep.py temperatures-demo --out leaderboard.csv
 
-Reads `<runs-dir>/<sweep>/`, offline; writes nothing but what `--out` names.
+Reads `<runs-dir>/<sweep>/` and, for what was said of each video, the store, offline; writes nothing but what `--out` names.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of a sweep; may be left out if there is one.")] = None,
     runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    store: Annotated[Path | None, typer.Option(help="Store of the artifacts. Default: <runs-dir>/store.")] = None,
     short: Annotated[bool, typer.Option("--short", help=f"The {SHORT} best configurations only.")] = False,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
     out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
 ) -> None:
     """Print which configuration of a sweep is best, which cannot be told apart from it, and what gave no number."""
     sweep = name or _only_sweep(runs_dir)
-    board, _ = board_of(runs_dir, sweep)
+    board, _ = board_of(runs_dir, sweep, store)
     give([leaderboard_sheet(board, SHORT if short else None)], out, file_format)
 
 

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 from typer.testing import CliRunner
 
 from harness.identity import write_identity
@@ -20,6 +22,7 @@ from reports.leaderboard import Leaderboard, Objective, leaderboard
 from reports.leaderboard_sheet import leaderboard_sheet
 from reports.sheet import Grid
 from reports.sweep import app
+from reports.videos import Told
 
 ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[..., Record]
@@ -82,12 +85,37 @@ def test_what_is_behind_is_paired_by_seed(records: list[Record]) -> None:
     board = leaderboard("mine", records, Objective(METRIC))
     first, second, third, last = board.ranked
     assert second.behind is not None and second.behind.mean == pytest.approx(-40)
-    assert second.compared is not None and second.compared.p == pytest.approx(0.0202, abs=1e-4)
+    assert second.p == pytest.approx(0.0202, abs=1e-4)
     assert second.is_behind
     assert third.behind is not None and third.behind.mean == pytest.approx(40), "over the one seed that both have"
-    assert third.compared is None and not third.is_behind
+    assert third.p is None and not third.is_behind
     assert first.behind is None and last.behind is None
     assert [one.position for one in board.not_told_apart] == [2]
+
+
+def test_several_are_compared_with_the_best(make: Make, records: list[Record]) -> None:
+    """By Holm: p of the one furthest from chance counts as often as there are comparisons, that of the next once less."""
+    near = [make(4, seed, value) for seed, value in enumerate((0.49, 0.55, 0.66))]
+    by_position = {one.position: one for one in leaderboard("mine", [*records, *near], Objective(METRIC)).ranked}
+    alone = stats.ttest_1samp([-1.0, -5.0, -4.0], 0).pvalue
+    assert by_position[1].p == pytest.approx(2 * 0.0202, abs=2e-4) and by_position[1].is_behind
+    assert by_position[4].p == pytest.approx(alone) and not by_position[4].is_behind
+
+
+def test_the_choice_of_videos_counts_where_it_is_known(make: Make) -> None:
+    """Every seed is 25 points behind on the same one of four videos: by seeds alone that is certain, by videos it is chance."""
+    said = {0: [1, 1, 0, 1], 1: [1, 0, 0, 1]}
+    trials = [make(index, seed, sum(right) / 4) for index, right in said.items() for seed in range(6)]
+
+    def told(record: Record, metric: str) -> Told:
+        assert metric == METRIC
+        return Told(("a", "b", "c", "d"), np.array(said[record.index], dtype=float))
+
+    alone, with_videos = (leaderboard("mine", trials, Objective(METRIC), *how).ranked[1] for how in ((), (told,)))
+    assert alone.p == pytest.approx(2**-5) and alone.is_behind
+    assert with_videos.p == pytest.approx(0.391, abs=1e-3) and not with_videos.is_behind, "t = 1 with 3 degrees of freedom"
+    assert with_videos.behind is not None and with_videos.behind.interval is not None
+    assert with_videos.behind.interval[1] == pytest.approx(-25 + stats.t.ppf(0.975, 3) * 25, abs=0.01)
 
 
 def test_as_a_sheet(records: list[Record]) -> None:
