@@ -55,6 +55,12 @@ VARIETY: dict[str, dict[str, Any]] = {
     "distillation": {},
     "live": {"teachers.outputs": "live", "student.keep": "best"},
     "sinkhorn": {"teachers.tasks": "sorting+tracking", "graph.distance": "sinkhorn", "graph.edges": "learned"},
+    "classes": {
+        "teachers.tasks": "prediction",
+        "graph.representation": "none",
+        "graph.distance": "class_em",
+        "graph.ground": "prototypes",
+    },
     "kd": {"teachers.tasks": "prediction", "graph.logits": "average", "graph.representation": "none"},
     "single": {"teachers.tasks": "prediction", "graph.logits": "none", "graph.representation": "single"},
     "fusion": {

@@ -13,33 +13,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.distillation.distances import DISTANCES, single
+from trainables.distillation.classes import between_prototypes
+from trainables.distillation.distances import DISTANCES, Said, single
 from trainables.settings import GraphSettings
 
 
 class LogitsGraph(nn.Module):
-    """G_l. The state of its edges is in buffers and parameters, so that it is kept in checkpoints."""
+    """G_l. The state of its edges is in buffers and parameters, so that it is kept in checkpoints.
+
+    prototypes: of each teacher the rows of its last layer (c, F), where `class_em` measures classes by them.
+    """
 
     temperatures: Tensor
+    ground: Tensor | None
 
-    def __init__(self, settings: GraphSettings, tasks: Sequence[str]) -> None:
+    def __init__(self, settings: GraphSettings, tasks: Sequence[str], prototypes: Sequence[Tensor] = ()) -> None:
         super().__init__()
         self.settings, self.tasks = settings, tuple(tasks)
         self.distance = DISTANCES[settings.distance]
         self.edges = EDGES[settings.edges](settings, len(self.tasks))
         self.register_buffer("temperatures", _temperatures(settings, self.tasks), persistent=False)
+        self.register_buffer("ground", between_prototypes(prototypes) if prototypes else None, persistent=False)
 
-    def forward(self, student: Tensor, teachers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """student (B, c) and teachers (n, B, c): logits. Returns the loss (scalar) and metrics: `distance_<task>`, and
-        `edge_<task>`, the share of all edges that starts at this teacher. ValueError where these do not belong together."""
-        _check(student, teachers, self.tasks)
+    def forward(self, student: Tensor, teachers: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """student (B, c) and teachers (n, B, c): logits of samples with labels (B,). Returns the loss (scalar) and metrics:
+        `distance_<task>`, and `edge_<task>`, the share of all edges that starts at this teacher. ValueError where these do not
+        belong together."""
+        _check(student, teachers, labels, self.tasks)
+        self._check_ground(student.shape[1])
         with torch.autocast(student.device.type, enabled=False):
-            distances = self.distance(single(student), single(teachers.detach()), self.temperatures, self.settings)
+            said = Said(single(student), single(teachers.detach()), self.temperatures, labels, self.ground)
+            distances = self.distance(said, self.settings).of_batch
             edges, loss = self.edges(distances)
         shares = edges.detach().mean(1)
         metrics = {f"distance_{task}": value for task, value in zip(self.tasks, distances.detach(), strict=True)}
         metrics |= {f"edge_{task}": share for task, share in zip(self.tasks, shares, strict=True)}
         return loss, metrics
+
+    def _check_ground(self, classes: int) -> None:
+        if self.ground is not None and self.ground.shape != (len(self.tasks), classes, classes):
+            raise ValueError(
+                f"a ground metric of shape {tuple(self.ground.shape)}; {len(self.tasks)} teachers and {classes} classes need "
+                f"{(len(self.tasks), classes, classes)}: rows of each teacher's last layer, one for each class"
+            )
 
 
 class AveragedPredictions(nn.Module):
@@ -52,9 +68,9 @@ class AveragedPredictions(nn.Module):
         self.settings, self.tasks = settings, tuple(tasks)
         self.register_buffer("temperatures", _temperatures(settings, self.tasks), persistent=False)
 
-    def forward(self, student: Tensor, teachers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, student: Tensor, teachers: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """As of LogitsGraph, without metrics."""
-        _check(student, teachers, self.tasks)
+        _check(student, teachers, labels, self.tasks)
         with torch.autocast(student.device.type, enabled=False):
             mean = (single(teachers.detach()) / self.temperatures[:, None, None]).softmax(-1).mean(0)
             prediction = F.log_softmax(single(student) / self.settings.student_temperature, dim=-1)
@@ -145,7 +161,7 @@ def _temperatures(settings: GraphSettings, tasks: Sequence[str]) -> Tensor:
     return torch.tensor([settings.temperature(task) for task in tasks])
 
 
-def _check(student: Tensor, teachers: Tensor, tasks: Sequence[str]) -> None:
+def _check(student: Tensor, teachers: Tensor, labels: Tensor, tasks: Sequence[str]) -> None:
     if len(teachers) != len(tasks):
         raise ValueError(f"logits of {len(teachers)} teachers; there are {len(tasks)}: {', '.join(tasks)}")
     if student.shape[1] != teachers.shape[2]:
@@ -154,5 +170,7 @@ def _check(student: Tensor, teachers: Tensor, tasks: Sequence[str]) -> None:
         )
     if len(student) != teachers.shape[1]:
         raise ValueError(f"the student saw {len(student)} samples and the teachers {teachers.shape[1]}: they must be the same")
+    if len(labels) != len(student):
+        raise ValueError(f"{len(labels)} labels of {len(student)} samples: there must be one of each")
     if len(student) < 2:
         raise ValueError("a batch of one sample: distances between predictions on a batch need two at least")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,24 +18,45 @@ FIRST_LAYER = 1
 """Whose map is given where no graph asks for a map."""
 
 
+@dataclass(frozen=True)
+class Teachers:
+    """What is known of teachers before they are asked: their tasks; the channels of each one's map; where classes are measured
+    by them, the rows of each one's last layer (classes, F)."""
+
+    tasks: Sequence[str]
+    channels: Sequence[int]
+    prototypes: Sequence[Tensor] = ()
+
+
+class Answers(NamedTuple):
+    """What teachers say of the clips of a batch: logits (teachers, B, classes), and maps (B, C, h, w) of each."""
+
+    logits: Tensor
+    maps: Sequence[Tensor]
+
+
 class TaughtStudent(nn.Module):
-    """A student and the graphs between it and its teachers. What the graphs learn and remember is part of its state.
+    """A student and the graphs between it and its teachers. What the graphs learn and remember is part of its state."""
 
-    channels: of each teacher's map, in the order of `tasks`.
-    """
+    logits_graph: LogitsGraph | AveragedPredictions | None
 
-    def __init__(self, student: Encoder, settings: GraphSettings, tasks: Sequence[str], channels: Sequence[int]) -> None:
+    def __init__(self, student: Encoder, settings: GraphSettings, teachers: Teachers) -> None:
         super().__init__()
         self.student = student
         self.settings = settings
-        logits = {"none": None, "average": AveragedPredictions, "graph": LogitsGraph}[settings.logits]
-        self.logits_graph = None if logits is None else logits(settings, tasks)
-        self.representation_graph = None if settings.representation == "none" else RepresentationGraph(settings, channels)
+        self.logits_graph = None
+        if settings.logits == "graph":
+            self.logits_graph = LogitsGraph(settings, teachers.tasks, teachers.prototypes)
+        elif settings.logits == "average":
+            self.logits_graph = AveragedPredictions(settings, teachers.tasks)
+        self.representation_graph = None
+        if settings.representation != "none":
+            self.representation_graph = RepresentationGraph(settings, teachers.channels)
 
-    def loss(self, clips: Tensor, targets: Tensor, logits: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, clips: Tensor, targets: Tensor, answers: Answers) -> tuple[Tensor, dict[str, Tensor]]:
         """(1 - lambda) CE + lambda L_logits + weight L_representation of clips (B, 3, K, H, W) with labels targets (B,).
 
-        logits: (teachers, B, classes); maps: of each teacher (B, C, h, w). Without a logits loss lambda counts as 0.
+        Without a logits loss lambda counts as 0.
         """
         layer = FIRST_LAYER if self.representation_graph is None else self.settings.student_layer
         outputs: Outputs = self.student.outputs(clips, layer)
@@ -41,12 +64,12 @@ class TaughtStudent(nn.Module):
         metrics = {"hard_loss": hard.detach(), "accuracy": (outputs.logits.detach().argmax(1) == targets).float()}
         total = hard
         if self.logits_graph is not None:
-            imitation, found = self.logits_graph(outputs.logits.float(), logits)
+            imitation, found = self.logits_graph(outputs.logits.float(), answers.logits, targets)
             weight = self.settings.imitation_weight
             total = (1 - weight) * hard + weight * imitation
             metrics |= {"logits_loss": imitation.detach(), **found}
         if self.representation_graph is not None:
-            difference, found = self.representation_graph(outputs.map.float(), maps)
+            difference, found = self.representation_graph(outputs.map.float(), answers.maps)
             total = total + self.settings.representation_weight * difference
             metrics |= {"representation_loss": difference.detach(), **found}
         return total, metrics

@@ -50,6 +50,13 @@ class Encoder(nn.Module, ABC):
     def outputs(self, clips: Tensor, layer: int) -> Outputs:
         """What the network says of clips (B, 3, K, H, W)."""
 
+    @property
+    def prototypes(self) -> Tensor:
+        """The rows (classes, F) of the last layer."""
+        last = self.classifier[-1]
+        assert isinstance(last, nn.Linear)
+        return last.weight.detach()
+
     def compile_methods(self) -> None:
         """torch.compile what is asked of the network, which is more than `forward`."""
         for name in COMPILED:

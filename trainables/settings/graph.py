@@ -19,6 +19,8 @@ LaterLayer = Annotated[int, Field(ge=2, le=5)]
 Bandwidth = Literal["median"] | Positive
 OTHER_TEMPERATURE = 2.0
 """Of teachers from outside the package."""
+TRANSPORT = ("em", "sinkhorn")
+"""Distances that join the predictions of different samples."""
 
 
 class FrameSettings(Settings):
@@ -242,9 +244,24 @@ class GraphSettings(Settings):
     )
     imitation_weight: Fraction = Field(0.6, description="lambda of Eq. 2; no effect without a logits loss")
     representation_weight: NonNegative = 1.0
-    distance: Literal["em", "sinkhorn", "kl", "cosine", "l2"] = Field(
+    distance: Literal["em", "sinkhorn", "class_em", "kl", "cosine", "l2"] = Field(
         "em",
-        description="of G_l: exact transport (Eq. 5), its entropic form on the device, KL, 1 - cosine of logits (MMGD), L2",
+        description="of G_l. Between the predictions of a batch: em, exact transport (Eq. 5), sinkhorn, its entropic form on "
+        "the device. Sample by sample: class_em, transport between classes, kl, cosine (1 - cosine of logits, MMGD), l2",
+    )
+    sample_cost: NonNegative = Field(
+        0.2,
+        description="alpha of em and sinkhorn: moving a prediction to that of another sample costs alpha more. 0: transport "
+        "that cannot see which sample a teacher spoke about; 1.4143 (sqrt 2) and more: every sample stays with itself, which "
+        "is l2",
+    )
+    sample_cost_of: Literal["clip", "label"] = Field(
+        "clip", description="whom alpha tells apart: any two samples of a batch, or samples with different labels"
+    )
+    ground: Literal["zero_one", "prototypes"] = Field(
+        "zero_one",
+        description="metric of class_em. zero_one: 1 between any two classes (total variation); prototypes: distances between "
+        "the rows of each teacher's last layer, the largest 1",
     )
     sorting_temperature: Positive = Field(2.0, description="T_k of Eq. 6")
     ego_motion_temperature: Positive = 2.0
@@ -276,7 +293,12 @@ class GraphSettings(Settings):
     @property
     def compares_samples(self) -> bool:
         """Whether the loss of a batch is more than the mean of what its parts would give, but for a bandwidth."""
-        return self.logits == "graph" and (self.distance in ("em", "sinkhorn") or self.edges == "gain")
+        return self.logits == "graph" and (self.distance in TRANSPORT or self.edges == "gain")
+
+    @property
+    def pays_for_samples(self) -> bool:
+        """Whether the loss asks which sample a teacher spoke about by way of alpha."""
+        return self.logits == "graph" and self.distance in TRANSPORT and self.sample_cost > 0
 
     def temperature(self, task: str) -> float:
         """T_k of a teacher, by its task; of one from outside the package the default of the four."""

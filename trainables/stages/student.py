@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainables.distillation.student import TaughtStudent
+from trainables.distillation.student import Answers, TaughtStudent, Teachers
 from trainables.models import Encoder, make_encoder, network_reads
 from trainables.models.alexnet import AlexNet, imagenet_weights
-from trainables.settings import ExperimentSettings
+from trainables.settings import ExperimentSettings, GraphSettings
 from trainables.stages.kind import ARITHMETIC, CLIPS, LABELLED, Kind, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
 from trainables.stages.view_bank import BANK, kept_layer
@@ -25,8 +25,8 @@ from trainables.tasks import SelfSupervisedTask
 from trainables.video.dataset import Batch, network_clips
 from trainables.video.videos import DataError
 
-Answers = Callable[[Batch], tuple[Tensor, list[Tensor]]]
-"""Teachers' logits (teachers, B, classes) and maps (B, C, h, w) of each, for the clips of a batch."""
+Ask = Callable[[Batch], Answers]
+"""What the teachers say of the clips of a batch."""
 
 
 def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Training:
@@ -39,14 +39,13 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
         parts = settings.compute.accumulation
         return classifier_training(work, student, settings.student, settings.video, settings.student.keep, parts=parts)
 
-    answers, channels = (_live if live else _banked)(work, tasks)
+    ask, teachers = (_live if live else _banked)(work, tasks)
     with work.seeded("student/graphs"):
-        network = TaughtStudent(student, settings.graph, [task.name for task in tasks], channels)
+        network = TaughtStudent(student, settings.graph, teachers)
     work.on_device(network)
 
     def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, maps = answers(batch)
-        return network.loss(clips.flatten(0, 1), batch["target"].to(work.device), logits, maps)
+        return network.loss(clips.flatten(0, 1), batch["target"].to(work.device), ask(batch))
 
     return classifier_training(
         work,
@@ -87,22 +86,23 @@ def check_start(settings: ExperimentSettings, files: Mapping[str, Path]) -> None
         _given_weights(student, files)
 
 
-def _banked(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Answers, list[int]]:
+def _banked(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, Teachers]:
     banks = [work.inputs[task.name].tensors("train") for task in tasks]
     for task, bank in zip(tasks, banks, strict=True):
         check_classes(task.name, bank["logits"].shape[-1], len(work.videos.classes))
 
-    def answers(batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    def ask(batch: Batch) -> Answers:
         view, video = batch["epoch"], batch["index"]
         logits = torch.stack([bank["logits"][view, video] for bank in banks]).to(work.device, non_blocking=True)
         if work.settings.graph.representation == "none":
-            return logits, []
-        return logits, [bank["maps"][view, video].to(work.device, non_blocking=True).float() for bank in banks]
+            return Answers(logits, [])
+        return Answers(logits, [bank["maps"][view, video].to(work.device, non_blocking=True).float() for bank in banks])
 
-    return answers, [bank["maps"].shape[2] for bank in banks]
+    prototypes = [bank["prototypes"] for bank in banks] if _measures_by_prototypes(work.settings.graph) else []
+    return ask, Teachers([task.name for task in tasks], [bank["maps"].shape[2] for bank in banks], prototypes)
 
 
-def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Answers, list[int]]:
+def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, Teachers]:
     settings = work.settings
     teachers: list[tuple[Encoder, int]] = []
     for task in tasks:
@@ -116,17 +116,22 @@ def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Answer
         teachers.append((teacher.eval().requires_grad_(False), layer))
 
     @torch.no_grad()
-    def answers(batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    def ask(batch: Batch) -> Answers:
         said = []
         for teacher, layer in teachers:
             clips = network_clips(batch, teacher.seen(settings.video), work.device).flatten(0, 1)
             said.append(teacher.outputs(clips, layer))
-        return torch.stack([outputs.logits.float() for outputs in said]), [outputs.map.float() for outputs in said]
+        return Answers(torch.stack([outputs.logits.float() for outputs in said]), [outputs.map.float() for outputs in said])
 
     frames = torch.zeros(1, 3, settings.video.clip_frames, settings.video.crop, settings.video.crop, device=work.device)
     with torch.no_grad():
         channels = [teacher.outputs(frames, layer).map.shape[1] for teacher, layer in teachers]
-    return answers, channels
+    prototypes = [teacher.prototypes for teacher, _ in teachers] if _measures_by_prototypes(settings.graph) else []
+    return ask, Teachers([task.name for task in tasks], channels, prototypes)
+
+
+def _measures_by_prototypes(graph: GraphSettings) -> bool:
+    return graph.logits == "graph" and graph.distance == "class_em" and graph.ground == "prototypes"
 
 
 def check_classes(task: str, teacher: int, student: int) -> None:
@@ -147,6 +152,11 @@ _LOGITS = {
         "graph.edges",
         "graph.vertices",
     ),
+}
+_DISTANCES = {
+    "em": ("graph.sample_cost",),
+    "sinkhorn": ("graph.sample_cost", "graph.sinkhorn_regularisation"),
+    "class_em": ("graph.ground",),
 }
 _EDGES = {
     "uniform": (),
@@ -174,7 +184,8 @@ def _graph_reads(settings: ExperimentSettings, tasks: Sequence[type[SelfSupervis
         "graph.representation",
         *_LOGITS[graph.logits],
         *(_EDGES[graph.edges] if graph.logits == "graph" else ()),
-        *(("graph.sinkhorn_regularisation",) if (graph.logits, graph.distance) == ("graph", "sinkhorn") else ()),
+        *(_DISTANCES.get(graph.distance, ()) if graph.logits == "graph" else ()),
+        *(("graph.sample_cost_of",) if graph.pays_for_samples else ()),
         *temperatures,
         *_REPRESENTATION[graph.representation],
         *layers,

@@ -1,8 +1,9 @@
 """What a finetuned teacher says of the view bank, and of validation and test videos: computed once, shared by all
 students of that teacher, by fusion and by the ensemble.
 
-Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h, w) of V views of the N training videos;
-`validation` and `test`: logits (N, clips, classes) and features (N, clips, F) of clips spread evenly over each video.
+Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h, w) of V views of the N training videos, and
+prototypes (classes, F), the rows of the teacher's last layer; `validation` and `test`: logits (N, clips, classes) and features
+(N, clips, F) of clips spread evenly over each video.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
         work.report({"stage": work.kind, "epoch": view + 1, "epochs": count})
     found = {"logits": logits, "features": features, "maps": maps}
     joined = {name: torch.cat(batches) for name, batches in found.items()}
-    return {name: values.reshape(count, -1, *values.shape[1:]) for name, values in joined.items()}
+    by_view = {name: values.reshape(count, -1, *values.shape[1:]) for name, values in joined.items()}
+    return {**by_view, "prototypes": teacher.prototypes.float().cpu().clone()}
 
 
 def stored(work: Work, maps: Tensor) -> Tensor:
@@ -131,4 +133,4 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
         kept = views * _view_bytes(task.encoder, kept_layer(task, settings), settings)
         return Cost(task.encoder, views + asked, kept=kept)
 
-    return Kind(f"{task.name}_views", 1, functools.partial(run, task), reads, PARTS, cost, where=__name__)
+    return Kind(f"{task.name}_views", 2, functools.partial(run, task), reads, PARTS, cost, where=__name__)

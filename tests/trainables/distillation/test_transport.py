@@ -1,8 +1,10 @@
-"""Transport: exact distances against POT's network simplex and brute force, the entropic ones against the exact, gradients."""
+"""Transport: exact distances against POT's network simplex and brute force, the entropic ones against the exact, gradients;
+what it costs to take one sample for another, and its limits."""
 
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import ot
@@ -10,8 +12,32 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.distillation.transport import costs, earth_mover, entropic_plans, sinkhorn
+from trainables.distillation import transport
+from trainables.distillation.transport import costs, entropic_plans, optimal_assignments
 from trainables.settings import GraphSettings
+
+ALPHAS = [0.05, 0.2, 0.6]
+SQRT2 = math.sqrt(2)
+
+
+def earth_mover(mu: Tensor, eta: Tensor, between: Tensor | None = None) -> Tensor:
+    """Distances (n,); None: of predictions alone."""
+    return transport.earth_mover(mu, eta, apart(len(eta), 0.0).to(mu) if between is None else between).mean(-1)
+
+
+def sinkhorn(mu: Tensor, eta: Tensor, regularisation: float, between: Tensor | None = None) -> Tensor:
+    return transport.sinkhorn(mu, eta, apart(len(eta), 0.0).to(mu) if between is None else between, regularisation).sum((1, 2))
+
+
+def apart(batch: int, alpha: float) -> Tensor:
+    """alpha [i != j], written out."""
+    return torch.tensor([[alpha * (i != j) for j in range(batch)] for i in range(batch)], dtype=torch.float64)
+
+
+def own(mu: Tensor, eta: Tensor) -> Tensor:
+    """Every sample for itself: mean of ||mu_i - eta_i||."""
+    norms: Tensor = torch.linalg.vector_norm(mu - eta, dim=-1)
+    return norms.mean(-1)
 
 
 def predictions(batch: int, classes: int, scale: float = 2.0, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -120,3 +146,50 @@ def test_what_is_not_a_number_stays_visible(distance: object) -> None:
     assert callable(distance)
     mu, eta = predictions(4, 3)
     assert distance(mu, eta * torch.nan).isnan().all()
+
+
+def test_without_a_cost_of_samples_it_is_the_old_distance_to_the_bit() -> None:
+    """Value and gradient of transport between the predictions alone, as it was written before samples had a cost."""
+    mu, eta = (values.float() for values in predictions(24, 7))
+    new, old = eta.clone().requires_grad_(), eta.clone().requires_grad_()
+    found = earth_mover(mu, new)
+    assigned = old[optimal_assignments(torch.cdist(mu.double(), old.detach().double().expand_as(mu)))]
+    expected = torch.linalg.vector_norm(mu - assigned, dim=-1).mean(-1)
+    assert torch.equal(found, expected)
+    assert torch.equal(torch.autograd.grad(found.sum(), new)[0], torch.autograd.grad(expected.sum(), old)[0])
+
+
+@pytest.mark.parametrize("alpha", [SQRT2, 2.0, 100.0])
+def test_from_the_square_root_of_two_on_every_sample_stays_with_itself(alpha: float) -> None:
+    """To the bit, value and gradient; no two distributions are further apart, these are next to it."""
+    mu, eta = (values.float() for values in predictions(24, 7, scale=30.0))
+    one, other = eta.clone().requires_grad_(), eta.clone().requires_grad_()
+    found, expected = earth_mover(mu, one, apart(24, alpha).float()), own(mu, other)
+    assert torch.equal(found, expected)
+    assert torch.equal(torch.autograd.grad(found.sum(), one)[0], torch.autograd.grad(expected.sum(), other)[0])
+    assert (earth_mover(mu, eta) < 0.7 * expected.detach()).all(), "of itself it would not stay"
+    assert sinkhorn(mu, eta, 0.0005, apart(24, alpha).float()).tolist() == pytest.approx(expected.tolist(), rel=1e-3)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_joint_distances_are_those_of_network_simplex(alpha: float) -> None:
+    """POT with the same cost matrix, the gradient with respect to the student by its own plan."""
+    mu, eta = predictions(30, 7)
+    labels = torch.arange(30) % 4
+    for between in (apart(30, alpha), alpha * (labels[:, None] != labels).double()):
+        weight, student = torch.full((30,), 1 / 30, dtype=torch.float64), eta.clone().requires_grad_()
+        expected = torch.stack([ot.emd2(weight, weight, ot.dist(each, student, metric="euclidean") + between) for each in mu])
+        gradient = torch.autograd.grad(expected.sum(), student)[0]
+        ours = eta.clone().requires_grad_()
+        found = earth_mover(mu, ours, between)
+        assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-9)
+        assert torch.autograd.grad(found.sum(), ours)[0].numpy() == pytest.approx(gradient.numpy(), abs=1e-6)
+        assert sinkhorn(mu, eta, 0.0005, between).tolist() == pytest.approx(expected.tolist(), rel=2e-3)
+
+
+def test_distances_rise_with_the_cost_of_samples_up_to_every_sample_s_own() -> None:
+    mu, eta = predictions(30, 7)
+    rising = torch.stack([earth_mover(mu, eta, apart(30, alpha)) for alpha in (0.0, *ALPHAS, SQRT2)])
+    assert (rising.diff(dim=0) >= -1e-12).all()
+    assert (rising[1] > rising[0]).all()
+    assert torch.equal(rising[-1], own(mu, eta))

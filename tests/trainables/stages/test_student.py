@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.distillation.student import TaughtStudent
+from trainables.distillation.student import Answers, TaughtStudent, Teachers
 from trainables.models.alexnet import AlexNet
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
@@ -50,9 +50,9 @@ def test_cached_and_live_teachers_say_the_same_of_the_same_clips(
                     (("bank", tiny_graph), ("live", live_settings)))  # fmt: skip
     clips = training_clips(banked, BANK)
     batch = torch.utils.data.default_collate([clips[item] for item in ((1, 3), (0, 3), (0, 11), (1, 0), (1, 7))])
-    cached, channels = _banked(banked, TEACHERS)
-    asked, live_channels = _live(live, TEACHERS)
-    assert channels == live_channels == [6, 6, 6, 6]
+    cached, teachers = _banked(banked, TEACHERS)
+    asked, live_teachers = _live(live, TEACHERS)
+    assert teachers == live_teachers == Teachers(list(TEACHER_TASKS), [6, 6, 6, 6], [])
     (cached_logits, cached_maps), (logits, maps) = cached(batch), asked(batch)
     assert logits.shape == (4, 5, 6)
     assert not logits.requires_grad
@@ -75,14 +75,14 @@ def test_the_loss_is_made_of_its_parts(tiny_graph: ExperimentSettings, logits: s
     values = {"graph.logits": logits, "graph.representation": representation, "graph.imitation_weight": 0.3}
     settings = with_values(tiny_graph, {**values, "graph.representation_weight": 2.5})
     torch.manual_seed(0)
-    network = TaughtStudent(AlexNet(settings, 6), settings.graph, ("sorting", "prediction"), (4, 6)).eval()
+    network = TaughtStudent(AlexNet(settings, 6), settings.graph, Teachers(("sorting", "prediction"), (4, 6))).eval()
     clips, targets = torch.rand(5, 3, 8, 12, 12), torch.tensor([0, 5, 2, 2, 1])
     said, maps = torch.randn(2, 5, 6), [torch.rand(5, 4, 3, 3), torch.rand(5, 6, 4, 4)]
-    loss, metrics = network.loss(clips, targets, said, maps)
+    loss, metrics = network.loss(clips, targets, Answers(said, maps))
     outputs = network.student.outputs(clips, settings.graph.student_layer)
     expected = hard = functional.cross_entropy(outputs.logits, targets)
     if network.logits_graph is not None:
-        expected = 0.7 * hard + 0.3 * network.logits_graph(outputs.logits, said)[0]
+        expected = 0.7 * hard + 0.3 * network.logits_graph(outputs.logits, said, targets)[0]
     if network.representation_graph is not None:
         expected = expected + 2.5 * network.representation_graph(outputs.map, maps)[0]
     torch.testing.assert_close(loss, expected)
@@ -91,15 +91,31 @@ def test_the_loss_is_made_of_its_parts(tiny_graph: ExperimentSettings, logits: s
     assert metrics["accuracy"].tolist() == (outputs.logits.argmax(1) == targets).float().tolist()
 
 
+def test_prototypes_of_cached_and_live_teachers_are_the_rows_of_their_last_layers(
+    tiny_graph: ExperimentSettings, after_teachers: Make, work_of: WorkOf
+) -> None:
+    """Where `class_em` measures classes by them; a student learns with either."""
+    values = {"graph.distance": "class_em", "graph.ground": "prototypes"}
+    found = []
+    for outputs, ask in (("bank", _banked), ("live", _live)):
+        settings = with_values(tiny_graph, {**values, "teachers.outputs": outputs})
+        place = after_teachers(outputs)
+        found.append(ask(work_of("student", settings, place), TEACHERS)[1].prototypes)
+        assert 0 < run_experiment(Experiment(settings, 0), place, ignore).metrics["student/distance_tracking"] < 1
+    assert [rows.shape[0] for rows in found[0]] == [6, 6, 6, 6]
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_without_labels_the_student_learns_from_teachers_alone(tiny_graph: ExperimentSettings) -> None:
     """lambda = 1: other labels, the same gradient."""
     settings = with_values(tiny_graph, {"graph.imitation_weight": 1.0, "graph.representation": "none"})
     torch.manual_seed(0)
-    network = TaughtStudent(AlexNet(settings, 6), settings.graph, ("sorting", "tracking"), (4, 6)).eval()
+    network = TaughtStudent(AlexNet(settings, 6), settings.graph, Teachers(("sorting", "tracking"), (4, 6))).eval()
     clips, said = torch.rand(4, 3, 8, 12, 12), torch.randn(2, 4, 6)
 
     def gradient(targets: list[int]) -> Tensor:
-        loss, _ = network.loss(clips, torch.tensor(targets), said, [])
+        loss, _ = network.loss(clips, torch.tensor(targets), Answers(said, []))
         return torch.autograd.grad(loss, network.student.classifier[-1].weight)[0]
 
     assert torch.equal(gradient([0, 1, 2, 3]), gradient([5, 5, 5, 5]))

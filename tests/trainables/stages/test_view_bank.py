@@ -49,6 +49,7 @@ def test_the_bank_holds_what_the_finetuned_teacher_says_of_each_view(
     assert bank["logits"].shape == (2, 12, 6)
     assert bank["maps"].shape == (2, 12, *shape)
     assert bank["features"].shape == (2, 12, 6 if task == "prediction" else 8)
+    assert bank["prototypes"].shape == (6, bank["features"].shape[2])
     work = work_of(f"{task}_views", tiny_graph, after_teachers())
     teacher = make_encoder(find_task(task).encoder, tiny_graph, 6).eval()
     teacher.load_state_dict(work.inputs[task].tensors())
@@ -60,6 +61,8 @@ def test_the_bank_holds_what_the_finetuned_teacher_says_of_each_view(
             expected = teacher.outputs(pixels, layer)
         for name, value in zip(("logits", "maps", "features"), expected, strict=True):
             torch.testing.assert_close(bank[name][view, video], value[0], atol=1e-5, rtol=1e-5)
+    *_, weight, _ = teacher.state_dict().values()
+    assert torch.equal(bank["prototypes"], weight), "rows of the last layer"
     assert not torch.allclose(bank["maps"][0], bank["maps"][1]), "views differ"
     assert not torch.allclose(bank["maps"][0, 0], bank["maps"][0, 1]), "videos differ"
 
@@ -154,6 +157,7 @@ def test_maps_can_be_stored_in_half_the_space(
         "logits": torch.float32,
         "features": torch.float32,
         "maps": torch.float16,
+        "prototypes": torch.float32,
     }
     assert torch.equal(half["maps"], whole["maps"].half())
     assert torch.equal(half["logits"], whole["logits"])
