@@ -15,7 +15,8 @@ from reports.power import Sensitivity, sensitivity
 from reports.seeds import Estimate, Outperforming, VideoError, estimate, outperforming
 from reports.verdicts import Expected, Judgement, judge
 from reports.videos import Telling, Told, nothing_told, over_splits, video_error
-from search_spaces.papers import DOWNSTREAM, SPLIT, Measure, PaperTable, PublishedRow
+from search_spaces.papers import DOWNSTREAM, PRETRAINING, SPLIT, Measure, PaperTable, PublishedRow
+from trainables.settings import FOLLOW_PRETRAINING
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ def groups_of(table: PaperTable, trials: Iterable[Record]) -> list[Group]:
     """The trials of the table's rows, in groups of comparable ones.
 
     Rows that do not speak of checkpoints have trials from the last one only, and then it does not matter how many there are.
-    Where published numbers are means over splits, trials of preset `paper` may be of any of these.
+    Where published numbers are means over splits, trials of preset `paper` may be of any of these; and rows of different
+    pretraining data have what the preset has for each.
     """
 
     def free(record: Record) -> set[str]:
@@ -159,7 +161,8 @@ def groups_of(table: PaperTable, trials: Iterable[Record]) -> list[Group]:
         if record.preset != "paper":
             return unspoken
         as_printed = {name for name, value in row.at_paper_size.items() if record.settings.get(name) == value}
-        return as_printed | unspoken | ({SPLIT} if _is_of_split(table, record) else set())
+        of_data = set(FOLLOW_PRETRAINING) - record.departures.keys() if PRETRAINING in table.varied else set()
+        return as_printed | of_data | unspoken | ({SPLIT} if _is_of_split(table, record) else set())
 
     of_rows = [trial for trial in map(explicit, trials) if _is_of_row(table, trial)]
     return comparable_groups(of_rows, table.varied, free)

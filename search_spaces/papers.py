@@ -291,8 +291,9 @@ def _row(declared: _Declaration, number: int, values: Sequence[Any]) -> Publishe
     for column, meaning in declared.settings.items():
         settings |= _meant(f"row {number}", column, entry[column], meaning)
     at_paper_size: dict[str, Any] = {}
-    for name, value in declared.at_paper_size.items():
-        at_paper_size |= {value: entry[name]} if name in entry else {name: value}
+    for name, meaning in declared.at_paper_size.items():
+        own = name in entry
+        at_paper_size |= _meant(f"row {number}", name, entry[name], meaning) if own else {name: meaning}
     return PublishedRow(label, settings, entry, published, at_paper_size)
 
 

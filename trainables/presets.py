@@ -2,9 +2,9 @@
 
     configure("demo", {"pretext.task": "vcop", "finetune.epochs": 5})
 
-Everything here is values by dotted name, laid over the settings' defaults: first the preset, then what the pretext task's
-authors published (protocol `published`; `published` of the task), then what graph distillation's recipes need, then the
-caller's.
+Everything here is values by dotted name, laid over the settings' defaults: first the preset, then what it has for the data set
+that is pretrained on, then what the pretext task's authors published (protocol `published`; `published` of the task), then what
+graph distillation's recipes need, then the caller's.
 
 `paper` is the published setting of auxSKD + VSPP and of graph distillation. `demo` and `small` set sizes, rates, calmer colours
 and pixels that show only motion, without which networks this small learn no task in minutes; the code path is the same.
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainables.settings import (
+    FOLLOW_PRETRAINING,
     GRAPH_RECIPES,
     ExperimentSettings,
     SettingsError,
@@ -185,12 +186,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "student.epochs": 24,
         "graph.sketch": 128,
     },
-    "paper": {
-        "auxskd.clips_per_video": 10,
-        "pretext.clips_per_video": 10,
-        "views.stored": "float16",
-    },
+    "paper": {"views.stored": "float16"},
 }
+
+BY_PRETRAINING: dict[str, dict[str, dict[str, Any]]] = {"paper": {"ucf101": dict.fromkeys(FOLLOW_PRETRAINING, 10)}}
+"""Over a preset, by `data.pretraining`: tenfold epochs "for UCF101" (Sec. 4.2 of auxSKD), and for no other data."""
 
 _GRAPH_MEASURE = {"evaluation.measures": ["finetune"]}
 GRAPH: dict[str, dict[str, Any]] = {
@@ -240,9 +240,11 @@ def configure(preset_name: str, values: Mapping[str, Any]) -> ExperimentSettings
     """
     base = preset(preset_name)
     recipe, protocol = (values.get(name, getattr(base, name)) for name in ("recipe", "protocol"))
+    of_data = BY_PRETRAINING.get(preset_name, {}).get(str(values.get("data.pretraining", base.data.pretraining)), {})
     graph = GRAPH[preset_name] if recipe in GRAPH_RECIPES else {}
     task = values.get("pretext.task", base.pretext.task)
-    settings = with_values(base, {**(_published(task) if protocol == "published" else {}), **graph, **values})
+    published = _published(task) if protocol == "published" else {}
+    settings = with_values(base, {**of_data, **published, **graph, **values})
     if recipe in GRAPH_RECIPES:
         _check_teachers(settings)
     elif is_import_path(settings.pretext.task):
@@ -276,11 +278,12 @@ def _check_pretext(settings: ExperimentSettings) -> None:
 
 
 def departures(settings: ExperimentSettings, preset_name: str) -> dict[str, Any]:
-    """The settings that differ from what the preset gives with the same recipe, protocol and pretext task."""
+    """The settings that differ from what the preset gives with the same recipe, protocol, pretext task and pretraining data."""
     tasks = {"pretext.task": settings.pretext.task, "teachers.tasks": settings.teachers.tasks}
-    same: dict[str, Any] = {"protocol": settings.protocol, **tasks}
+    same: dict[str, Any] = {"protocol": settings.protocol, "data.pretraining": settings.data.pretraining, **tasks}
     if settings.recipe in GRAPH_RECIPES:
         same["recipe"] = "fusion"
     usual = preset(preset_name)
     plain = flat(configure(preset_name, same)) | {"recipe": usual.recipe, "teachers.tasks": usual.teachers.tasks}
+    plain |= {"data.pretraining": usual.data.pretraining}
     return {name: value for name, value in flat(settings).items() if value != plain[name]}

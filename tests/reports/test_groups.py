@@ -15,6 +15,7 @@ from reports.comparison import Comparison, FilledTable, compare, fill
 from reports.comparison_sheet import comparison_sheet
 from reports.groups import Group, comparable_groups
 from search_spaces.papers import PublishedRow, paper_tables
+from trainables.settings import FOLLOW_PRETRAINING
 
 Make = Callable[..., Record]
 TABLES = paper_tables()
@@ -103,6 +104,18 @@ def test_heading_and_notes_name_what_stands_in_for_what(make_trial_of_row: Make)
     )
     assert any(note.startswith("pretraining on kinetics100 (in its place: embedded clips): ") for note in section.notes)
     assert any(note.startswith("downstream on ucf101: ") for note in section.notes)
+
+
+def test_rows_of_other_pretraining_data_have_the_preset_s_clips_for_these(make_trial_of_row: Make) -> None:
+    """Ten clips of a video on UCF101 and one on Kinetics are one group at preset paper; another number that was set is not."""
+    ten, one, five = (dict.fromkeys(FOLLOW_PRETRAINING, clips) for clips in (10, 1, 5))
+    trials = [
+        make_trial_of_row(ON_UCF101, 0, {"ucf101": 50.0}, settings=ten, departures={}),
+        make_trial_of_row(ON_K100, 0, {"ucf101": 51.0}, settings=one, departures={}),
+    ]
+    assert [len(reached(comparison)) for comparison in compare(TABLE2, trials)] == [2]
+    trials[1] = make_trial_of_row(ON_K100, 0, {"ucf101": 51.0}, settings=five, departures=five)
+    assert [len(reached(comparison)) for comparison in compare(TABLE2, trials)] == [1, 1]
 
 
 def test_quoted_rows_are_never_ours(make_trial_of_row: Make) -> None:

@@ -88,7 +88,7 @@ def test_settings_of_rows_are_printed_and_quoted_rows_have_none() -> None:
         "  hmdb51: pretext.task=vcop recipe=pretext backbone.family=r2plus1d"
         " data.pretraining=kinetics100 data.downstream=hmdb51"
     )
-    assert lines[row16 + 3] == "  at preset paper: pretext.epochs=200 protocol=published"
+    assert lines[row16 + 3] == "  at preset paper: pretext.epochs=200 pretext.step_epochs=200"
     assert printed.count("cannot be run") == 13
     assert "  pretext.task=vspp pretext.checkpoints=4 pretext.checkpoint=4 recipe=auxskd_pretext" in lines
     code, printed, _ = tables("graph/table2", "--settings")

@@ -11,6 +11,8 @@ from search_spaces.papers import PaperTable, has_values, paper_tables
 from search_spaces.space import SpaceError, check_space
 from trainables.presets import PRESETS, configure
 from trainables.settings import flat
+from trainables.stages.training import learning_rate
+from trainables.tasks import find_task
 
 TABLES = paper_tables()
 
@@ -63,13 +65,51 @@ def test_table_1_is_run_without_its_quoted_rows_and_with_the_paper_s_epochs() ->
     epochs = {(row.parameters["pretext.task"], row.parameters["pretext.epochs"]) for row in at_paper.rows}
     assert epochs == {("vspp", 40), ("vspp", 20), ("video_pace", 18), ("vcop", 200), ("rspnet", 200)}
     assert all("pretext.epochs" not in row.parameters for row in at_demo.rows)
-    assert at_paper.base["protocol"] == "published"
-    assert "protocol" not in at_demo.base
-    depths = {
-        row.parameters["pretext.task"]: configure("paper", {**at_paper.base, **row.parameters}).backbone.depth
-        for row in at_paper.rows
-    }
+
+
+TASK_S_OWN = ("pretext.task", "pretext.epochs", "pretext.step_epochs", "pretext.schedule")
+OF_ROW = ("recipe", "backbone.family", "data.pretraining", "data.downstream")
+
+
+def test_table_1_compares_methods_like_for_like() -> None:
+    """ "Like-for-like comparisons" (Sec. 1): methods differ in task and in length and shape of its schedule only."""
+    space = table_space("auxskd/table1", "paper")
+    plain = flat(configure("paper", {}))
+    for row in space.rows:
+        settings = configure("paper", {**space.base, **row.parameters})
+        differing = {name for name, value in flat(settings).items() if value != plain[name]}
+        assert differing <= {*TASK_S_OWN, *OF_ROW}
+
+
+def test_what_trains_for_200_epochs_trains_in_the_middle_of_them() -> None:
+    """1/10 every 6 epochs is of runs of 20 (Sec. 4.2); VCOP's and RSPNet's rates after 100 epochs are at least half."""
+    space = table_space("auxskd/table1", "paper")
+    long = [configure("paper", {**space.base, **row.parameters}).pretext for row in space.rows]
+    long = [pretext for pretext in long if pretext.epochs == 200]
+    assert {pretext.task for pretext in long} == {"vcop", "rspnet"}
+    assert all(learning_rate(pretext, 100) >= 0.5 * pretext.learning_rate for pretext in long)
+    assert learning_rate(configure("paper", {}).pretext, 100) < 1e-15
+
+
+def test_table_1_by_published_protocol_has_each_method_s_own_recipe() -> None:
+    """Its rows set nothing that the authors' recipe has otherwise."""
+    space = table_space("auxskd/table1", "paper")
+    depths = {}
+    for row in space.rows:
+        settings = flat(configure("paper", {**space.base, "protocol": "published", **row.parameters}))
+        published = find_task(settings["pretext.task"]).published
+        assert {name: settings[name] for name in published} == published
+        depths[settings["pretext.task"]] = settings["backbone.depth"]
     assert depths == {"vspp": 18, "video_pace": 10, "vcop": 10, "rspnet": 10}
+
+
+@pytest.mark.parametrize("table", sorted(name for name in TABLES if name.startswith("auxskd/")))
+def test_epochs_are_tenfold_on_ucf101_alone(table: str) -> None:
+    """ "For UCF101 we apply (10x more iterations at) 90K iterations per epoch" (Sec. 4.2): 10 clips of each video."""
+    for row in (space := table_space(table, "paper")).rows:
+        settings = configure("paper", {**space.base, **row.parameters})
+        expected = 10 if settings.data.pretraining == "ucf101" else 1
+        assert settings.auxskd.clips_per_video == settings.pretext.clips_per_video == expected
 
 
 def test_circumstances_that_no_row_varies_are_the_paper_s_but_sizes_are_the_preset_s() -> None:

@@ -82,6 +82,30 @@ def test_departures_are_what_preset_and_protocol_do_not_give() -> None:
     assert departures(vcop, "paper") == {"pretext.epochs": 200}, "the published value is a departure like for like"
 
 
+@pytest.mark.parametrize("protocol", ["like_for_like", "published"])
+@pytest.mark.parametrize(
+    ("size", "data", "expected"),
+    [
+        ("paper", "ucf101", 10),
+        ("paper", "kinetics100", 1),
+        ("paper", "kinetics400", 1),
+        ("paper", "kinetics100+ucf101", 1),
+        ("paper", "embedded", 1),
+        ("small", "ucf101", PRESETS["small"]["pretext.clips_per_video"]),
+    ],
+)
+def test_epochs_are_tenfold_at_preset_paper_on_ucf101(size: str, data: str, expected: int, protocol: str) -> None:
+    """Which departs from nothing; what a user sets does."""
+    values = {"data.pretraining": data, "protocol": protocol, "pretext.task": "video_pace"}
+    settings = configure(size, values)
+    assert settings.pretext.clips_per_video == expected
+    assert settings.auxskd.clips_per_video == (expected if size == "paper" else 1)
+    usual = {} if data == "embedded" else {"data.pretraining": data}
+    assert departures(settings, size) == usual
+    seven = {"pretext.clips_per_video": 7}
+    assert departures(configure(size, {**values, **seven}), size) == {**usual, **seven}
+
+
 @pytest.mark.parametrize("size", list(PRESETS))
 @pytest.mark.parametrize("recipe", GRAPH_RECIPES)
 def test_recipes_of_graph_distillation_have_its_sizes_of_clips(size: str, recipe: str) -> None:

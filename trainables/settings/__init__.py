@@ -29,7 +29,14 @@ from trainables.settings.base import (
     checkpoint_epoch,
     names_below,
 )
-from trainables.settings.data import AugmentationSettings, ComputeSettings, DataSettings, EmbeddedSettings, VideoSettings
+from trainables.settings.data import (
+    FOLLOW_PRETRAINING,
+    AugmentationSettings,
+    ComputeSettings,
+    DataSettings,
+    EmbeddedSettings,
+    VideoSettings,
+)
 from trainables.settings.experiment import (
     GRAPH_RECIPES,
     EvaluationSettings,
@@ -76,6 +83,7 @@ from trainables.settings.registry import (
 __all__ = [
     "BACKBONES",
     "ENCODERS",
+    "FOLLOW_PRETRAINING",
     "GRAPH_RECIPES",
     "LAYOUTS",
     "PRETEXT_TASKS",

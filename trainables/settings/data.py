@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from trainables.settings.base import Count, Fraction, Settings
 from trainables.settings.registry import names_as_kept
 
+FOLLOW_PRETRAINING = ("auxskd.clips_per_video", "pretext.clips_per_video")
+"""What preset `paper` has otherwise for one `data.pretraining` than for another (trainables/presets.py)."""
+
 
 class EmbeddedSettings(Settings):
     """The generated clips that come with the project: videos per class of each part, and their size in pixels."""

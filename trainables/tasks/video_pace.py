@@ -30,7 +30,6 @@ class VideoPace(SelfSupervisedTask):
         "video.pixels": "bgr_255",
         "backbone.depth": 10,
         "pretext.epochs": 18,
-        "pretext.clips_per_video": 10,
     }
 
     @property
