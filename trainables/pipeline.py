@@ -247,9 +247,11 @@ def resolve(
 
 
 def _settings_of(kind: Kind, inputs: Mapping[str, Stage], settings: ExperimentSettings) -> dict[str, Any]:
-    """What enters a stage's key, by name. Which checkpoint of an input it starts from is its own, not the input's."""
+    """What enters a stage's key, by name: nothing that is off. Which checkpoint of an input it starts from is its own, not the
+    input's."""
     values = flat(settings)
-    read = {name: values[name] for name in names_below(values, kind.reads(settings)) if not _is_choice_of_next(name, settings)}
+    names = [name for name in names_below(values, kind.reads(settings)) if not settings.is_off(name)]
+    read = {name: values[name] for name in names if not _is_choice_of_next(name, settings)}
     for role in inputs:
         number = values.get(f"{role}.checkpoint")
         if number is not None and number < values[f"{role}.checkpoints"]:

@@ -182,6 +182,8 @@ def differing(before: dict[str, str], after: dict[str, str]) -> set[str]:
         ("vspp.speed_weight", 0.5, KINDS - {"auxskd"}),
         ("auxskd.teacher_momentum", 0.5, KINDS),
         ("pretext.epochs", 3, KINDS - {"auxskd"}),
+        ("pretext.warmup_epochs", 0.5, KINDS - {"auxskd"}),
+        ("auxskd.clip_gradient", 1.0, KINDS),
         ("finetune.dropout", 0.5, FINETUNED),
         ("frozen.clips", 3, FROZEN),
         ("evaluation.clips", 3, {"evaluate"}),
@@ -211,6 +213,9 @@ def of_teachers(*tasks: str, begin: int = 0) -> set[str]:
         ("views.vgg_layer", 4, of_teachers("sorting", "ego_motion", begin=2)),
         ("views.prednet_layer", 1, of_teachers("prediction", begin=2)),
         ("student.epochs", 4, TAUGHT),
+        ("prediction.clip_gradient", 1.0, of_teachers("prediction")),
+        ("teacher_finetune.warmup_epochs", 1.0, of_teachers("sorting", "ego_motion", "prediction", begin=1)),
+        ("finetune.warmup_epochs", 1.0, set()),
         ("graph.sketch", 9, TAUGHT),
         ("graph.sorting_temperature", 3.0, TAUGHT),
         ("evaluation.average", "logits", {"evaluate_student"}),
@@ -241,6 +246,21 @@ def test_a_clip_s_length_reaches_a_task_of_frames_only_where_their_pixels_need_i
             keys(with_values(settings, {"video.pixels": pixels, "video.clip_frames": frames}), data) for frames in (8, 9)
         )
         assert differing(short, long) - {"sorting_classifier", "sorting_views", "fusion"} == expected, pixels
+
+
+@pytest.mark.parametrize("of", ["tiny", "tiny_graph"])
+def test_what_is_off_is_in_no_key(request: pytest.FixtureRequest, data: Data, of: str) -> None:
+    """So that artifacts of before there was such a setting still count; what is on is there."""
+    settings = request.getfixturevalue(of)
+    groups = ("auxskd", "pretext", "finetune", *TEACHER_TASKS, "teacher_finetune", "student")
+    on = with_values(settings, {f"{group}.warmup_epochs": 0.5 for group in groups})
+
+    def found(settings: ExperimentSettings) -> set[str]:
+        return {name for stage in resolve(Experiment(settings, 0), data) for name in stage.settings if "warmup" in name}
+
+    assert found(settings) == set()
+    expected = groups[:3] if of == "tiny" else groups[3:]
+    assert found(on) == {f"{group}.warmup_epochs" for group in expected}
 
 
 def test_a_cosine_schedule_knows_no_steps(tiny: ExperimentSettings, data: Data) -> None:

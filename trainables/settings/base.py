@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -41,9 +41,9 @@ class Readable:
     where: str
     read: set[str] = field(default_factory=set)
 
-    def check(self, name: str) -> None:
-        """Raises UndeclaredSetting."""
-        if name not in self.names:
+    def check(self, name: str, off: bool = False) -> None:
+        """Note that a setting is read. Raises UndeclaredSetting for one that is not among them, unless it is off."""
+        if name not in self.names and not off:
             raise UndeclaredSetting(
                 f"{self.reader} reads {name}, which is not in its key: two experiments that differ in it would share one "
                 f"artifact. Declare it in {self.where}"
@@ -52,9 +52,22 @@ class Readable:
 
 
 class Settings(BaseModel):
-    """A frozen group of settings: unknown names and out-of-range values are errors."""
+    """A frozen group of settings: unknown names and out-of-range values are errors.
+
+    off: values at which a setting changes nothing. There it is in no key and anyone may read it, as if it did not exist, so
+    that what was computed before there was such a setting still counts; at any other value it is a setting like the others.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    off: ClassVar[Mapping[str, Any]] = {}
+
+    def is_off(self, name: str) -> bool:
+        """Whether the setting of this dotted name is at a value at which it changes nothing."""
+        group, _, rest = name.partition(".")
+        return bool(getattr(self, group).is_off(rest)) if rest else self._changes_nothing(name, getattr(self, name))
+
+    def _changes_nothing(self, name: str, value: Any) -> bool:
+        return name in self.off and bool(value == self.off[name])
 
     @field_validator("*")
     @classmethod
@@ -87,7 +100,7 @@ class Settings(BaseModel):
                 return super().__getattr__(name)
             value = self._values[name]
             if not isinstance(value, Settings):
-                self._readable.check(f"{self._prefix}{name}")
+                self._readable.check(f"{self._prefix}{name}", self._changes_nothing(name, value))
             self.__dict__[name] = value
             return value
 
@@ -130,10 +143,28 @@ class Optimisation(Settings):
     )
     step_epochs: Count = Field(6, description="epochs between two decays of the learning rate")
     decay: float = Field(0.1, gt=0, le=1)
+    warmup_epochs: NonNegative = Field(
+        0.0,
+        description="epochs, or a part of one, in which the learning rate rises linearly, batch by batch, to what the schedule "
+        "says; 0: none (paper)",
+    )
+    clip_gradient: Positive | None = Field(
+        None, description="largest L2 norm of a step's gradient, which is shortened to it; null: none (paper)"
+    )
     clips_per_video: Count = 1
 
+    off: ClassVar[Mapping[str, Any]] = {"warmup_epochs": 0.0, "clip_gradient": None}
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Self:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs = {self.warmup_epochs:g} is longer than the training: at most epochs = {self.epochs}"
+            )
+        return self
+
     def unread(self) -> tuple[str, ...]:
-        """Fields that training with these settings does not depend on."""
+        """Fields that training with these settings does not depend on, beside those that are off."""
         return ("step_epochs", "decay") if self.schedule == "cosine" else ()
 
 

@@ -92,12 +92,9 @@ class _Loop:
         if progress.history:
             work.report({"stage": work.kind, "before": curves(progress.history)})
         for epoch in range(len(progress.history), self.optimisation.epochs):
-            rate = learning_rate(self.optimisation, epoch)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
             begun, samples = time.monotonic(), self.samples
             with work.seeded(f"{work.kind}/epoch", epoch):
-                metrics = self._train_epoch(epoch) | {"learning_rate": rate}
+                metrics = self._train_epoch(epoch) | {"learning_rate": learning_rate(self.optimisation, epoch)}
             speed = (self.samples - samples) / max(time.monotonic() - begun, 1e-9)
             if training.validate is not None:
                 self.network.eval()
@@ -129,6 +126,9 @@ class _Loop:
         else:
             _set_random_state(epoch.random, self.work.device)
         for batch in self.work.batches(self.training.loader, number, epoch.batches):
+            rate = learning_rate(self.optimisation, number, (epoch.batches + 1) / len(self.training.loader))
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
             loss, metrics = train_step(self.work, self.training, self.optimiser, batch)
             epoch.add(batch, {"loss": loss, **metrics})
             self.samples += len(batch["wrapped"])
@@ -207,8 +207,16 @@ def make_optimiser(parameters: list[nn.Parameter], optimisation: Optimisation) -
     return torch.optim.SGD(parameters, momentum=optimisation.momentum, **common)
 
 
-def learning_rate(optimisation: Optimisation, epoch: int) -> float:
-    """The learning rate in an epoch (0-based)."""
+def learning_rate(optimisation: Optimisation, epoch: int, along: float = 1.0) -> float:
+    """The learning rate in an epoch (0-based), of the update with which this part of it is done; by default of its last one.
+
+    In a warm-up of w epochs it is what the schedule says times (epoch + along) / w; the schedule does not wait for its end.
+    """
+    warmth = min(1.0, (epoch + along) / optimisation.warmup_epochs) if optimisation.warmup_epochs else 1.0
+    return warmth * _scheduled(optimisation, epoch)
+
+
+def _scheduled(optimisation: Optimisation, epoch: int) -> float:
     if optimisation.schedule == "cosine":
         lowest = optimisation.learning_rate / COSINE_RANGE
         along = (1 + math.cos(math.pi * epoch / optimisation.epochs)) / 2
@@ -221,7 +229,8 @@ def train_step(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One update: forward and backward of each part of the batch, weighted by its size, and the optimiser.
 
-    Returns the mean loss of the batch and its metrics, those of samples (B,); `gradient_norm` is that of all parameters.
+    Returns the mean loss of the batch and its metrics, those of samples (B,); `gradient_norm` is that of all parameters, before
+    the gradient is shortened to `clip_gradient`.
     """
     optimiser.zero_grad(set_to_none=True)
     losses, found = [], []
@@ -232,6 +241,8 @@ def train_step(
         losses.append(loss.detach() * share)
         found.append((share, metrics))
     norm = _gradient_norm(optimiser)
+    if training.optimisation.clip_gradient is not None:
+        nn.utils.clip_grads_with_norm_(training.network.parameters(), training.optimisation.clip_gradient, norm)
     optimiser.step()
     return torch.stack(losses).sum(), _joined(found) | {"gradient_norm": norm}
 

@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from trainables.settings import ExperimentSettings, Optimisation, Readable, UndeclaredSetting, names_below, setting_names
+from trainables.settings import (
+    ExperimentSettings,
+    Optimisation,
+    Readable,
+    UndeclaredSetting,
+    names_below,
+    setting_names,
+    with_values,
+)
 
 SOME = frozenset({"vspp.speeds", "video.crop", "data.embedded.classes", "recipe"})
 WHERE = "`reads` of the task"
@@ -105,6 +113,23 @@ def test_properties_read_what_they_are_made_of(tiny: ExperimentSettings) -> None
         _ = tiny.readable(readable).pretext.checkpoint_epoch(1)
     with pytest.raises(UndeclaredSetting, match=r"data\.downstream"):
         _ = tiny.readable(readable).data.downstream_sets
+
+
+def test_what_is_off_may_be_read_by_anyone(tiny: ExperimentSettings) -> None:
+    """At its off value a setting is as if it did not exist; at another it must be declared like any."""
+    assert tiny.is_off("finetune.warmup_epochs")
+    assert tiny.is_off("finetune.clip_gradient")
+    assert not tiny.is_off("finetune.epochs")
+    assert not tiny.is_off("data.embedded.train")
+    assert not tiny.is_off("recipe")
+    warm = with_values(tiny, {"finetune.warmup_epochs": 1.5})
+    assert not warm.is_off("finetune.warmup_epochs")
+    readable = Readable(frozenset(), "a reader", WHERE)
+    assert tiny.readable(readable).finetune.warmup_epochs == 0
+    assert tiny.readable(readable).finetune.clip_gradient is None
+    assert readable.read == {"finetune.warmup_epochs", "finetune.clip_gradient"}
+    with pytest.raises(UndeclaredSetting, match=r"finetune\.warmup_epochs"):
+        _ = warm.readable(readable).finetune.warmup_epochs
 
 
 def test_names_below_a_group_or_a_name() -> None:

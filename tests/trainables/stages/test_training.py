@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +134,70 @@ def test_training_follows_the_cosine(tmp_path: Path) -> None:
     moved = [before - after for before, after in zip([1.0, *weights], weights, strict=False)]
     along = [1.0, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
     assert moved == pytest.approx([2 * (0.001 + 0.999 * share) for share in along], rel=1e-4)
+
+
+class Rates:
+    """A step of loss = w that notes how far w moves in each update."""
+
+    def __init__(self) -> None:
+        self.model = nn.Linear(1, 1, bias=False)
+        self.weights: list[float] = []
+
+    def __call__(self, clips: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        self.weights.append(float(self.model.weight.detach()))
+        return self.model.weight.sum(), {}
+
+    @property
+    def moved(self) -> list[float]:
+        weights = [*self.weights, float(self.model.weight.detach())]
+        return [before - after for before, after in itertools.pairwise(weights)]
+
+
+@pytest.mark.parametrize(
+    ("warmup_epochs", "shares"),
+    [
+        (0.0, [1, 1, 1, 1, 1, 1]),
+        (0.5, [1, 1, 1, 1, 1, 1]),
+        (1.0, [1 / 2, 1, 1, 1, 1, 1]),
+        (1.25, [2 / 5, 4 / 5, 1, 1, 1, 1]),
+        (3.0, [1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1]),
+    ],
+)
+def test_a_warm_up_rises_from_batch_to_batch(tmp_path: Path, warmup_epochs: float, shares: list[float]) -> None:
+    """Of three epochs of two batches, to the rate that the schedule has then: a tenth in the last epoch. What the history says
+    is the rate of an epoch's last update."""
+    step = Rates()
+    options: dict[str, Any] = {"epochs": 3, "learning_rate": 1.0, "step_epochs": 2, "warmup_epochs": warmup_epochs}
+    outcome = run(tmp_path, step, step.model, **options)
+    expected = [share * scheduled for share, scheduled in zip(shares, [1, 1, 1, 1, 0.1, 0.1], strict=True)]
+    assert step.moved == pytest.approx(expected, rel=1e-5)
+    assert [line["finetune/learning_rate"] for line in outcome.history] == pytest.approx(expected[1::2])
+
+
+def test_a_warm_up_and_a_cosine_go_together() -> None:
+    plain, warm = (Optimisation(schedule="cosine", epochs=4, warmup_epochs=epochs) for epochs in (0, 2))
+    for epoch, along, share in ((0, 0.25, 1 / 8), (0, 1.0, 1 / 2), (1, 0.5, 3 / 4), (1, 1.0, 1), (2, 0.1, 1), (3, 1.0, 1)):
+        assert learning_rate(warm, epoch, along) == pytest.approx(share * learning_rate(plain, epoch))
+
+
+@pytest.mark.parametrize(("clip_gradient", "norm"), [(None, 5.0), (2.0, 2.0), (5.1, 5.0), (1e-3, 1e-3)])
+def test_a_gradient_is_shortened_to_its_largest_norm(tmp_path: Path, clip_gradient: float | None, norm: float) -> None:
+    """loss = 3 u + 4 v: every update goes along (3, 4) / 5, as long as the norm that is left; the metric is that of before."""
+    model = nn.Linear(2, 1, bias=False)
+    step: Step = lambda clips, batch: ((model.weight * torch.tensor([3.0, 4.0])).sum(), {})  # noqa: E731
+    outcome = run(tmp_path, step, model, epochs=1, clip_gradient=clip_gradient)
+    expected = 1 - 2 * 0.1 * norm * torch.tensor([[0.6, 0.8]])
+    torch.testing.assert_close(outcome.tensors["weights"]["w"], expected, rtol=1e-5, atol=1e-7)
+    assert outcome.metrics["finetune/gradient_norm"] == pytest.approx(5)
+
+
+def test_a_gradient_is_shortened_as_a_whole_whatever_parts_the_batch_comes_in(tmp_path: Path) -> None:
+    _, _, metrics, whole = one_step(tmp_path, 1, clip_gradient=0.1)
+    _, _, _, free = one_step(tmp_path, 1)
+    _, _, _, in_parts = one_step(tmp_path, 3, clip_gradient=0.1)
+    assert float(metrics["gradient_norm"]) > 0.5, "it is shortened"
+    torch.testing.assert_close(in_parts, whole)
+    assert not torch.allclose(whole["0.weight"], free["0.weight"])
 
 
 def test_sgd_with_momentum_and_weight_decay(tmp_path: Path) -> None:
@@ -381,10 +446,11 @@ def test_the_state_is_saved_inside_an_epoch_when_it_is_time(tmp_path: Path, monk
     assert saved == [(0, 3), (0, 6), (0, 9), (1, None), (1, 3), (1, 6), (1, 9), (2, None)]
 
 
+@pytest.mark.parametrize("careful", [{}, {"warmup_epochs": 1.7, "clip_gradient": 0.5}], ids=["plain", "warm-up and clipping"])
 @pytest.mark.parametrize("stop", range(1, 11))
-def test_an_epoch_goes_on_from_the_batch_that_was_saved_last(tmp_path: Path, stop: int) -> None:
-    """Interrupted in the n-th update of the second epoch, for every n: momentum, random numbers, sums of metrics and counts
-    are as if it had not been, and no batch is seen twice."""
+def test_an_epoch_goes_on_from_the_batch_that_was_saved_last(tmp_path: Path, stop: int, careful: dict[str, Any]) -> None:
+    """Interrupted in the n-th update of the second epoch, for every n: momentum, random numbers, the rate of a warm-up that
+    ends in that epoch, sums of metrics and counts are as if it had not been, and no batch is seen twice."""
     model, seen = nn.Linear(1, 1, bias=False), []
     last: int | None = None
 
@@ -395,7 +461,7 @@ def test_an_epoch_goes_on_from_the_batch_that_was_saved_last(tmp_path: Path, sto
         noise = torch.rand(2)
         return (model(clips[:, None])[:, 0] * noise).mean(), {"noise": noise, "x": clips}
 
-    options: dict[str, Any] = {"epochs": 3, "momentum": 0.9, "learning_rate": 0.001, "save_every": 0}
+    options: dict[str, Any] = {"epochs": 3, "momentum": 0.9, "learning_rate": 0.001, "save_every": 0, **careful}
     whole = run(tmp_path / "whole", step, model, loader=TenBatches(), **options)
     expected, last = list(seen), 10 + stop - 1
     seen.clear()
@@ -488,7 +554,7 @@ def test_a_loss_that_is_no_number_is_noticed_before_the_state_is_saved(tmp_path:
     assert math.isfinite(float(state["network"]["weight"]))
 
 
-def one_step(directory: Path, parts: int) -> tuple[list[int], Tensor, dict[str, Tensor], dict[str, Tensor]]:
+def one_step(directory: Path, parts: int, **changes: Any) -> tuple[list[int], Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """Sizes of the parts that a step on seven samples came in, its loss, its metrics and the weights after it."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
@@ -499,7 +565,7 @@ def one_step(directory: Path, parts: int) -> tuple[list[int], Tensor, dict[str, 
         losses = (model(clips) - batch["y"]).square().sum(1)
         return losses.mean(), {"own": losses.detach(), "of_batch": losses.mean().detach()}
 
-    optimisation = Optimisation(learning_rate=0.1, momentum=0, weight_decay=0.1)
+    optimisation = Optimisation(learning_rate=0.1, momentum=0, weight_decay=0.1, **changes)
     weights = lambda: dict(model.state_dict())  # noqa: E731
     training = Training(model, TwoBatches(), optimisation, lambda batch: batch["x"], step, weights, parts=parts)  # type: ignore[arg-type]
     draw = torch.Generator().manual_seed(1)
