@@ -66,6 +66,8 @@ VARIETY: dict[str, dict[str, Any]] = {
     "fusion": {
         "recipe": "fusion",
         "ego_motion.objective": "contrastive",
+        "prediction.stride": 2,
+        "prednet.features": "all",
         "video.pixels": "rgb_motion",
         "sorting.channel_splitting": "off",
         "sorting.tuples": "patches",

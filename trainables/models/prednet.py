@@ -20,6 +20,7 @@ from torch.nn import functional
 from trainables.models.encoder import Encoder, Outputs
 from trainables.models.frames import MaxPool
 from trainables.settings import ExperimentSettings
+from trainables.settings.graph import PredNetSettings
 
 PIXEL_MAX = 1.0
 EPSILON = 1e-8
@@ -49,14 +50,15 @@ class PredNetLayer(nn.Module):
 
 
 class PredNet(Encoder):
-    """PredNet and a last layer on its top representation, averaged over space and normalised.
+    """PredNet and a last layer on its top representation or on those of all layers, averaged over space and normalised.
 
     Clips (B, 3, K, H, W) in [0, 1] to logits.
 
     The representations of a clip are those after its last frame, from which the next would be predicted.
     """
 
-    reads = ("prednet",)
+    reads = tuple(f"prednet.{name}" for name in PredNetSettings.model_fields if name != "features")
+    reads_of_clips = ("prednet.features",)
     pixels = "rgb_unit"
 
     def __init__(self, settings: ExperimentSettings, classes: int | None = None) -> None:
@@ -68,8 +70,10 @@ class PredNet(Encoder):
         above = (*prednet.representations[1:], 0)
         self.features = nn.ModuleList(map(PredNetLayer, below, prednet.targets, prednet.representations, above))
         self.pool = MaxPool(2, 2)
-        last = nn.Identity() if classes is None else nn.Linear(prednet.representations[-1], classes)
-        norm = nn.Identity() if classes is None else nn.BatchNorm1d(prednet.representations[-1], eps=EPSILON)
+        self.seen_from = 0 if classes is not None and prednet.features == "all" else -1
+        width = sum(prednet.representations[self.seen_from :])
+        last = nn.Identity() if classes is None else nn.Linear(width, classes)
+        norm = nn.Identity() if classes is None else nn.BatchNorm1d(width, eps=EPSILON)
         self.classifier = nn.Sequential(norm, nn.Dropout(prednet.dropout), last)
         self._initialise()
 
@@ -77,17 +81,17 @@ class PredNet(Encoder):
         return list(self.features)
 
     def outputs(self, clips: Tensor, layer: int) -> Outputs:
-        frames = self.frames(clips)
+        frames = resized(clips, self.side)
         state = self.start(frames[0])
         for frame in frames:
             state = self.compare(frame, self.represent(state))
         representations = self.represent(state).representations
-        features = self.classifier[:-1](representations[-1].mean((2, 3)))
+        features = self.classifier[:-1](torch.cat([maps.mean((2, 3)) for maps in representations[self.seen_from :]], dim=1))
         return Outputs(self.classifier[-1](features), representations[layer - 1], features)
 
     def errors(self, clips: Tensor) -> Tensor:
         """Mean of the error units (B, K, layers) at every frame of clips (B, 3, K, H, W)."""
-        frames = self.frames(clips)
+        frames = resized(clips, self.side)
         state = self.start(frames[0])
         found = []
         for frame in frames:
@@ -129,14 +133,6 @@ class PredNet(Encoder):
             errors.append(torch.cat([(prediction - target).relu(), (target - prediction).relu()], dim=1))
         return state._replace(errors=errors)
 
-    def frames(self, clips: Tensor) -> list[Tensor]:
-        """Frames (B, 3, side, side) of clips (B, 3, K, H, W), one tensor each."""
-        frames, side = clips.transpose(1, 2), self.side
-        if side is not None and frames.shape[-2:] != (side, side):
-            resized = functional.interpolate(frames.flatten(0, 1), (side, side), mode="bilinear", antialias=True)
-            frames = resized.view(*frames.shape[:3], side, side)
-        return list(frames.unbind(1))
-
     @property
     def _layers(self) -> list[PredNetLayer]:
         return cast("list[PredNetLayer]", list(self.features))
@@ -148,6 +144,15 @@ class PredNet(Encoder):
                 for weight in convolution.weight.chunk(4 if convolution is layer.gates else 1):
                     nn.init.xavier_uniform_(weight)
                 nn.init.constant_(cast("Tensor", convolution.bias), 0)
+
+
+def resized(clips: Tensor, side: int | None) -> list[Tensor]:
+    """Frames (B, 3, side, side) of clips (B, 3, K, H, W), one tensor each; without a side as they are."""
+    frames = clips.transpose(1, 2)
+    if side is not None and frames.shape[-2:] != (side, side):
+        smaller = functional.interpolate(frames.flatten(0, 1), (side, side), mode="bilinear", antialias=True)
+        frames = smaller.view(*frames.shape[:3], side, side)
+    return list(frames.unbind(1))
 
 
 def hard_sigmoid(values: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class PredNetSettings(Settings):
     representations: tuple[Count, ...] = Field((3, 48, 96, 256), min_length=2, description="channels of R, by layer")
     gates: Literal["hard_sigmoid", "sigmoid"] = Field("hard_sigmoid", description="hard_sigmoid: coxlab; sigmoid: leido's port")
     side: Count | None = Field(104, description="frames are resized to this; null: as they are. 104 gives maps of 13x13")
+    features: Literal["top", "all"] = Field("top", description="what the classifier sees: R of the top layer, or of all layers")
     dropout: Dropout = 0.5
 
     @model_validator(mode="after")
@@ -160,6 +161,7 @@ class PredictionSettings(SelfSupervisedSettings):
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.0
     step_epochs: Count = 75
+    stride: Count = Field(1, description="frames of a video between two of a clip that is predicted; 1: all of them")
     upper_layers: NonNegative = Field(0.0, description="weight of the errors above the pixels: 0: L_0; 0.1: L_all")
 
 

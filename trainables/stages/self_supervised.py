@@ -6,7 +6,7 @@ The backbone starts from auxSKD's convolutions where there are any. Leaves the c
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
@@ -39,9 +39,11 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     def clips(batch: Batch) -> Tensor:
         return network_clips(batch, video, work.device)
 
+    def labels(batch: Batch) -> dict[str, Tensor]:
+        return {name: value.to(work.device) for name, value in batch.items() if value.dim() == 1}
+
     def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        labels = {name: value.to(work.device) for name, value in batch.items() if value.dim() == 1}
-        return task.loss(network, clips, labels)
+        return task.loss(network, clips, labels(batch))
 
     def validate() -> dict[str, float]:
         means = Means()
@@ -50,6 +52,10 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
                 mean, metrics = step(clips(batch), batch)
             means.add({"loss": mean.expand(len(batch["target"])), **metrics})
         return {f"val_{name}": value for name, value in means.result().items()}
+
+    def judged() -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
+        for batch in work.batches(validation):
+            yield clips(batch), labels(batch)
 
     training, validation = _training_loader(work, task), _validation_loader(work, task)
     excluded = sum(not task.usable(video) for video in _all_videos(work))
@@ -62,6 +68,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         functools.partial(convolution_weights, encoder),
         validate=validate,
         metrics={f"{work.kind}/val_{name}_chance": level for name, level in task.chance.items()}
+        | {f"{work.kind}/val_{name}_baseline": value for name, value in task.baseline(judged()).items()}
         | {f"{work.kind}/excluded_videos": float(excluded)},
         parts=1 if task.compares_samples else settings.compute.accumulation,
     )
@@ -75,8 +82,8 @@ def _usable(task: SelfSupervisedTask, videos: Sequence[Video]) -> list[Video]:
     usable = [video for video in videos if task.usable(video)]
     if videos and not usable:
         longest = max(video.frames for video in videos)
-        too_short = f"; the longest has {longest} frames" if longest < task.minimum_frames else ""
-        raise DataError(f"{task.needs}, and none of {len(videos)} videos has that{too_short}")
+        valid = f"; the longest has {longest} frames{task.valid_for(longest)}" if longest < task.minimum_frames else ""
+        raise DataError(f"{task.needs}, and none of {len(videos)} videos has that{valid}")
     return usable
 
 
@@ -140,7 +147,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     name = "pretext" if task.encoder == BACKBONE else task.name
     return Kind(
         name,
-        1,
+        1 if task.encoder == BACKBONE else 2,
         functools.partial(run, task),
         reads,
         LABELLED,

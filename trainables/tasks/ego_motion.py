@@ -26,7 +26,7 @@ from trainables.settings.graph import EgoMotionSettings
 from trainables.tasks.classifier import cross_entropies
 from trainables.tasks.frames import FrameTask, context_settings
 from trainables.tasks.pooling import GRID, map_shape, pooled, start_from_differences
-from trainables.tasks.task import Tracks
+from trainables.tasks.task import Batches, Tracks
 from trainables.video.sampling import SampledClips, Window
 from trainables.video.videos import Video
 
@@ -140,6 +140,15 @@ def contrastive_loss(distances: Tensor, close: Tensor, margin: float) -> Tensor:
     return torch.where(close.bool(), distances, (margin - distances).relu()).square() / 2
 
 
+def best_threshold(distances: Tensor, close: Tensor) -> float:
+    """Share of pairs that are told right by the best threshold below which a distance (N,) says close (N,), 0 or 1."""
+    distances, order = distances.sort()
+    gains = torch.cat([close.new_zeros(1), (2 * close[order] - 1).cumsum(0)])  # of the k nearest called close, over none
+    apart = torch.cat([distances.diff() > 0, distances.new_ones(1, dtype=torch.bool)])
+    best = gains[1:][apart].max().clamp_min(0)
+    return float((len(close) - close.sum() + best) / len(close))
+
+
 _OF_OBJECTIVE = {
     "closeness": ("close_frames", "top_channels", "top_units", "dropout"),
     "contrastive": ("close_frames", "margin"),
@@ -168,6 +177,17 @@ class EgoMotion(FrameTask):
         if self.camera is None:
             return super().augmentation
         return super().augmentation.model_copy(update={"flip_probability": 0.0})
+
+    def baseline(self, batches: Batches) -> Mapping[str, float]:
+        """Pairs whose pixels differ less (L1) than a threshold are close, the one that is best for these very pairs."""
+        if self.camera is not None:
+            return {}
+        distances, close = [], []
+        for clips, labels in batches:
+            first, second = self.shown(clips).float().unbind(1)
+            distances.append((first - second).abs().flatten(1).mean(1))
+            close.append(labels["close"])
+        return {"close": best_threshold(torch.cat(distances), torch.cat(close))}
 
     @property
     def minimum_frames(self) -> int:

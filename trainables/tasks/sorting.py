@@ -32,7 +32,7 @@ from trainables.settings.graph import SortingSettings
 from trainables.tasks.classifier import cross_entropies
 from trainables.tasks.frames import FrameTask
 from trainables.tasks.pooling import pooled, pooled_size, start_from_differences
-from trainables.tasks.task import Tracks
+from trainables.tasks.task import Batches, Tracks
 from trainables.video.sampling import SampledClips, Window
 from trainables.video.videos import Video
 
@@ -141,6 +141,18 @@ class Sorting(FrameTask):
     def chance(self) -> Mapping[str, float]:
         return {"order": 1 / len(orders(self.settings.sorting.frames))}
 
+    def baseline(self, batches: Batches) -> Mapping[str, float]:
+        """The order of the shortest way through the frames, by the L1 distances of their pixels: of three frames the two that
+        differ most are its ends."""
+        ways = [sorted(range(len(order)), key=order.__getitem__) for order in orders(self.settings.sorting.frames)]
+        right: list[Tensor] = []
+        for clips, labels in batches:
+            frames = self.shown(clips).float().flatten(2)
+            distances = torch.cdist(frames, frames, p=1)
+            lengths = torch.stack([distances[:, way[:-1], way[1:]].sum(1) for way in ways], dim=1)
+            right.append(lengths.argmin(1) == labels["order"])
+        return {"order": float(torch.cat(right).double().mean())}
+
     @property
     def minimum_frames(self) -> int:
         return (self.settings.sorting.frames - 1) * self.settings.sorting.spacing + 1
@@ -149,6 +161,10 @@ class Sorting(FrameTask):
     def needs(self) -> str:
         where = " of a track (sorting.tuples)" if self.needs_tracks(self.settings) else ""
         return f"sorting needs {self.minimum_frames} frames{where} (sorting.frames, sorting.spacing)"
+
+    def valid_for(self, longest: int) -> str:
+        most = (longest - 1) // (self.settings.sorting.frames - 1)
+        return f", which allow a sorting.spacing of at most {most}" if most else ""
 
     def usable(self, video: Video) -> bool:
         return bool(self._spans(video)) if self.needs_tracks(self.settings) else super().usable(video)

@@ -8,7 +8,7 @@ trainables/checks.py says whether it keeps the contract.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +22,9 @@ from trainables.video.videos import Video
 
 LONG_VIDEO = 10_000
 """Frames, more than any task asks for."""
+
+Batches = Iterable[tuple[Tensor, Mapping[str, Tensor]]]
+"""Clips (B, V, 3, K, H, W) as the network takes them, and the labels of each batch."""
 
 Tracks = Mapping[str, np.ndarray]
 """Tracked patches of each video that has any, by its name: trainables/tasks/tracks.py."""
@@ -102,6 +105,11 @@ class SelfSupervisedTask(ABC):
         """What guessing reaches, by the names of accuracies (`speed` for the metric `speed_accuracy`) where that is known."""
         return {}
 
+    def baseline(self, batches: Batches) -> Mapping[str, float]:
+        """What a rule that learns nothing reaches on validation samples: by the names that `chance` has, or by that of a metric
+        which is no accuracy (`error`). A task that has no such rule reads none of the batches."""
+        return {}
+
     @property
     def minimum_frames(self) -> int:
         """Videos with fewer frames are left out of the task's stage, and counted."""
@@ -111,6 +119,10 @@ class SelfSupervisedTask(ABC):
     def needs(self) -> str:
         """What a video must have to take part, for messages."""
         return f"{self.name} needs {self.minimum_frames} frames"
+
+    def valid_for(self, longest: int) -> str:
+        """What to set where no video is long enough, the longest having so many frames; nothing where that cannot be said."""
+        return ""
 
     def usable(self, video: Video) -> bool:
         """Whether a video can take part; others are left out, and counted."""

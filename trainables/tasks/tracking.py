@@ -25,6 +25,7 @@ from trainables.models.encoder import Encoder, FrameEncoder
 from trainables.settings import ExperimentSettings
 from trainables.tasks.frames import FrameTask
 from trainables.tasks.pooling import pooled, pooled_size
+from trainables.tasks.task import Batches
 from trainables.video.sampling import SampledClips, Window
 from trainables.video.videos import Video
 
@@ -73,6 +74,15 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0).sum(1) / mask.sum(1).clamp_min(1)
 
 
+def ranking_accuracy(own: Tensor, others: Tensor, candidates: Tensor) -> Tensor:
+    """Share (B,) of all candidates than which the end of a track is more like its start, from the `similarities`.
+
+    Ties count half, and so does a track without any to compare with. Chance is 0.5.
+    """
+    ahead = own[:, None] - others[:, 0]
+    return torch.where(candidates.any(1), masked_mean((ahead.sign() + 1) / 2, candidates), 0.5)
+
+
 class Tracking(FrameTask):
     """The task; its settings are the group `tracking`."""
 
@@ -86,6 +96,16 @@ class Tracking(FrameTask):
     @property
     def chance(self) -> Mapping[str, float]:
         return {"ranking": 1 / 2}
+
+    def baseline(self, batches: Batches) -> Mapping[str, float]:
+        """The ranking by colours: the cosine of thumbnails of the patches, less the mean of the batch."""
+        found: list[Tensor] = []
+        for clips, labels in batches:
+            frames = self.shown(clips).float()
+            colours = pooled(frames.flatten(0, 1))
+            features = F.normalize(colours - colours.mean(0), dim=1).reshape(*frames.shape[:2], -1)
+            found.append(ranking_accuracy(*similarities(features), of_other_videos(labels["video"])))
+        return {"ranking": float(torch.cat(found).double().mean())}
 
     @property
     def needs(self) -> str:
@@ -111,11 +131,7 @@ class Tracking(FrameTask):
         return TrackingNetwork(encoder, self.settings.tracking.units, self.settings.video.crop)
 
     def loss(self, network: nn.Module, clips: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The ranking loss: of the tracks that have a negative, 0 if none has.
-
-        `ranking_accuracy`: share of all patches of other videos than which the end of a track is more like its start; ties
-        count half, and so does a track without any to compare with. Chance is 0.5.
-        """
+        """The ranking loss: of the tracks that have a negative, 0 if none has."""
         tracking = self.settings.tracking
         own, others = similarities(network(self.shown(clips)))
         candidates = of_other_videos(labels["video"])
@@ -125,8 +141,5 @@ class Tracking(FrameTask):
             hard = labels["epoch"] >= tracking.hard_from * tracking.epochs
             priorities = torch.where(hard[:, None], losses.detach(), torch.rand_like(losses))
             negatives = chosen(priorities, candidates, tracking.negatives)
-        comparable = candidates.any(1)
-        ahead = own.detach()[:, None] - others.detach()[:, 0]
-        accuracy = torch.where(comparable, masked_mean((ahead.sign() + 1) / 2, candidates), 0.5)
-        loss = masked_mean(losses, negatives).sum() / comparable.sum().clamp_min(1)
-        return loss, {"ranking_accuracy": accuracy}
+        loss = masked_mean(losses, negatives).sum() / candidates.any(1).sum().clamp_min(1)
+        return loss, {"ranking_accuracy": ranking_accuracy(own.detach(), others.detach(), candidates)}

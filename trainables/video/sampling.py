@@ -83,9 +83,9 @@ def random_start(offsets: np.ndarray, frames: int, rng: np.random.Generator) -> 
     return (start + offsets) % frames, room < 0
 
 
-def consecutive_clip(video: Video, rng: np.random.Generator, length: int) -> SampledClips:
-    """`length` consecutive frames from a random start."""
-    indices, wrapped = random_start(np.arange(length), video.frames, rng)
+def consecutive_clip(video: Video, rng: np.random.Generator, length: int, stride: int = 1) -> SampledClips:
+    """`length` frames, each `stride` after the one before, from a random start."""
+    indices, wrapped = random_start(stride * np.arange(length), video.frames, rng)
     return SampledClips(indices[None], wrapped=int(wrapped))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.models.prednet import PredNet, hard_sigmoid
+from trainables.models.prednet import PredNet, hard_sigmoid, resized
 from trainables.models.weights import parameter_count
 from trainables.settings import ExperimentSettings, with_values
 
@@ -136,6 +136,15 @@ def test_features_are_the_mean_of_the_top_representation() -> None:
     torch.testing.assert_close(outputs.features, outputs.map.mean((2, 3)))
 
 
+def test_features_of_all_layers_are_the_means_of_their_representations() -> None:
+    torch.manual_seed(0)
+    network = PredNet(with_values(TINY, {"prednet.features": "all"}), classes=4).eval()
+    clips = torch.rand(2, 3, 4, 12, 12)
+    means = [network.outputs(clips, layer).map.mean((2, 3)) for layer in range(1, len(network.layers()) + 1)]
+    torch.testing.assert_close(network.outputs(clips, 1).features, torch.cat(means, dim=1))
+    torch.testing.assert_close(network(clips), network.classifier[-1](torch.cat(means, dim=1)))
+
+
 def test_every_frame_counts_and_so_does_their_order() -> None:
     torch.manual_seed(0)
     network = PredNet(TINY).eval()
@@ -150,9 +159,8 @@ def test_every_frame_counts_and_so_does_their_order() -> None:
 
 def test_frames_are_resized_to_the_setting_s_side() -> None:
     """Bilinear with antialiasing: halving a checkerboard of single pixels gives its mean, away from the borders."""
-    network = PredNet(with_values(TINY, {"prednet.side": 16}))
     board = (torch.arange(32)[:, None] + torch.arange(32)) % 2
-    (frame,) = network.frames(board.float().expand(1, 3, 1, 32, 32))
+    (frame,) = resized(board.float().expand(1, 3, 1, 32, 32), 16)
     assert frame.shape == (1, 3, 16, 16)
     torch.testing.assert_close(frame[..., 2:-2, 2:-2], torch.full((1, 3, 12, 12), 0.5))
 

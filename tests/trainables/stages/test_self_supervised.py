@@ -31,8 +31,9 @@ METRICS = {
     "sorting": {"order_loss", "order_accuracy"},
     "ego_motion": {"close_loss", "close_accuracy"},
     "tracking": {"ranking_accuracy"},
-    "prediction": {"error", "last_frame_error"},
+    "prediction": {"error"},
 }
+BASELINES = {"sorting": {"order"}, "ego_motion": {"close"}, "tracking": {"ranking"}, "prediction": {"error"}}
 CHANCE = {
     "vspp": {"speed": 1 / 4, "segment": 1 / 4},
     "video_pace": {"speed": 1 / 4},
@@ -57,12 +58,14 @@ def ignore(line: dict[str, Any]) -> None:
 
 
 def check_metrics(task: str, stage: str, metrics: dict[str, float]) -> None:
-    """Those of the task, in training and validation, what guessing reaches, and what was counted; nothing else."""
+    """Those of the task, in training and validation, what guessing and a rule reach, and what was counted; nothing else."""
     own = {name.removeprefix(f"{stage}/"): value for name, value in metrics.items() if name.startswith(f"{stage}/")}
     expected = {"loss"} | METRICS[task]
     counts = {"wrapped_clips", "replaced_frames", "excluded_videos", "learning_rate", "gradient_norm"}
     chance = {f"val_{name}_chance": level for name, level in CHANCE[task].items()}
-    assert own.keys() == expected | {f"val_{name}" for name in expected} | counts | chance.keys()
+    baselines = {f"val_{name}_baseline" for name in BASELINES.get(task, ())}
+    assert own.keys() == expected | {f"val_{name}" for name in expected} | counts | chance.keys() | baselines
+    assert all(0 < own[name] <= 1 for name in baselines)
     assert {name: own[name] for name in chance} == pytest.approx(chance)
     assert {f"{name}_accuracy" for name in CHANCE[task]} <= METRICS[task]
     assert all(0 <= value <= 1 for name, value in own.items() if name.endswith("accuracy"))
@@ -157,7 +160,12 @@ def test_videos_that_are_too_short_are_left_out_and_counted(
         ("sorting", {"sorting.spacing": 10}, r"sorting needs 21 frames \(sorting\.frames, sorting\.spacing\)"),
         ("sorting", {"sorting.tuples": "motion", "tracking.least_motion": 9.0}, r"sorting needs 5 frames of a track"),
         ("ego_motion", {"ego_motion.close_frames": 19}, r"ego_motion needs 21 frames \(ego_motion\.close_frames\)"),
-        ("prediction", {"video.clip_frames": 21, "frames.per_clip": 1}, r"prediction needs 21 frames \(video\.clip_frames\)"),
+        (
+            "prediction",
+            {"video.clip_frames": 21, "frames.per_clip": 1},
+            r"prediction needs 21 frames \(video\.clip_frames, pred",
+        ),
+        ("prediction", {"prediction.stride": 3}, r"prediction needs 22 frames \(video\.clip_frames, prediction\.stride\)"),
         ("tracking", {"tracking.least_motion": 9.0}, r"tracking needs something that moves by 9 of the frame's side"),
     ],
 )
@@ -166,7 +174,7 @@ def test_no_video_left_ends_the_experiment_and_says_what_is_needed(
 ) -> None:
     settings = with_values(tiny_graph, {"recipe": "fusion", "teachers.tasks": task, **values})
     place = runtime()
-    with pytest.raises(DataError, match=rf"^{says}.*, and none of 12 videos has that(; the longest has 20 frames)?$"):
+    with pytest.raises(DataError, match=rf"^{says}.*, and none of 12 videos has that(; the longest has 20 frames.*)?$"):
         run_experiment(Experiment(settings, 0), place, ignore)
     assert not list(place.store.glob(f"{task}/*/done.json"))
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trainables.models.encoder import FrameEncoder
 from trainables.settings import ExperimentSettings, SettingsError, VideoSettings, with_values
 from trainables.settings.graph import EgoMotionSettings
-from trainables.tasks.ego_motion import EgoMotion, contrastive_loss, synthetic_camera
+from trainables.tasks.ego_motion import EgoMotion, best_threshold, contrastive_loss, synthetic_camera
 from trainables.video.videos import Video
 
 ROOMY = VideoSettings(height=60, width=80, crop=40)
@@ -182,3 +182,22 @@ def test_it_learns_from_frames_that_change_steadily(
     labels = dict.fromkeys(("shift_x", "shift_y", "zoom", "close"), answer)
     history = fit(ego_motion, ego_motion.network(encoder), clips, labels)
     assert history[-1] < 0.5 * history[0]
+
+
+@pytest.mark.parametrize("values", [2, 5, 1000])
+def test_the_best_threshold_against_trying_all(values: int) -> None:
+    """Of few different distances many are the same, and a threshold cannot lie between those."""
+    rng = np.random.default_rng(values)
+    for _ in range(30):
+        distances, close = rng.integers(values, size=12).astype(np.float32), rng.integers(2, size=12)
+        shares = [np.mean((distances < threshold) == close) for threshold in (*distances, np.inf)]
+        assert best_threshold(torch.from_numpy(distances), torch.from_numpy(close)) == pytest.approx(max(shares))
+
+
+def test_the_baseline_is_the_best_threshold_of_the_distance_of_pixels(tiny: ExperimentSettings) -> None:
+    """Of pairs of plain frames that are 1 to 4 apart; the third is close, and no threshold tells it from the second."""
+    clips = torch.stack([torch.zeros(4), torch.arange(1.0, 5)], dim=1)[:, :, None, None, None, None].expand(4, 2, 3, 1, 6, 6)
+    close = torch.tensor([1, 0, 1, 0])
+    halves = [(clips[half], {"close": close[half]}) for half in (slice(0, 2), slice(2, 4))]
+    assert task(tiny).baseline(halves) == {"close": 3 / 4}
+    assert task(tiny, objective="transform", bins=3).baseline(halves) == {}

@@ -11,6 +11,7 @@ import torch
 from trainables.models.prednet import PredNet
 from trainables.settings import ExperimentSettings, with_values
 from trainables.tasks.prediction import Prediction, weighted_errors
+from trainables.video.sampling import consecutive_clip
 from trainables.video.videos import Video
 
 SMALL = {"prednet.targets": [3, 6], "prednet.representations": [6, 6], "prednet.side": None, "video.pixels": "rgb_unit"}
@@ -40,8 +41,9 @@ def test_weights_of_layers_and_frames(upper: float) -> None:
 
 
 @pytest.mark.parametrize("side", [None, 8])
-def test_both_metrics_are_mean_absolute_differences_of_pixels(tiny: ExperimentSettings, side: int | None) -> None:
-    """A network with all weights 0 predicts black: `error` is the mean of the frames; frame t + 1 is 0.1 brighter than t.
+def test_error_and_copying_are_mean_absolute_differences_of_pixels(tiny: ExperimentSettings, side: int | None) -> None:
+    """A network with all weights 0 predicts black: `error` is the mean of the frames; frame t + 1 is 0.1 brighter than t, which
+    is what copying is wrong by.
 
     With another side for the network both are of the frames as it sees them, which are as bright.
     """
@@ -53,19 +55,33 @@ def test_both_metrics_are_mean_absolute_differences_of_pixels(tiny: ExperimentSe
     clips = brightness[:, None, None].expand(2, 1, 3, 8, 12, 12)
     loss, metrics = prediction.loss(network, clips, {})
     assert metrics["error"].tolist() == pytest.approx([float(brightness[1:].mean())] * 2, rel=1e-5)
-    assert metrics["last_frame_error"].tolist() == pytest.approx([0.1] * 2, rel=1e-5)
+    assert prediction.baseline([(clips, {}), (clips, {})])["error"] == pytest.approx(0.1, rel=1e-5)
     assert float(loss.detach()) == pytest.approx(float(brightness[1:].mean()) / 2, rel=1e-5)
 
 
-def test_last_frame_error_is_taken_at_the_size_that_the_network_sees(tiny: ExperimentSettings) -> None:
+def test_copying_is_judged_at_the_size_that_the_network_sees(tiny: ExperimentSettings) -> None:
     """Fine noise all but disappears in smaller frames, for the copy as for the prediction."""
     clips = torch.rand(2, 1, 3, 8, 12, 12)
-    full, small = (
-        prediction.loss(prediction.network(PredNet(prediction.settings)), clips, {})[1]["last_frame_error"].mean()
-        for prediction in (task(tiny), task(tiny, prednet__side=4))
-    )
-    assert float(full) == pytest.approx(1 / 3, abs=0.02), "of two uniform numbers"
-    assert float(small) < 0.6 * float(full)
+    full, small = (prediction.baseline([(clips, {})])["error"] for prediction in (task(tiny), task(tiny, prednet__side=4)))
+    assert full == pytest.approx(1 / 3, abs=0.02), "of two uniform numbers"
+    assert small < 0.6 * full
+
+
+def test_frames_of_a_clip_lie_a_stride_apart_and_a_stride_of_1_is_what_was_before(
+    tiny: ExperimentSettings, video: Callable[..., Video]
+) -> None:
+    strided, plain, length = task(tiny, prediction__stride=3), task(tiny), tiny.video.clip_frames
+    assert strided.minimum_frames == 3 * (length - 1) + 1
+    starts = set()
+    for seed in range(50):
+        sample = strided.sample(video(strided.minimum_frames + 2), np.random.default_rng(seed))
+        assert np.diff(sample.indices).tolist() == [[3] * (length - 1)]
+        starts.add(int(sample.indices[0, 0]))
+        before = consecutive_clip(video(40), np.random.default_rng(seed), length)
+        assert np.array_equal(plain.sample(video(40), np.random.default_rng(seed)).indices, before.indices)
+    assert starts == {0, 1, 2}
+    assert strided.valid_for(15) == ", which allow a prediction.stride of at most 2"
+    assert strided.valid_for(7) == ""
 
 
 def test_it_learns_to_predict_a_clip(tiny: ExperimentSettings, fit: Callable[..., list[float]]) -> None:

@@ -270,3 +270,24 @@ def test_tuples_of_motion_need_tracks_that_hold_them(tiny: ExperimentSettings, v
     assert sorting.usable(video(40))
     assert not sorting.usable(video(40, "b.avi"))
     assert not sorting.usable(video(11)), "the first track is cut off where the video ends"
+
+
+@pytest.mark.parametrize("frames", [3, 4])
+def test_the_baseline_is_the_shortest_way_through_the_frames(tiny: ExperimentSettings, frames: int) -> None:
+    """Against all ways by loops, on noise; and on frames that change steadily it is always right, as their order is given."""
+    sorting, classes = task(tiny, frames=frames), orders(frames)
+    noise = torch.rand(60, frames, 3, 1, 6, 6)
+    labels = torch.arange(60) % len(classes)
+    right = []
+    for clip, label in zip(noise.flatten(2).double().numpy(), labels.tolist(), strict=True):
+        lengths = {}
+        for way in itertools.permutations(range(frames)):
+            lengths[way] = sum(np.abs(clip[a] - clip[b]).sum() for a, b in itertools.pairwise(way))
+        shortest = min(lengths, key=lambda way: lengths[way])  # places in the order of time
+        shown = tuple(shortest.index(place) for place in range(frames))  # time of each place
+        right.append(classes[label] in (shown, shown[::-1]))
+    halves = [(noise[half], {"order": labels[half]}) for half in (slice(0, 32), slice(32, 60))]
+    assert sorting.baseline(halves) == {"order": pytest.approx(np.mean(right))}
+    times = torch.tensor([classes[label] for label in labels.tolist()], dtype=torch.float32)
+    steady = times[:, :, None, None, None, None].expand(60, frames, 3, 1, 6, 6)
+    assert sorting.baseline([(steady, {"order": labels})]) == {"order": 1.0}

@@ -155,3 +155,20 @@ def test_it_learns_to_tell_patches_of_different_colours(
     history = fit(tracking, network, clips, labels)
     assert history[-1] < 0.5 * history[0]
     assert float(tracking.loss(network.eval(), clips, labels)[1]["ranking_accuracy"].mean()) > 0.9
+
+
+def test_the_baseline_ranks_patches_by_the_cosine_of_their_colours_less_the_batch_s_mean(tiny: ExperimentSettings) -> None:
+    """Against loops; patches of 6 pixels are their own thumbnails. Of plain patches of a video's own colour all are told."""
+    tracking = task(tiny)
+    clips, videos = torch.rand(5, 2, 3, 1, 6, 6), torch.tensor([0, 1, 1, 2, 3])
+    seen = clips.double().flatten(2).numpy()
+    seen = seen - seen.reshape(10, -1).mean(0)
+    seen /= np.linalg.norm(seen, axis=2, keepdims=True)
+    shares = []
+    for own in range(5):
+        other = [seen[row, end] for row in range(5) for end in (0, 1) if videos[row] != videos[own]]
+        shares.append(np.mean([seen[own, 0] @ seen[own, 1] > seen[own, 0] @ patch for patch in other]))
+    found = tracking.baseline([(clips, {"video": videos})])
+    assert found == {"ranking": pytest.approx(np.mean(shares))}
+    plain = torch.rand(6, 1, 3, 1, 1, 1).expand(6, 2, 3, 1, 6, 6)
+    assert tracking.baseline([(plain, {"video": torch.arange(6)})]) == {"ranking": 1.0}
