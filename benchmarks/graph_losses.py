@@ -7,8 +7,10 @@ Values and gradients with respect to the student:
 
 - transport between the predictions of four teachers and a student: exact and entropic, both of all teachers at once, over
   a loop of `ot.emd2`;
-- maximum mean discrepancy over a loop over pairs of channels, and compact bilinear pooling (which has no gradient) over
-  sketching the outer product entry by entry; small sizes, as the loops are slow.
+- maximum mean discrepancy over a loop over pairs of channels; at the paper's size over the same formula with every matrix of
+  kernel values out of place, with equal values;
+- compact bilinear pooling (which has no gradient) over sketching the outer product entry by entry; small sizes, as the loops
+  are slow.
 
 Half a minute.
 """
@@ -32,7 +34,7 @@ from torch import Tensor
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from trainables.distillation.bilinear import CompactBilinear
-from trainables.distillation.mmd import squared_mmd
+from trainables.distillation.mmd import median_square, squared_mmd
 from trainables.distillation.transport import earth_mover, sinkhorn
 from trainables.models.device import wait_for
 from trainables.settings import GraphSettings
@@ -55,7 +57,12 @@ def main(
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with torch.device(device):
-        figures = [*transport(batch, classes, rounds), *discrepancy(channels, rounds), *pooling(channels, rounds)]
+        figures = [
+            *transport(batch, classes, rounds),
+            *discrepancy(channels, rounds),
+            *constant(rounds),
+            *pooling(channels, rounds),
+        ]
     show(
         "graph_losses",
         f"losses of graph distillation, {device}, {rounds} rounds",
@@ -110,9 +117,36 @@ def discrepancy(channels: int, rounds: int) -> list[Figure]:
     return compare(sides, student, rounds, {batched: 1e-3}, batched)
 
 
+def constant(rounds: int) -> list[Figure]:
+    """The kernel values between a vertex's channels have no gradient and take the place of their distances."""
+    samples, channels, sketch, places = 8, 256, 512, 169
+    vertex = torch.randn(samples, sketch, places).softmax(-1)
+    student = torch.randn(samples, channels, places).requires_grad_()
+
+    def squares(a: Tensor, b: Tensor) -> Tensor:
+        lengths = a.square().sum(2)[:, :, None] + b.square().sum(2)[:, None, :]
+        return torch.baddbmm(lengths, a, b.mT, alpha=-2).clamp_min(0)
+
+    def out_of_place(student: Tensor) -> Tensor:
+        origin = vertex.mean(1, keepdim=True)
+        x, y = student.softmax(-1) - origin, vertex - origin
+        across = squares(x, y)
+        width = -2 * median_square(across)
+        weights = y.new_full((sketch,), 1 / sketch)
+        inside = weights @ torch.exp(squares(y, y) / width).mean(0) @ weights
+        return torch.exp(squares(x, x) / width).mean() + inside - 2 * torch.exp(across / width).mean((0, 1)) @ weights
+
+    name = f"MMD, {samples} samples, {channels} and {sketch} channels, {places} locations"
+    sides: dict[str, Loss] = {
+        f"{name}: out of place": out_of_place,
+        f"{name}: in place": lambda student: squared_mmd(student.softmax(-1), vertex, "median"),
+    }
+    return compare(sides, student, rounds, {f"{name}: in place": 0.0}, f"{name}: in place")
+
+
 def pooling(channels: int, rounds: int) -> list[Figure]:
     maps = [torch.randn(8, channels, 13, 13) for _ in range(TEACHERS)]
-    compact = CompactBilinear([channels] * TEACHERS, channels).to(maps[0].device)
+    compact = CompactBilinear([channels] * TEACHERS, channels, "location").to(maps[0].device)
 
     def vertex(one: int, other: int) -> Tensor:
         first, second = compact.sketches[one], compact.sketches[other]

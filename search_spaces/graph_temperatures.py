@@ -12,13 +12,13 @@ VERTICES, EDGES = "graph.vertex_temperature", "graph.representation_edge_tempera
 ALIKE = (1.0, 2.0, 4.0, 8.0)
 
 
-def _parameters(teachers: float, vertices: float = 0.05, edges: float = 1.0) -> Parameters:
+def _parameters(teachers: float, vertices: float = 0.5, edges: float = 1.0) -> Parameters:
     return dict.fromkeys(TEACHERS, teachers) | {VERTICES: vertices, EDGES: edges}
 
 
 def _suggest(trial: Suggest) -> Parameters:
     found = {name: trial.suggest_float(name, 1.0, 10.0, log=True) for name in TEACHERS}
-    found[VERTICES] = trial.suggest_float(VERTICES, 0.005, 1.0, log=True)
+    found[VERTICES] = trial.suggest_float(VERTICES, 0.1, 5.0, log=True)
     found[EDGES] = trial.suggest_float(EDGES, 0.1, 10.0, log=True)
     return found
 
@@ -29,5 +29,5 @@ SPACE = Space(
     base={"recipe": "distillation"},
     rows=tuple(Row(f"T_k = {value:g}", _parameters(value)) for value in (2.0, 1.0, 4.0, 8.0)),
     suggest=_suggest,
-    grid=lambda: [_parameters(teachers, vertices) for teachers in ALIKE for vertices in (0.02, 0.05, 0.2)],
+    grid=lambda: [_parameters(teachers, vertices) for teachers in ALIKE for vertices in (0.2, 0.5, 2.0)],
 )

@@ -217,6 +217,9 @@ def of_teachers(*tasks: str, begin: int = 0) -> set[str]:
         ("teacher_finetune.warmup_epochs", 1.0, of_teachers("sorting", "ego_motion", "prediction", begin=1)),
         ("finetune.warmup_epochs", 1.0, set()),
         ("graph.sketch", 9, TAUGHT),
+        ("graph.vertex_norm", "location", TAUGHT),
+        ("graph.student_map", "normalised", TAUGHT),
+        ("graph.vertex_temperature", [0.1, 0.2, 0.3], TAUGHT),
         ("graph.sorting_temperature", 3.0, TAUGHT),
         ("evaluation.average", "logits", {"evaluate_student"}),
         ("ego_motion.close_frames", 3, of_teachers("ego_motion")),
@@ -397,7 +400,7 @@ def test_forms_of_the_graphs_are_students_of_their_own(tiny_graph: ExperimentSet
         ({"graph.logits": "average"}, {"graph.distance": "kl", "graph.edges": "uniform", "graph.edge_temperature": 3.0}),
         ({"graph.logits": "none"}, {"graph.imitation_weight": 0.1, "graph.sorting_temperature": 3.0, "graph.edges": "learned"}),
         ({"graph.representation": "single"}, {"graph.sketch": 9, "graph.representation_edges": "uniform"}),
-        ({"graph.representation": "none"}, {"graph.student_layer": 3, "graph.bandwidth": 1.0, "graph.sketch": 9}),
+        ({"graph.representation": "none"}, {"graph.student_layer": 3, "graph.bandwidth": 1.0, "graph.vertex_norm": "location"}),
     ],
 )
 def test_a_student_does_not_depend_on_graphs_that_are_off(

@@ -8,11 +8,14 @@ of the sketches of (x, y) and (x', y') is <x, x'> <y, y'>.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from trainables.settings.graph import VertexNorm
 
 
 class CountSketch(nn.Module):
@@ -36,18 +39,30 @@ class CountSketch(nn.Module):
         return sketch.index_add_(1, self.places, maps * self.signs[:, None, None].to(maps.dtype))
 
 
+def of_one_norm(maps: Tensor, norm: VertexNorm) -> Tensor:
+    """Maps (B, C, h, w) less their scale. `map`: the whole of each has root mean square 1, so that an entry means the same
+    whatever the size; `location`: the channels of each location have length 1, which leaves nothing of where a map is large.
+
+    A map of zeros stays one.
+    """
+    if norm == "location":
+        return F.normalize(maps, dim=1)
+    flat = maps.flatten(1)
+    return (F.normalize(flat, dim=1) * math.sqrt(flat.shape[1])).view_as(maps)
+
+
 class CompactBilinear(nn.Module):
     """Vertices of G_r: one for each pair of teachers, in the order of itertools.combinations.
 
     Maps (B, C_k, h, w) of n teachers, float32 or float64, to C(n, 2) of (B, dimension, h, w): sketch of the outer product,
-    signed square root, unit length over the channels of each location. No gradient reaches the teachers. One transform per
+    signed square root, `of_one_norm`. No gradient reaches the teachers. One transform per
     teacher and one inverse per pair. In float32 a spectrum takes 4 * B * (dimension + 2) * h * w bytes, of which there are n
     and one that comes and goes, and a vertex 4 * B * dimension * h * w.
     """
 
-    def __init__(self, channels: Sequence[int], dimension: int) -> None:
+    def __init__(self, channels: Sequence[int], dimension: int, norm: VertexNorm) -> None:
         super().__init__()
-        self.dimension = dimension
+        self.dimension, self.norm = dimension, norm
         self.sketches = nn.ModuleList(CountSketch(count, dimension) for count in channels)
 
     @torch.no_grad()
@@ -57,4 +72,4 @@ class CompactBilinear(nn.Module):
 
     def _vertex(self, spectrum: Tensor) -> Tensor:
         bilinear = torch.fft.irfft(spectrum, n=self.dimension, dim=1)
-        return F.normalize(bilinear.sign() * bilinear.abs().sqrt(), dim=1)
+        return of_one_norm(bilinear.sign() * bilinear.abs().sqrt(), self.norm)

@@ -35,14 +35,21 @@ def squared_mmd(student: Tensor, vertex: Tensor, bandwidth: Bandwidth, weights: 
     if weights is None:
         weights = vertex.new_full((vertex.shape[1],), 1 / vertex.shape[1])
     within_student = kernel(squared_distances(student, student)).mean()
-    within_vertex = weights @ kernel(squared_distances(vertex, vertex)).mean(0) @ weights
+    within_vertex = weights @ _constant(vertex, double_variance) @ weights
     return within_student + within_vertex - 2 * kernel(across).mean((0, 1)) @ weights
+
+
+@torch.no_grad()
+def _constant(vertex: Tensor, double_variance: Tensor) -> Tensor:
+    """Kernel values between a vertex's vectors, mean over the batch (C_k, C_k): computed in the place of their distances, as
+    no gradient will ask for those."""
+    return squared_distances(vertex, vertex).div_(-double_variance).exp_().mean(0)
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """||a_p - b_q||^2 (B, P, Q) of a (B, P, S) and b (B, Q, S)."""
     lengths = a.square().sum(2)[:, :, None] + b.square().sum(2)[:, None, :]
-    return torch.baddbmm(lengths, a, b.mT, alpha=-2).clamp_min(0)
+    return lengths.baddbmm_(a, b.mT, alpha=-2).clamp_min_(0)
 
 
 def median_square(squares: Tensor) -> Tensor:

@@ -84,7 +84,8 @@ def _in_words(schema: Mapping[str, Any]) -> tuple[str, str]:
     """Type and valid values."""
     if "anyOf" in schema:
         types, valid = zip(*(_in_words(one) for one in schema["anyOf"] if one.get("type") != "null"), strict=True)
-        return " or ".join([*types, "null"]), "; ".join(filter(None, valid))
+        null = ["null"] if len(types) < len(schema["anyOf"]) else []
+        return " or ".join([*types, *null]), "; ".join(dict.fromkeys(filter(None, valid)))
     if "choices" in schema:
         return "one of", schema["choices"]
     if "enum" in schema or "const" in schema:

@@ -181,7 +181,18 @@ class ExperimentSettings(Settings):
                 f"teachers.tasks = {self.teachers.tasks}: the representation graph pairs teachers, so it needs two or more; "
                 "with one teacher use graph.representation = single or none"
             )
+        self._temperatures_of_vertices()
         return self
+
+    def _temperatures_of_vertices(self) -> None:
+        vertices = self.graph.vertex_names(self.teachers.names)
+        for name in ("vertex_temperature", "representation_edge_temperature"):
+            given = getattr(self.graph, name)
+            if isinstance(given, tuple) and vertices and len(given) != len(vertices):
+                raise ValueError(
+                    f"graph.{name} has {len(given)} values, and the {len(self.teachers.names)} teachers give {len(vertices)} "
+                    f"vertices: one number for all, or one for each of {', '.join(vertices)}"
+                )
 
 
 def groups_from_outside(values: Mapping[str, Any]) -> dict[str, type[Settings]]:

@@ -6,6 +6,8 @@ in docs/fidelity.md.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +19,9 @@ from trainables.suggestions import did_you_mean
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 LaterLayer = Annotated[int, Field(ge=2, le=5)]
 Bandwidth = Literal["median"] | Positive
+VertexNorm = Literal["map", "location"]
+VertexTemperature = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
+"""One for all vertices of G_r, or one for each: pairs in the order of `TeachersSettings.names`, teachers in that order."""
 OTHER_TEMPERATURE = 2.0
 """Of teachers from outside the package."""
 TRANSPORT = ("em", "sinkhorn")
@@ -285,12 +290,22 @@ class GraphSettings(Settings):
     prior_weight: NonNegative = Field(10.0, description="of (e - uniform)^2 with learned edges (MMGD: 10)")
     student_layer: int = Field(4, ge=1, le=5, description="convolution of AlexNet whose map imitates; 4 has 256 channels")
     sketch: Count = Field(512, description="e, channels of the count sketch; the paper only asks for a small one")
-    vertex_temperature: Positive = Field(0.05, description="T_k of Eq. 8, of vectors of length 1")
+    vertex_norm: VertexNorm = Field(
+        "map",
+        description="L2 norm of V_k (Eq. 7). map: one per vertex, in units of its root mean square, so that entries are about "
+        "1 at every size; location: one per location, of length 1, which leaves nothing of where teachers look",
+    )
+    student_map: Literal["raw", "normalised"] = Field(
+        "raw", description="before its softmax. raw: Eq. 9; normalised: over its root mean square, as a vertex of norm `map`"
+    )
+    vertex_temperature: VertexTemperature = Field(
+        0.5, description="T_k of Eq. 8, in units of vertex_norm; one, or one per vertex (pairs of teachers in order)"
+    )
     bandwidth: Bandwidth = Field("median", description="sigma of the Gaussian kernel; median: of the distances at hand")
     representation_edges: Literal["uniform", "vertex", "dimension"] = Field(
         "vertex", description="of G_r: one learned logit per vertex (Eq. 10); one per vertex and channel of the sketch"
     )
-    representation_edge_temperature: Positive = Field(1.0, description="T of Eq. 10")
+    representation_edge_temperature: VertexTemperature = Field(1.0, description="T of Eq. 10; one, or one per vertex")
 
     @property
     def compares_samples(self) -> bool:
@@ -301,6 +316,11 @@ class GraphSettings(Settings):
     def pays_for_samples(self) -> bool:
         """Whether the loss asks which sample a teacher spoke about by way of alpha."""
         return self.logits == "graph" and self.distance in TRANSPORT and self.sample_cost > 0
+
+    def vertex_names(self, teachers: Sequence[str]) -> list[str]:
+        """Vertices of the representation graph, in order: pairs of teachers, or (`single`) teachers; none where it is off."""
+        pairs = ["+".join(pair) for pair in itertools.combinations(teachers, 2)]
+        return {"none": [], "single": list(teachers), "graph": pairs}[self.representation]
 
     def temperature(self, task: str) -> float:
         """T_k of a teacher, by its task; of one from outside the package the default of the four."""

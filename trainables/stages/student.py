@@ -163,7 +163,14 @@ _EDGES = {
     "learned": ("graph.edge_temperature", "graph.prior_weight"),
     "gain": ("graph.edge_temperature", "graph.gain_momentum"),
 }
-_MAPS = ("graph.representation_weight", "graph.student_layer", "graph.vertex_temperature", "graph.bandwidth")
+_MAPS = (
+    "graph.representation_weight",
+    "graph.student_layer",
+    "graph.student_map",
+    "graph.vertex_norm",
+    "graph.vertex_temperature",
+    "graph.bandwidth",
+)
 _REPRESENTATION = {
     "none": (),
     "single": _MAPS,

@@ -25,7 +25,7 @@ def test_vertices_are_circular_convolutions_then_signed_roots_of_unit_length(dim
     """Three teachers, three pairs in the order (0,1), (0,2), (1,2); odd and even lengths of the transform."""
     torch.manual_seed(0)
     channels = (5, 6, 4)
-    pooling = CompactBilinear(channels, dimension)
+    pooling = CompactBilinear(channels, dimension, "location")
     maps = [torch.randn(2, count, 2, 3, dtype=torch.float64) for count in channels]
     vertices = pooling(maps)
     sketches = [sketch(each).numpy() for sketch, each in zip(pooling.sketches, maps, strict=True)]
@@ -66,11 +66,11 @@ def test_inner_products_are_those_of_the_outer_products_in_expectation() -> None
 
 def test_each_teacher_has_hashes_of_its_own_from_the_global_generator() -> None:
     torch.manual_seed(3)
-    pooling = CompactBilinear((32, 32), 16)
+    pooling = CompactBilinear((32, 32), 16, "map")
     one, other = pooling.sketches
     assert not torch.equal(one.places, other.places) and not torch.equal(one.signs, other.signs)
     torch.manual_seed(3)
-    again = CompactBilinear((32, 32), 16).state_dict()
+    again = CompactBilinear((32, 32), 16, "map").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in pooling.state_dict().items())
     assert set(again) == {f"sketches.{k}.{name}" for k in (0, 1) for name in ("places", "signs")}
 
@@ -78,6 +78,6 @@ def test_each_teacher_has_hashes_of_its_own_from_the_global_generator() -> None:
 def test_no_gradient_reaches_the_teachers_and_nothing_stays_nothing() -> None:
     """A map of zeros has a vertex of zeros, not NaN."""
     maps = [torch.zeros(1, 3, 2, 2, requires_grad=True), torch.randn(1, 3, 2, 2)]
-    (vertex,) = CompactBilinear((3, 3), 8)(maps)
+    (vertex,) = CompactBilinear((3, 3), 8, "map")(maps)
     assert not vertex.requires_grad
     assert torch.equal(vertex, torch.zeros_like(vertex))

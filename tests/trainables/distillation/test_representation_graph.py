@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.distillation.bilinear import of_one_norm
+from trainables.distillation.mmd import median_square
 from trainables.distillation.representation_graph import RepresentationGraph
 from trainables.settings import GraphSettings
 
 CHANNELS = (4, 5, 3)
 SKETCH = 8
+OLD = {"vertex_norm": "location", "vertex_temperature": 0.05}
 
 
 def graph(channels: tuple[int, ...] = CHANNELS, **values: Any) -> RepresentationGraph:
     torch.manual_seed(0)
-    return RepresentationGraph(GraphSettings.model_validate({"sketch": SKETCH, "bandwidth": 0.2, **values}), channels)
+    return RepresentationGraph(
+        GraphSettings.model_validate({"sketch": SKETCH, "bandwidth": 0.2, "vertex_temperature": 1.0, **values}), channels
+    )
 
 
 def maps(sides: tuple[int, ...] = (4, 4, 4), side: int = 4) -> tuple[Tensor, list[Tensor]]:
@@ -33,11 +39,13 @@ def softmax(values: np.ndarray, axis: int) -> np.ndarray:
     return np.asarray(exponential / exponential.sum(axis, keepdims=True))
 
 
-def unit(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values / np.sqrt((values**2).sum(1, keepdims=True)))
+def unit(values: np.ndarray, norm: str = "map") -> np.ndarray:
+    """Length 1 at each location, or root mean square 1 over all channels and locations of a sample."""
+    over = np.square(values).sum(1, keepdims=True) if norm == "location" else np.square(values).mean((1, 2, 3), keepdims=True)
+    return np.asarray(values / np.sqrt(over))
 
 
-def pairs(found: RepresentationGraph, teachers: list[Tensor]) -> list[np.ndarray]:
+def pairs(found: RepresentationGraph, teachers: list[Tensor], norm: str = "map") -> list[np.ndarray]:
     """Eqs. 7: the sketch of the outer product at every location, without FFT, from the hashes that the graph drew."""
     state = found.state_dict()
     vertices = []
@@ -48,14 +56,14 @@ def pairs(found: RepresentationGraph, teachers: list[Tensor]) -> list[np.ndarray
         vertex = np.zeros((len(x), SKETCH, *x.shape[2:]))
         for i, j in itertools.product(range(x.shape[1]), range(y.shape[1])):
             vertex[:, (h1[i] + h2[j]) % SKETCH] += s1[i] * s2[j] * x[:, i] * y[:, j]
-        vertices.append(unit(np.sign(vertex) * np.sqrt(np.abs(vertex))))
+        vertices.append(unit(np.sign(vertex) * np.sqrt(np.abs(vertex)), norm))
     return vertices
 
 
-def discrepancy(student: Tensor, vertex: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Eqs. 8 and 9 at T_k = 0.05 and sigma = 0.2."""
+def discrepancy(student: Tensor, vertex: np.ndarray, weights: np.ndarray | None = None, temperature: float = 1.0) -> float:
+    """Eqs. 8 and 9 at sigma = 0.2."""
     imitating = softmax(student.double().numpy().reshape(2, 6, -1), 2)
-    target = softmax(vertex.reshape(*vertex.shape[:2], -1) / 0.05, 2)
+    target = softmax(vertex.reshape(*vertex.shape[:2], -1) / temperature, 2)
     v = np.full(target.shape[1], 1 / target.shape[1]) if weights is None else weights
     found = []
     for xs, ys in zip(imitating, target, strict=True):
@@ -67,9 +75,11 @@ def discrepancy(student: Tensor, vertex: np.ndarray, weights: np.ndarray | None 
     return float(np.mean(found))
 
 
+@pytest.mark.parametrize(("norm", "temperature"), [("map", 1.0), ("map", 0.3), ("location", 0.05)])
 @pytest.mark.parametrize("edges", ["vertex", "uniform"])
-def test_the_loss_against_the_formulas_in_float64(edges: str) -> None:
-    found = graph(representation_edges=edges, representation_edge_temperature=0.5)
+def test_the_loss_against_the_formulas_in_float64(edges: str, norm: str, temperature: float) -> None:
+    values = {"vertex_norm": norm, "vertex_temperature": temperature}
+    found = graph(representation_edges=edges, representation_edge_temperature=0.5, **values)
     weights = np.full(3, 1 / 3)
     if edges == "vertex":
         with torch.no_grad():
@@ -77,7 +87,7 @@ def test_the_loss_against_the_formulas_in_float64(edges: str) -> None:
         weights = softmax(np.array([0.3, -0.2, 0.1]) / 0.5, 0)
     student, teachers = maps()
     loss, metrics = found(student, teachers)
-    expected = [discrepancy(student, vertex) for vertex in pairs(found, teachers)]
+    expected = [discrepancy(student, vertex, temperature=temperature) for vertex in pairs(found, teachers, norm)]
     assert [float(metrics[f"mmd_{k}"]) for k in (1, 2, 3)] == pytest.approx(expected, rel=1e-4)
     assert [float(metrics[f"vertex_{k}"]) for k in (1, 2, 3)] == pytest.approx(weights, rel=1e-5)
     assert float(loss.detach()) == pytest.approx(weights @ expected, rel=1e-4)
@@ -99,6 +109,107 @@ def test_edges_of_dimensions_against_the_formulas_in_float64() -> None:
     assert float(loss.detach()) == pytest.approx(edges.mean(1) @ expected, rel=1e-4)
     loss.backward()
     assert found.edges.logits.grad.abs().min() > 0
+
+
+def test_temperatures_of_vertices_and_edges_may_differ() -> None:
+    """Eqs. 8 and 10: T_k of each vertex, T a vector over them."""
+    found = graph(vertex_temperature=[0.3, 1.0, 2.0], representation_edge_temperature=[0.5, 1.0, 4.0])
+    logits = np.array([0.3, -0.2, 0.1])
+    with torch.no_grad():
+        found.edges.logits.copy_(torch.from_numpy(logits))
+    student, teachers = maps()
+    loss, metrics = found(student, teachers)
+    of_vertices = zip(pairs(found, teachers), (0.3, 1.0, 2.0), strict=True)
+    expected = [discrepancy(student, vertex, temperature=temperature) for vertex, temperature in of_vertices]
+    assert [float(metrics[f"mmd_{k}"]) for k in (1, 2, 3)] == pytest.approx(expected, rel=1e-4)
+    assert float(loss.detach()) == pytest.approx(softmax(logits / [0.5, 1.0, 4.0], 0) @ expected, rel=1e-4)
+
+
+def test_one_temperature_is_as_many_equal_ones() -> None:
+    student, teachers = maps()
+    for edges in ("vertex", "dimension"):
+        one = graph(vertex_temperature=0.7, representation_edge_temperature=0.3, representation_edges=edges)
+        many = graph(vertex_temperature=[0.7] * 3, representation_edge_temperature=[0.3] * 3, representation_edges=edges)
+        assert torch.equal(one(student, teachers)[0], many(student, teachers)[0])
+
+
+def masked(maps: list[Tensor]) -> list[Tensor]:
+    """A quarter of the locations a hundred thousand times as strong as the others, of all teachers."""
+    mask = torch.ones(4, 4, dtype=torch.float64)
+    mask[:2, :2] = 1e5
+    return [mask * each.double() for each in maps]
+
+
+@pytest.mark.parametrize("representation", ["graph", "single"])
+def test_only_a_norm_of_the_whole_map_keeps_where_teachers_look(representation: str) -> None:
+    """With a norm per location a mask of contrast 1e5 over all teachers' maps changes nothing, in float64, of the loss and its
+    gradient."""
+    student, teachers = maps()
+    student = student.double().requires_grad_()
+    for values, seen in ((OLD, False), ({"vertex_norm": "map"}, True)):
+        found = graph(representation=representation, **values).double()
+        losses = [found(student, given)[0] for given in ([each.double() for each in teachers], masked(teachers))]
+        gradients = [torch.autograd.grad(loss, student)[0] for loss in losses]
+        assert (abs(float((losses[0] - losses[1]).detach())) > 1e-2) == seen
+        assert seen or abs(float((losses[0] - losses[1]).detach())) <= 1e-9
+        assert seen == (float((gradients[0] - gradients[1]).norm()) > 0.1 * float(gradients[0].norm()))
+
+
+def test_a_norm_of_the_map_means_the_same_at_every_size() -> None:
+    """A map that shows itself four times, side by side, is softened as the one: four times as many locations, a quarter each.
+    Scaling a teacher changes nothing."""
+    generator = torch.Generator().manual_seed(3)
+    one = torch.randn(2, 5, 3, 3, generator=generator, dtype=torch.float64)
+    four = one.repeat(1, 1, 2, 2)
+    for values in (one, four):
+        torch.testing.assert_close(of_one_norm(7 * values, "map"), of_one_norm(values, "map"))
+        torch.testing.assert_close(of_one_norm(values, "map").square().mean((1, 2, 3)), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(of_one_norm(four, "map"), of_one_norm(one, "map").repeat(1, 1, 2, 2))
+    assert torch.equal(of_one_norm(torch.zeros(2, 3, 2, 2), "map"), torch.zeros(2, 3, 2, 2))
+
+
+def test_a_normalised_student_is_compared_by_where_it_looks_not_how_much() -> None:
+    found, raw = graph(student_map="normalised"), graph()
+    student, teachers = maps()
+    losses = [float(found(scale * student, teachers)[0].detach()) for scale in (1.0, 20.0)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    normalised = torch.from_numpy(unit(student.double().numpy())).float()
+    assert float(raw(normalised, teachers)[0].detach()) == pytest.approx(losses[0], rel=1e-5)
+    assert float(raw(20 * student, teachers)[0].detach()) != pytest.approx(losses[0], rel=1e-2)
+
+
+def test_per_location_it_is_what_it_was_to_the_bit() -> None:
+    """The old form written out: F.normalize over channels, one temperature, distances out of place."""
+    found = graph(bandwidth="median", **OLD)
+    student, teachers = maps()
+    vertices = []
+    spectra = [torch.fft.rfft(s(each), dim=1) for s, each in zip(found.vertices.sketches, teachers, strict=True)]
+    for one, other in itertools.combinations(spectra, 2):
+        bilinear = torch.fft.irfft(one * other, n=SKETCH, dim=1)
+        vertices.append((F.normalize(bilinear.sign() * bilinear.abs().sqrt(), dim=1) / 0.05).flatten(2).softmax(2))
+
+    def squares(a: Tensor, b: Tensor) -> Tensor:
+        lengths = a.square().sum(2)[:, :, None] + b.square().sum(2)[:, None, :]
+        return torch.baddbmm(lengths, a, b.mT, alpha=-2).clamp_min(0)
+
+    def discrepancy_of(student: Tensor, vertex: Tensor) -> Tensor:
+        origin = vertex.mean(1, keepdim=True)
+        student, vertex = student - origin, vertex - origin
+        across = squares(student, vertex)
+        width = 2 * median_square(across)
+        weights = vertex.new_full((vertex.shape[1],), 1 / vertex.shape[1])
+        inside = weights @ torch.exp(squares(vertex, vertex) / -width).mean(0) @ weights
+        within = torch.exp(squares(student, student) / -width).mean()
+        return within + inside - 2 * torch.exp(across / -width).mean((0, 1)) @ weights
+
+    student.requires_grad_()
+    imitating = student.flatten(2).softmax(2)
+    expected = ((found.edges.logits / 1.0).softmax(0) * torch.stack([discrepancy_of(imitating, v) for v in vertices])).sum()
+    loss, _ = found(student, teachers)
+    assert torch.equal(loss, expected)
+    inputs = (student, found.edges.logits)
+    for one, other in zip(torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_teachers_own_maps_weigh_the_same() -> None:
@@ -202,5 +313,7 @@ def test_wrong_input() -> None:
         graph((4,))
     assert len(graph((4,), representation="single")(torch.randn(2, 3, 2, 2), [torch.randn(2, 4, 2, 2)])[1]) == 2
     student, teachers = maps()
+    with pytest.raises(ValueError, match="2 temperatures of a representation graph of 3 vertices"):
+        graph(vertex_temperature=[1.0, 2.0])
     with pytest.raises(ValueError, match=r"have \[4, 3, 5\] channels; \[4, 5, 3\] were announced"):
         graph()(student, [teachers[0], teachers[2], teachers[1]])

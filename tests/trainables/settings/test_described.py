@@ -42,7 +42,7 @@ def test_every_setting_is_described_once_with_its_default() -> None:
         ("backbone.width", "whole number", "at least 4", 64, "channels after the stem"),
         ("data.embedded.height", "whole number", "16 to 4096, a multiple of 2", 40, ""),
         ("pretext.checkpoint", "whole number or null", "at least 1", None, "handed on"),
-        ("graph.bandwidth", "median or number or null", "above 0", "median", "Gaussian"),
+        ("graph.bandwidth", "median or number", "above 0", "median", "Gaussian"),
         ("augmentation.crop_area", "list of 2 numbers or null", "each 0 to 1", None, "random crop"),
         ("vgg.pooled_layers", "list of whole numbers", "each 2 to 5", [2, 3, 4, 5], "2x2 pooling"),
         ("compute.compile", "true or false", "", False, "torch.compile"),

@@ -158,6 +158,15 @@ def test_settings_that_contradict_each_other() -> None:
         ({"student.clips_per_video": 2}, "student.clips_per_video = 2: an epoch sees one view of each video"),
         ({"frames.per_clip": 99}, "frames.per_clip = 99 is more than video.clip_frames"),
         ({"views.prednet_layer": 5}, "views.prednet_layer = 5: prednet.targets gives PredNet 4 layers"),
+        (
+            {"teachers.tasks": "sorting+tracking+prediction", "graph.vertex_temperature": [1.0, 2.0]},
+            "graph.vertex_temperature has 2 values, and the 3 teachers give 3 vertices: one number for all, or one for each of "
+            "sorting+tracking, sorting+prediction, tracking+prediction",
+        ),
+        (
+            {"graph.representation": "single", "graph.representation_edge_temperature": [1.0] * 6},
+            "6 values, and the 4 teachers give 4 vertices: one number for all, or one for each of sorting, ego_motion",
+        ),
         ({"evaluation.measures": ["retrieval"]}, "recipe distillation has no retrieval; valid: finetune, compression"),
         ({"recipe": "pretext", "evaluation.measures": ["compression"]}, "compression is of the recipes fusion, ensemble"),
     ],
@@ -175,6 +184,8 @@ def test_what_graph_distillation_forbids_is_allowed_where_it_does_not_matter() -
     for values in (
         {**one, "graph.representation": "single"},
         {**one, "graph.representation": "none", "views.prednet_layer": 9},
+        {**one, "graph.representation": "none", "graph.vertex_temperature": [1.0, 2.0]},
+        {"recipe": "distillation", "graph.vertex_temperature": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]},
         {"recipe": "distillation", "student.clips_per_video": 2, "teachers.outputs": "live"},
         {"recipe": "student", "student.clips_per_video": 2, "teachers.tasks": "tracking"},
         {"recipe": "pretext", "frames.per_clip": 99, "student.clips_per_video": 2, "teachers.tasks": "tracking"},
