@@ -398,7 +398,11 @@ def test_forms_of_the_graphs_are_students_of_their_own(tiny_graph: ExperimentSet
     ("off", "values"),
     [
         ({"graph.logits": "average"}, {"graph.distance": "kl", "graph.edges": "uniform", "graph.edge_temperature": 3.0}),
-        ({"graph.logits": "none"}, {"graph.imitation_weight": 0.1, "graph.sorting_temperature": 3.0, "graph.edges": "learned"}),
+        ({"graph.total": "sum"}, {"graph.imitation_weight": 0.1}),
+        (
+            {"graph.logits": "none"},
+            {"graph.total": "sum", "graph.imitation_weight": 0.1, "graph.sorting_temperature": 3.0, "graph.edges": "learned"},
+        ),
         ({"graph.representation": "single"}, {"graph.sketch": 9, "graph.representation_edges": "uniform"}),
         ({"graph.representation": "none"}, {"graph.student_layer": 3, "graph.bandwidth": 1.0, "graph.vertex_norm": "location"}),
     ],

@@ -65,11 +65,17 @@ class TaughtStudent(nn.Module):
         total = hard
         if self.logits_graph is not None:
             imitation, found = self.logits_graph(outputs.logits.float(), answers.logits, targets)
-            weight = self.settings.imitation_weight
-            total = (1 - weight) * hard + weight * imitation
+            total = self._of_labels_and_logits(hard, imitation)
             metrics |= {"logits_loss": imitation.detach(), **found}
         if self.representation_graph is not None:
             difference, found = self.representation_graph(outputs.map.float(), answers.maps)
             total = total + self.settings.representation_weight * difference
             metrics |= {"representation_loss": difference.detach(), **found}
         return total, metrics
+
+    def _of_labels_and_logits(self, hard: Tensor, imitation: Tensor) -> Tensor:
+        """Eq. 2, or the sum of which Sec. 4.2 speaks."""
+        if self.settings.total == "sum":
+            return hard + imitation
+        weight = self.settings.imitation_weight
+        return (1 - weight) * hard + weight * imitation

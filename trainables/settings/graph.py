@@ -249,7 +249,12 @@ class GraphSettings(Settings):
     representation: Literal["none", "single", "graph"] = Field(
         "graph", description="single: MMD to each teacher's own maps, equal weights; graph: G_r, of pairs of teachers"
     )
-    imitation_weight: Fraction = Field(0.6, description="lambda of Eq. 2; no effect without a logits loss")
+    total: Literal["weighted", "sum"] = Field(
+        "weighted",
+        description="of labels and logits. weighted: (1 - lambda) CE + lambda L_logits (Eq. 2); sum: CE + L_logits, "
+        '"the sum of Eq. (3) and Eq. (4)" (Sec. 4.2)',
+    )
+    imitation_weight: Fraction = Field(0.6, description="lambda of Eq. 2; no effect without a logits loss or with a sum")
     representation_weight: NonNegative = 1.0
     distance: Literal["em", "sinkhorn", "class_em", "kl", "cosine", "l2"] = Field(
         "em",

@@ -144,15 +144,10 @@ def check_classes(task: str, teacher: int, student: int) -> None:
 
 _LOGITS = {
     "none": (),
-    "average": ("graph.imitation_weight", "graph.student_temperature"),
-    "graph": (
-        "graph.imitation_weight",
-        "graph.student_temperature",
-        "graph.distance",
-        "graph.edges",
-        "graph.vertices",
-    ),
+    "average": ("graph.total", "graph.student_temperature"),
+    "graph": ("graph.total", "graph.student_temperature", "graph.distance", "graph.edges", "graph.vertices"),
 }
+_TOTAL = {"weighted": ("graph.imitation_weight",), "sum": ()}
 _DISTANCES = {
     "em": ("graph.sample_cost",),
     "sinkhorn": ("graph.sample_cost", "graph.sinkhorn_regularisation"),
@@ -190,6 +185,7 @@ def _graph_reads(settings: ExperimentSettings, tasks: Sequence[type[SelfSupervis
         "graph.logits",
         "graph.representation",
         *_LOGITS[graph.logits],
+        *(_TOTAL[graph.total] if graph.logits != "none" else ()),
         *(_EDGES[graph.edges] if graph.logits == "graph" else ()),
         *(_DISTANCES.get(graph.distance, ()) if graph.logits == "graph" else ()),
         *(("graph.sample_cost_of",) if graph.pays_for_samples else ()),

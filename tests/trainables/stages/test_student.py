@@ -66,13 +66,22 @@ def test_cached_and_live_teachers_say_the_same_of_the_same_clips(
     torch.testing.assert_close(*losses, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("total", "of_labels", "of_logits"), [("weighted", 0.7, 0.3), ("sum", 1.0, 1.0)])
 @pytest.mark.parametrize(
     ("logits", "representation"),
     list(itertools.product(("none", "average", "graph"), ("none", "single", "graph")))[1:],
 )
-def test_the_loss_is_made_of_its_parts(tiny_graph: ExperimentSettings, logits: str, representation: str) -> None:
-    """(1 - lambda) CE + lambda L_logits + weight L_representation, lambda 0 without a logits loss; metrics of what is on."""
-    values = {"graph.logits": logits, "graph.representation": representation, "graph.imitation_weight": 0.3}
+def test_the_loss_is_made_of_its_parts(
+    tiny_graph: ExperimentSettings, logits: str, representation: str, total: str, of_labels: float, of_logits: float
+) -> None:
+    """(1 - lambda) CE + lambda L_logits, or both as they are, + weight L_representation, lambda 0 without a logits loss;
+    metrics of what is on."""
+    values = {
+        "graph.logits": logits,
+        "graph.representation": representation,
+        "graph.imitation_weight": 0.3,
+        "graph.total": total,
+    }
     settings = with_values(tiny_graph, {**values, "graph.representation_weight": 2.5})
     torch.manual_seed(0)
     network = TaughtStudent(AlexNet(settings, 6), settings.graph, Teachers(("sorting", "prediction"), (4, 6))).eval()
@@ -82,7 +91,7 @@ def test_the_loss_is_made_of_its_parts(tiny_graph: ExperimentSettings, logits: s
     outputs = network.student.outputs(clips, settings.graph.student_layer)
     expected = hard = functional.cross_entropy(outputs.logits, targets)
     if network.logits_graph is not None:
-        expected = 0.7 * hard + 0.3 * network.logits_graph(outputs.logits, said, targets)[0]
+        expected = of_labels * hard + of_logits * network.logits_graph(outputs.logits, said, targets)[0]
     if network.representation_graph is not None:
         expected = expected + 2.5 * network.representation_graph(outputs.map, maps)[0]
     torch.testing.assert_close(loss, expected)
