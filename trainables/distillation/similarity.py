@@ -27,12 +27,43 @@ def similarity_distillation_loss(
 ) -> Tensor:
     """Eq. 3, one value per sample. teacher, student: (B, D) and anchors: (H, D), rows of unit length. Returns (B,).
 
+    Without anchors (H = 0) it is 0, and so is its gradient.
+    """
+    target = log_distribution(teacher, anchors, teacher_temperature)
+    return divergence(target, log_distribution(student, anchors, student_temperature))
+
+
+def log_distribution(embeddings: Tensor, anchors: Tensor, temperature: float) -> Tensor:
+    """Logarithms of Eqs. 1 and 2: embeddings (B, D) and anchors (H, D), rows of unit length. Returns (B, H).
+
     Stays in the tensors' precision under autocast: bfloat16 similarities over a temperature of 0.02 are off by 0.2.
     """
     with torch.autocast(anchors.device.type, enabled=False):
-        target = F.log_softmax(teacher @ anchors.T / teacher_temperature, dim=1)
-        prediction = F.log_softmax(student @ anchors.T / student_temperature, dim=1)
-        return F.kl_div(prediction, target, reduction="none", log_target=True).sum(1)
+        return F.log_softmax(embeddings @ anchors.T / temperature, dim=1)
+
+
+def divergence(target: Tensor, prediction: Tensor) -> Tensor:
+    """KL(target || prediction) of logarithms of distributions (B, H), in nats. Returns (B,)."""
+    return F.kl_div(prediction, target, reduction="none", log_target=True).sum(1)
+
+
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """Of logarithms of distributions (B, H), in nats: log H at most. Returns (B,)."""
+    return -(log_probabilities.exp() * log_probabilities).sum(1)
+
+
+def loss_scale(settings: AuxSKDSettings) -> float:
+    """By what the loss is multiplied, so that its gradient's size does not depend on the temperatures.
+
+    With respect to the student's similarities s the gradient of the loss is (q - p) / gamma^S, p and q being the distributions
+    of teacher and student. `temperature`, gamma^S, leaves q - p: at most sqrt 2, and of one size as long as both are peaked.
+    Where they are not, as the similarities to most anchors differ by less than the temperatures,
+    q - p = (s / gamma^S - t / gamma^T) / H for centred similarities s and t. The term with the smaller temperature is the
+    larger, so that gamma^S min(gamma^S, gamma^T) leaves a gradient of one size: `temperature_squared`. With one temperature
+    for both it is the T^2 of Hinton et al. (2015, Secs. 2 and 2.1).
+    """
+    teacher, student = settings.teacher_temperature, settings.student_temperature
+    return {"none": 1.0, "temperature": student, "temperature_squared": student * min(student, teacher)}[settings.loss_scale]
 
 
 def predictor(settings: AuxSKDSettings) -> nn.Sequential:
@@ -72,14 +103,28 @@ class SimilarityDistillation(OncePerStep):
         self.follow(self.teacher, self.student, self.settings.teacher_momentum)
 
     def forward(self, student_view: Tensor, teacher_view: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss (scalar) and metrics for two views (B, 3, K, H, W); order of operations as in Algorithm 1."""
+        """Loss (scalar) and metrics for two views (B, 3, K, H, W); order of operations as in Algorithm 1.
+
+        With `anchors` filled the first step has none, and changes nothing but the bank.
+        """
         student = F.normalize(self.predictor(self.student(student_view)).float(), dim=1)
         with torch.no_grad():
             self.update_teacher()
             teacher = F.normalize(self.teacher(teacher_view).float(), dim=1)
-        anchors = self.bank.anchors.clone()
-        values = similarity_distillation_loss(
-            teacher, student, anchors, self.settings.teacher_temperature, self.settings.student_temperature
-        )
+        anchors, filled = self._anchors()
+        target = log_distribution(teacher, anchors, self.settings.teacher_temperature)
+        prediction = log_distribution(student, anchors, self.settings.student_temperature)
+        loss = divergence(target, prediction).mean() * loss_scale(self.settings)
         self.remember(teacher)
-        return values.mean(), {"similarity": (student.detach() * teacher).sum(1)}
+        return loss, {
+            "similarity": (student.detach() * teacher).sum(1),
+            "teacher_entropy": entropy(target),
+            "student_entropy": entropy(prediction.detach()),
+            "filled_anchors": filled,
+        }
+
+    def _anchors(self) -> tuple[Tensor, Tensor]:
+        """A copy of those that count (H, D), and the share of the bank that is filled."""
+        bank = self.bank
+        counted = bank.anchors[: int(bank.filled)] if self.settings.anchors == "filled" else bank.anchors
+        return counted.clone(), bank.filled / len(bank.anchors)

@@ -44,15 +44,20 @@ class OncePerStep(nn.Module):
 
 
 class MemoryBank(nn.Module):
-    """First-in-first-out bank of H unit vectors of dimension D."""
+    """First-in-first-out bank of H unit vectors of dimension D: random ones, which embeddings replace from the first place on.
+
+    filled: how many are embeddings.
+    """
 
     anchors: Tensor
     position: Tensor
+    filled: Tensor
 
     def __init__(self, size: int, dimension: int) -> None:
         super().__init__()
         self.register_buffer("anchors", F.normalize(torch.randn(size, dimension), dim=1))
         self.register_buffer("position", torch.zeros((), dtype=torch.long))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
     def enqueue(self, embeddings: Tensor) -> None:
@@ -61,3 +66,4 @@ class MemoryBank(nn.Module):
         places = (self.position + torch.arange(len(embeddings), device=embeddings.device)) % size
         self.anchors[places[-size:]] = embeddings.detach()[-size:].to(self.anchors.dtype)
         self.position.copy_((self.position + len(embeddings)) % size)
+        self.filled.copy_((self.filled + len(embeddings)).clamp(max=size))

@@ -5,7 +5,8 @@ Defaults are the published setting (Secs. 3 and 4.2); where the released code di
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -102,8 +103,17 @@ class AuxSKDSettings(Pretraining):
 
     teacher_temperature: Positive = Field(0.02, description="gamma^T")
     student_temperature: Positive = Field(0.02, description="gamma^S; 0.02: paper; 0.1: released code")
+    loss_scale: Literal["none", "temperature", "temperature_squared"] = Field(
+        "none",
+        description="what the loss is multiplied by, so that temperatures do not decide how large steps are. none: paper; "
+        "temperature: gamma^S; temperature_squared: gamma^S times the smaller of both, Hinton's T^2 where they are equal",
+    )
     teacher_momentum: float = Field(0.999, ge=0, lt=1, description="m of the running average")
     memory_bank: Count = Field(16384, description="H anchors; 16384: paper; 15360: released code")
+    anchors: Literal["all", "filled"] = Field(
+        "all",
+        description="all: random ones count until embeddings replace them (paper, released code); filled: embeddings only",
+    )
     projection: Count = 128
     predictor_hidden: Count = 1024
     predictor_layers: Literal[2, 3] = Field(3, description="linear layers of the predictor; 3: paper's text; 2: released code")
@@ -111,6 +121,8 @@ class AuxSKDSettings(Pretraining):
         "independent",
         description="independent: paper; distinct: speeds and segments of the two views differ (released code)",
     )
+
+    off: ClassVar[Mapping[str, Any]] = {**Pretraining.off, "loss_scale": "none", "anchors": "all"}
 
 
 class PretextSettings(SelfSupervisedSettings):

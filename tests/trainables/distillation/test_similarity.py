@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 from trainables.distillation.similarity import (
     MemoryBank,
     SimilarityDistillation,
+    divergence,
+    entropy,
+    log_distribution,
+    loss_scale,
     predictor,
     similarity_distillation_loss,
 )
@@ -65,6 +70,142 @@ def test_loss_keeps_its_precision_under_autocast() -> None:
     torch.testing.assert_close(mixed, similarity_distillation_loss(teacher, student, anchors, 0.02, 0.02))
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 0.02, 0.5, 100.0])
+def test_entropy_against_the_sum_written_out(temperature: float) -> None:
+    """From 0 for a distribution with one peak to log H for a flat one."""
+    embeddings, anchors = unit_rows(0, 3, 16).double(), unit_rows(1, 20, 16).double()
+    found = entropy(log_distribution(embeddings, anchors, temperature))
+    for sample in range(3):
+        scores = np.exp((embeddings[sample] @ anchors.T).numpy() / temperature - 1 / temperature)
+        shares = [share for share in scores / scores.sum() if share > 0]
+        assert float(found[sample]) == pytest.approx(-sum(share * np.log(share) for share in shares), rel=1e-6, abs=1e-9)
+    assert torch.all((found >= 0) & (found <= np.log(20) + 1e-12))
+
+
+def test_without_anchors_the_loss_and_its_gradient_are_zero() -> None:
+    student = unit_rows(0, 5, 8).requires_grad_()
+    loss = similarity_distillation_loss(unit_rows(1, 5, 8), student, torch.empty(0, 8), 0.02, 0.02)
+    loss.mean().backward()
+    assert torch.equal(loss, torch.zeros(5))
+    assert torch.equal(student.grad, torch.zeros(5, 8))
+    assert torch.equal(entropy(log_distribution(student.detach(), torch.empty(0, 8), 0.02)), torch.zeros(5))
+
+
+TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.5)
+
+
+def gradient_norms(scale: str, alike: float, bank: int) -> dict[tuple[float, float], float]:
+    """Of the scaled loss with respect to the student's embeddings, by the two temperatures.
+
+    Embeddings of 128 dimensions with something in common (alike: their mean cosine), and a student that is half the teacher's
+    answer, as two views of a video are.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(rows: int) -> Tensor:
+        own = torch.randn(rows, 128, generator=generator).double() / 128**0.5
+        return F.normalize((alike / (1 - alike)) ** 0.5 * common + own, dim=1)
+
+    common = F.normalize(torch.randn(1, 128, generator=generator).double(), dim=1)
+    anchors, teacher = drawn(bank), drawn(16)
+    start = F.normalize(teacher + drawn(16), dim=1)
+    found = {}
+    for temperatures in itertools.product(TEMPERATURES, TEMPERATURES):
+        settings = AuxSKDSettings(
+            teacher_temperature=temperatures[0],
+            student_temperature=temperatures[1],
+            loss_scale=scale,  # type: ignore[arg-type]
+        )
+        student = start.clone().requires_grad_()
+        loss = similarity_distillation_loss(teacher, F.normalize(student, dim=1), anchors, *temperatures).mean()
+        (loss * loss_scale(settings)).backward()
+        found[temperatures] = float(student.grad.norm())
+    return found
+
+
+@pytest.mark.parametrize(("alike", "bank"), [(0.0, 512), (0.5, 4096), (0.9, 4096), (0.99, 512)])
+def test_with_temperature_squared_the_gradient_does_not_depend_on_temperatures(alike: float, bank: int) -> None:
+    """Over all pairs of temperatures from 0.01 to 0.5 it stays within a factor of 8, where the unscaled one spans three orders
+    of magnitude; with the student's temperature alone it still goes with 1/T."""
+    spans = {}
+    for scale in ("none", "temperature", "temperature_squared"):
+        norms = gradient_norms(scale, alike, bank).values()
+        spans[scale] = max(norms) / min(norms)
+    assert spans["none"] > 800
+    assert 15 < spans["temperature"] < spans["none"] / 15
+    assert spans["temperature_squared"] < 8
+
+
+def test_equal_temperatures_that_are_far_above_similarities_are_hinton_s_limit() -> None:
+    """T^2 KL -> sum_h (s_h - t_h)^2 / 2 H of centred similarities (its gradient is Eq. 4 of Hinton et al. 2015)."""
+    teacher, student, anchors = (unit_rows(seed, rows, 16).double() for seed, rows in ((0, 3), (1, 3), (2, 20)))
+    settings = AuxSKDSettings(teacher_temperature=1e3, student_temperature=1e3, loss_scale="temperature_squared")
+    found = similarity_distillation_loss(teacher, student, anchors, 1e3, 1e3) * loss_scale(settings)
+    off = (student - teacher) @ anchors.T
+    expected = (off - off.mean(1, keepdim=True)).square().mean(1) / 2
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("scale", "temperatures", "expected"),
+    [
+        ("none", (0.02, 0.1), 1.0),
+        ("temperature", (0.02, 0.1), 0.1),
+        ("temperature_squared", (0.05, 0.05), 0.0025),
+        ("temperature_squared", (0.02, 0.1), 0.002),
+        ("temperature_squared", (0.1, 0.02), 0.0004),
+    ],
+)
+def test_the_network_s_loss_is_scaled(scale: Any, temperatures: tuple[float, float], expected: float) -> None:
+    """Against the same step without a scale, to the bit; the metrics are not scaled."""
+    teacher, student = temperatures
+    plain, scaled = (
+        distillation(teacher_temperature=teacher, student_temperature=student, loss_scale=name)(views(0), views(1))
+        for name in ("none", scale)
+    )
+    assert torch.equal(scaled[0], plain[0] * expected)
+    assert all(torch.equal(scaled[1][name], value) for name, value in plain[1].items())
+
+
+def test_metrics_of_a_step() -> None:
+    """Entropies are those of the distributions whose divergence is the loss; of the bank the share that is filled before."""
+    network = distillation()
+    anchors = network.bank.anchors.clone()
+    loss, metrics = network(views(0), views(1))
+    teacher = network.bank.anchors[:4]
+    target = log_distribution(teacher, anchors, 0.02)
+    torch.testing.assert_close(metrics["teacher_entropy"], entropy(target))
+    assert metrics["student_entropy"].shape == (4,)
+    assert not any(value.requires_grad for value in metrics.values())
+    assert float(metrics["filled_anchors"]) == 0
+    assert float(loss.detach()) > 0
+    shares = [float(network(views(seed), views(seed + 1))[1]["filled_anchors"]) for seed in (2, 4, 6)]
+    assert shares == pytest.approx([0.4, 0.8, 1.0])
+
+
+def test_anchors_that_count_once_they_are_filled() -> None:
+    """A bank of ten and batches of four: over no anchors, four, eight, and then all. The first step has no loss, no gradient,
+    and no metric that is not a number; later ones have the loss over those that hold embeddings, written out."""
+    network, replay = distillation(anchors="filled").train(), distillation().train()
+    loss, metrics = network(views(0), views(1))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all(torch.all(parameter.grad == 0) for parameter in network.student.parameters())
+    assert all(torch.all(value.isfinite()) for value in metrics.values())
+    replay(views(0), views(1))
+    for step, filled in ((1, 4), (2, 8), (3, 10), (4, 10)):
+        anchors = network.bank.anchors[:filled].clone()
+        assert int(network.bank.filled) == filled
+        student = F.normalize(copy.deepcopy(network.predictor)(copy.deepcopy(network.student)(views(step))), dim=1).detach()
+        found, _ = network(views(step), views(step + 9))
+        replay(views(step), views(step + 9))
+        assert torch.equal(network.bank.anchors, replay.bank.anchors), "what enters the bank is the same"
+        places = [place % 10 for place in range(4 * step, 4 * step + 4)]
+        target = log_distribution(network.bank.anchors[places], anchors, 0.02)
+        expected = divergence(target, log_distribution(student, anchors, 0.02)).mean()
+        torch.testing.assert_close(found.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_bank_starts_with_unit_rows() -> None:
     torch.testing.assert_close(MemoryBank(50, 12).anchors.norm(dim=1), torch.ones(50))
 
@@ -82,6 +223,10 @@ def test_bank_holds_the_last_h_embeddings(batches: list[int]) -> None:
         expected = (expected + [tuple(row.tolist()) for row in rows])[-10:]
         oldest_first = torch.roll(bank.anchors, -int(bank.position), 0)
         assert [tuple(row.tolist()) for row in oldest_first] == expected
+        entered = int(number) if number < 10 else 10
+        assert int(bank.filled) == entered
+        held = {tuple(row.tolist()) for row in bank.anchors[:entered]}
+        assert held == set(expected[-entered:]), "embeddings are the first rows, until all are"
 
 
 def test_bank_keeps_its_place_in_a_state_dict() -> None:
