@@ -6,7 +6,7 @@ The backbone starts from auxSKD's convolutions where there are any. Leaves the c
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
@@ -45,9 +45,9 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return task.loss(network, clips, labels(batch))
 
-    def validate() -> dict[str, float]:
+    def validate(batches: Iterable[Batch]) -> dict[str, float]:
         means = Means()
-        for batch in work.batches(validation):
+        for batch in batches:
             with work.autocast():
                 mean, metrics = step(clips(batch), batch)
             means.add({"loss": mean.expand(len(batch["target"])), **metrics})
@@ -66,6 +66,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         clips,
         step,
         functools.partial(convolution_weights, encoder),
+        validation=validation,
         validate=validate,
         metrics={f"{work.kind}/val_{name}_chance": level for name, level in task.chance.items()}
         | {f"{work.kind}/val_{name}_baseline": value for name, value in task.baseline(judged()).items()}

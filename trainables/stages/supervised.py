@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,9 +42,9 @@ def classifier_training(
         logits, targets = judged(clips.flatten(0, 1)), batch["target"].to(work.device)
         return F.cross_entropy(logits, targets), {"accuracy": (logits.detach().argmax(1) == targets).float()}
 
-    def validate() -> dict[str, float]:
+    def validate(batches: Iterable[Batch]) -> dict[str, float]:
         means = Means()
-        for batch in work.batches(validation):
+        for batch in batches:
             targets = batch["target"].to(work.device)
             with work.autocast():
                 logits = judged(clips_of(batch).flatten(0, 1))
@@ -54,7 +55,6 @@ def classifier_training(
     def weights() -> dict[str, Tensor]:
         return {name: value.cpu() for name, value in judged.state_dict().items()}
 
-    validation = _validation_loader(work, optimisation)
     training = training_clips(work, stream or f"{work.kind}/train", optimisation.clips_per_video)
     return Training(
         network,
@@ -63,6 +63,7 @@ def classifier_training(
         clips_of,
         step or cross_entropy_step,
         weights,
+        validation=_validation_loader(work, optimisation),
         validate=validate,
         keep_best="val_top1" if keep == "best" else None,
         parts=parts,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from trainables.models.momentum import OncePerStep
 from trainables.settings import Optimisation, Pretraining
+from trainables.stages.health import Health, looked_at
 from trainables.stages.memory import most_held
 from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file, curves
 from trainables.video.dataset import Batch
@@ -35,13 +37,17 @@ class NonFiniteLoss(ArithmeticError):
 
 @dataclass
 class Epoch:
-    """How far an epoch is: batches that were trained on, what they gave, and torch's random numbers after them."""
+    """How far an epoch is: batches that were trained on, what they gave, and torch's random numbers after them.
+
+    health: measures of its last batch, in a stage without validation.
+    """
 
     batches: int = 0
     means: Means = field(default_factory=Means)
     wrapped: int = 0
     replaced: int = 0
     random: dict[str, Tensor] = field(default_factory=dict)
+    health: dict[str, float] = field(default_factory=dict)
 
     def add(self, batch: Batch, values: Mapping[str, Tensor]) -> None:
         self.batches += 1
@@ -83,6 +89,7 @@ class _Loop:
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.optimiser = make_optimiser(self.parameters, self.optimisation)
         self.progress = Progress()
+        self.health = Health(self.network, looks=not work.settings.compute.compile)
         self.saves = Pace(work.runtime.save_every)
         self.samples = 0
 
@@ -99,7 +106,9 @@ class _Loop:
             if training.validate is not None:
                 self.network.eval()
                 with torch.no_grad():
-                    metrics |= training.validate()
+                    metrics |= training.validate(self._validation_batches())
+            self._check_finite(metrics, epoch)
+            metrics |= self._health()
             self._check_finite(metrics, epoch)
             if _is_best(training.keep_best, metrics, work.kind, progress):
                 progress.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
@@ -129,7 +138,8 @@ class _Loop:
             rate = learning_rate(self.optimisation, number, (epoch.batches + 1) / len(self.training.loader))
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            loss, metrics = train_step(self.work, self.training, self.optimiser, batch)
+            with self._looking(number, epoch, batch):
+                loss, metrics = train_step(self.work, self.training, self.optimiser, batch)
             epoch.add(batch, {"loss": loss, **metrics})
             self.samples += len(batch["wrapped"])
             if self.saves.is_due():
@@ -139,6 +149,32 @@ class _Loop:
         found = epoch.metrics()
         self._check_finite(found, number)
         return found
+
+    @contextmanager
+    def _looking(self, number: int, epoch: Epoch, batch: Batch) -> Iterator[None]:
+        """Look at the network while it trains on the stage's first batch, and on an epoch's last where nothing is validated."""
+        first = number == 0 and epoch.batches == 0
+        last = epoch.batches == len(self.training.loader) - 1 and self.training.validation is None
+        with self.health.looking(batch) if first or last else nullcontext():
+            yield
+        if first:
+            self.health.note_start()
+        if first or last:
+            measures = self.health.measures()
+            epoch.health = measures if last else {}
+
+    def _health(self) -> dict[str, float]:
+        epoch = self.progress.epoch
+        return epoch.health if epoch is not None and epoch.health else self.health.measures()
+
+    def _validation_batches(self) -> Iterator[Batch]:
+        loader = self.training.validation
+        if loader is None:
+            return
+        shown, videos = looked_at(len(loader)), len(loader.dataset.videos)
+        for number, batch in enumerate(self.work.batches(loader)):
+            with self.health.looking(batch, videos) if number in shown else nullcontext():
+                yield batch
 
     def _check_finite(self, metrics: Mapping[str, float], epoch: int) -> None:
         where = f"in epoch {epoch + 1}"
@@ -157,6 +193,7 @@ class _Loop:
         self.network.load_state_dict(state["network"])
         moments = {int(number): value for number, value in state["optimiser"]["state"].items()}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.health.start = state.get("start") or {}
         within = state.get("epoch")
         self.progress = Progress(state["history"], state["best"], None if within is None else Epoch.of_state(within))
 
@@ -172,6 +209,7 @@ class _Loop:
                 "optimiser": {"state": moments},
                 "history": progress.history,
                 "best": progress.best,
+                "start": self.health.start,
                 "epoch": None if progress.epoch is None else progress.epoch.state(),
             }
         )

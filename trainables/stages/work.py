@@ -52,8 +52,9 @@ class Training:
     """What a stage would train; trainables/stages/training.py does it.
 
     network: everything that has state, teachers and memory banks too. clips: pixels of a batch as the network takes them.
-    weights: what the stage hands on, at the end and at the checkpoints between. validate: metrics after each epoch, named
-    `val_...`; keep_best: the one of them by whose first highest value the network is kept. metrics: further ones, of the whole.
+    weights: what the stage hands on, at the end and at the checkpoints between. validate: given the batches of `validation`,
+    metrics after each epoch, named `val_...`; keep_best: the one of them by whose first highest value the network is kept.
+    metrics: further ones, of the whole.
     parts: how many parts of a batch go through the network one after the other, before the optimiser's step.
     """
 
@@ -63,7 +64,8 @@ class Training:
     clips: Callable[[Batch], Tensor]
     step: Step
     weights: Callable[[], dict[str, Tensor]]
-    validate: Callable[[], dict[str, float]] | None = None
+    validation: ClipLoader | None = None
+    validate: Callable[[Iterable[Batch]], dict[str, float]] | None = None
     keep_best: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def run(
     *,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
     loader: Any = None,
-    validate: Callable[[], dict[str, float]] | None = None,
+    validate: Callable[[Iterable[Any]], dict[str, float]] | None = None,
     keep_best: str | None = None,
     save_every: float = 300,
     **optimisation: Any,
@@ -213,7 +213,7 @@ def test_sgd_with_momentum_and_weight_decay(tmp_path: Path) -> None:
 
 def test_metrics_are_means_over_samples_with_the_stage_s_prefix(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
-    outcome = run(tmp_path, report=lines.append, loader=TwoBatches(wrapped=1), validate=lambda: {"val_top1": 0.5})
+    outcome = run(tmp_path, report=lines.append, loader=TwoBatches(wrapped=1), validate=lambda batches: {"val_top1": 0.5})
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert all(line["stage"] == "finetune" and line["epochs"] == 3 for line in lines)
     assert outcome.metrics["finetune/x"] == 2.5
@@ -264,12 +264,18 @@ def test_the_first_of_the_best_epochs_is_kept(tmp_path: Path) -> None:
         tmp_path,
         network=model,
         epochs=4,
-        validate=lambda: {"val_top1": next(scores)},
+        validate=lambda batches: {"val_top1": next(scores)},
         keep_best="val_top1",
         report=lambda line: weights.append(float(model.weight.detach())),
     )
     assert weight_of(outcome) == weights[1] != weights[3]
     assert outcome.metrics["finetune/val_top1"] == 0.1
+
+
+def one_of(scores: list[float]) -> Callable[[Iterable[Any]], dict[str, float]]:
+    """A validation that reaches one score after the other."""
+    left = iter(scores)
+    return lambda batches: {"val_top1": next(left)}
 
 
 def interrupted(directory: Path, after: int, **options: Any) -> None:
@@ -284,13 +290,12 @@ def interrupted(directory: Path, after: int, **options: Any) -> None:
 def test_an_interrupted_training_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
     options: dict[str, Any] = {"epochs": 5, "momentum": 0.9, "step_epochs": 2, "keep_best": "val_top1"}
     scores = [0.1, 0.9, 0.3, 0.9, 0.2]
-    whole = run(tmp_path / "whole", validate=iter([{"val_top1": score} for score in scores]).__next__, **options)
+    whole = run(tmp_path / "whole", validate=one_of(scores), **options)
     for stop in (1, 3):
         remaining = scores[1:] if stop == 3 else scores
-        interrupted(tmp_path / "parts", stop, validate=iter([{"val_top1": s} for s in remaining]).__next__, **options)
+        interrupted(tmp_path / "parts", stop, validate=one_of(remaining), **options)
     loader = TwoBatches()
-    validate = iter([{"val_top1": score} for score in scores[3:]]).__next__
-    resumed = run(tmp_path / "parts", loader=loader, validate=validate, **options)
+    resumed = run(tmp_path / "parts", loader=loader, validate=one_of(scores[3:]), **options)
     assert loader.epochs == [3, 4]
     assert resumed.history == whole.history
     assert resumed.metrics == whole.metrics
@@ -351,7 +356,7 @@ def test_a_last_update_that_ruins_the_weights_is_noticed(tmp_path: Path) -> None
 def test_a_validation_loss_that_is_no_number_is_noticed(tmp_path: Path) -> None:
     """It would otherwise reach the ledger, which holds numbers only."""
     with pytest.raises(NonFiniteLoss, match=r"finetune: val_loss became nan in epoch 1"):
-        run(tmp_path, validate=lambda: {"val_loss": math.nan, "val_top1": 0.1})
+        run(tmp_path, validate=lambda batches: {"val_loss": math.nan, "val_top1": 0.1})
 
 
 def kept(directory: Path, epochs: int, checkpoints: int, **changes: Any) -> dict[int, float]:
@@ -483,7 +488,7 @@ def test_an_interrupted_validation_trains_nothing_again(tmp_path: Path) -> None:
     """The state after an epoch's last batch leads straight to its validation."""
     model, steps, answers = nn.Linear(1, 1, bias=False), [], iter([KeyboardInterrupt, None])
 
-    def validate() -> dict[str, float]:
+    def validate(batches: Iterable[Any]) -> dict[str, float]:
         if (error := next(answers)) is not None:
             raise error
         return {"val_top1": 0.5}

@@ -1,0 +1,199 @@
+"""How a network in training is: what its features look like, how far its weights have gone, how much of it is dead.
+
+Measured after each epoch, on clips that pass the network anyway: those of validation, at most `MOST_BATCHES` batches of them,
+spread evenly; in a stage without validation (auxSKD) those of the epoch's last batch. Nothing is computed twice, nothing random
+is drawn, and the figures are results like any other: `<stage>/health_...`.
+
+- `health_std`: standard deviation of the features, of length 1 each, times the root of their dimension: 0 where all are equal,
+  about 1 where they point everywhere.
+- `health_rank`: effective rank (Roy & Vetterli 2007) of the same, less their mean: 1 to their dimension.
+- `health_uniformity` (Wang & Isola 2020): log E exp(-2 |x - y|^2) over pairs of clips; 0 where all are equal, less is better.
+- `health_alignment` (the same): E |x - y|^2 over pairs of clips of one video, 0 to 4, where there are such pairs: several clips
+  of a video in validation, several clips or frames of a sample, or the views of student and teacher.
+- `health_dead`: the share of ReLU units (channels of a convolution) that are zero everywhere; `health_dead_most`: that of the
+  layer in which it is highest.
+- `health_moved`: the distance of the weights from those at the start of the stage, over the norm of those.
+
+Features are the last map of the first backbone or encoder in what is trained, averaged over space and time; weights are that
+one's. Of PredNet they are the top representation before the last frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.models import Backbone, Encoder
+from trainables.models.prednet import PredNetLayer
+from trainables.video.dataset import Batch
+
+MOST_BATCHES = 16
+"""Of validation that are looked at after an epoch."""
+
+
+class Health:
+    """Looks at a network while it computes, and says after an epoch how it is.
+
+    Made before anything is trained: what it holds then is the start. start: by layer of ReLUs the share of units that are dead
+    at the first batch, once that was looked at. looks: off, it sees how far the weights go and nothing else, as of a compiled
+    network nobody sees inside.
+    """
+
+    def __init__(self, network: nn.Module, looks: bool = True) -> None:
+        self.looks = looks
+        self.encoders = [module for module in network.modules() if isinstance(module, Backbone | Encoder)]
+        followers = {id(module) for encoder in self.encoders[1:] for module in encoder.modules()}
+        units = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.ReLU)]
+        self.units = {name: module for name, module in units if id(module) not in followers}
+        encoder: nn.Module = self.encoders[0] if self.encoders else network
+        self.weights = _trained(encoder) or _trained(network)
+        self.first_weights = [value.detach().clone() for value in self.weights]
+        self.start: dict[str, float] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self.alive: dict[str, Tensor] = {}
+        self.features: list[tuple[Tensor, Tensor]] = []
+        self.others: list[tuple[Tensor, Tensor]] = []
+
+    @contextmanager
+    def looking(self, batch: Batch, videos: int | None = None) -> Iterator[None]:
+        """Look at what passes the network inside, which is this batch. videos: of the data set, of which a sample is the
+        `index` modulo that; without it each sample is of another video."""
+        if not self.looks:
+            yield
+            return
+        calls: list[list[Tensor]] = [[] for _ in self.encoders]
+        hooks = [module.register_forward_hook(self._see_units(name)) for name, module in self.units.items()]
+        hooks += [_hook_features(encoder, found) for encoder, found in zip(self.encoders, calls, strict=True)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+        samples = len(batch["wrapped"])
+        shown = batch["index"] % videos if videos else torch.arange(samples)
+        for number, found in enumerate(calls):
+            if (rows := _last_pass(found, samples)) is not None:
+                of_video = shown.to(rows.device).repeat_interleave(len(rows) // samples)
+                (self.others if number else self.features).append((F.normalize(rows.double(), dim=1), of_video))
+
+    def _see_units(self, name: str) -> Any:
+        def see(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            if output.dim() < 2:
+                return
+            alive = output.detach().transpose(0, 1).flatten(1).amax(1) > 0
+            self.alive[name] = alive | self.alive[name] if name in self.alive else alive
+
+        return see
+
+    def dead(self) -> dict[str, float]:
+        """The share of dead units by layer, of what was looked at since the last `measures`."""
+        return {name: 1 - float(alive.double().mean()) for name, alive in self.alive.items()}
+
+    def note_start(self) -> None:
+        """What was looked at so far was the first batch, before the first update."""
+        self.start = self.dead()
+
+    def measures(self) -> dict[str, float]:
+        """The figures of what was looked at since the last call, by name, without the stage's prefix."""
+        found = {"moved": moved(self.weights, self.first_weights)}
+        if self.alive:
+            units = torch.cat([alive.cpu() for alive in self.alive.values()])
+            found |= {"dead": 1 - float(units.double().mean()), "dead_most": max(self.dead().values())}
+        if self.features:
+            found |= _of_features(self.features, self.others)
+        self._forget()
+        return {f"health_{name}": value for name, value in found.items()}
+
+
+def _trained(network: nn.Module) -> list[Tensor]:
+    return [value for value in network.parameters() if value.requires_grad]
+
+
+def _hook_features(encoder: Backbone | Encoder, found: list[Tensor]) -> Any:
+    """Keeps the last maps of an encoder, averaged over space and time, each time that it computes them."""
+    last = encoder.layers()[-1]
+    while isinstance(last, nn.Sequential):  # some encoders join theirs anew whenever they are asked for their layers
+        last = last[-1]
+
+    def see(module: nn.Module, *seen: Any) -> None:
+        maps: Tensor = seen[0][0] if isinstance(last, PredNetLayer) else seen[-1]
+        found.append(maps.detach().float().flatten(2).mean(2))
+
+    if isinstance(last, PredNetLayer):
+        return last.prediction.register_forward_pre_hook(see)
+    return last.register_forward_hook(see)
+
+
+def _last_pass(calls: list[Tensor], samples: int) -> Tensor | None:
+    """The features of a batch's last pass, whose parts are joined; None where its samples did not pass, or not all alike."""
+    rows: list[Tensor] = []
+    while calls and sum(map(len, rows)) < samples:
+        rows.insert(0, calls.pop())
+    joined = torch.cat(rows) if rows else None
+    return joined if joined is not None and len(joined) % samples == 0 else None
+
+
+def _of_features(features: list[tuple[Tensor, Tensor]], others: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    rows, videos = (torch.cat(parts) for parts in zip(*features, strict=True))
+    if not bool(rows.isfinite().all()):
+        return {"std": math.nan}
+    found = {"std": spread(rows), "rank": effective_rank(rows)}
+    if len(rows) > 1:
+        found["uniformity"] = uniformity(rows)
+    if others:
+        more, of_more = (torch.cat(parts) for parts in zip(*others, strict=True))
+        rows, videos = torch.cat([rows, more]), torch.cat([videos, of_more])
+    aligned = alignment(rows, videos)
+    return found if aligned is None else {**found, "alignment": aligned}
+
+
+def spread(rows: Tensor) -> float:
+    """The standard deviation of rows (N, D) of length 1, the mean over dimensions, times the root of D."""
+    return float(rows.std(0, correction=0).mean() * rows.shape[1] ** 0.5)
+
+
+def effective_rank(rows: Tensor) -> float:
+    """exp of the entropy of the singular values of rows (N, D) less their mean, over their sum; 1 where all rows are equal."""
+    values = torch.linalg.svdvals(rows - rows.mean(0))
+    total = values.sum()
+    if float(total) <= torch.finfo(torch.float32).eps * len(rows) ** 0.5:
+        return 1.0
+    shares = values / total
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def uniformity(rows: Tensor) -> float:
+    """log of the mean of exp(-2 |x - y|^2) over all pairs of rows (N, D), N at least 2."""
+    return float(torch.pdist(rows).square().mul(-2).exp().mean().log())
+
+
+def alignment(rows: Tensor, videos: Tensor) -> float | None:
+    """The mean of |x - y|^2 over pairs of rows (N, D) that are of the same of the videos (N,); None where there is no pair."""
+    same = torch.triu(videos[:, None] == videos[None, :], diagonal=1)
+    first, second = same.nonzero(as_tuple=True)
+    return float((rows[first] - rows[second]).square().sum(1).mean()) if len(first) else None
+
+
+@torch.no_grad()
+def moved(weights: list[Tensor], start: list[Tensor]) -> float:
+    """|w - w0| / |w0| of all weights together; 0 where all were 0."""
+    gone, whole = _norm(torch._foreach_sub(weights, start)), _norm(start)
+    return gone / whole if whole else 0.0
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    """The norm of all together, in float64."""
+    return float(torch.stack([torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]).norm())
+
+
+def looked_at(batches: int) -> set[int]:
+    """The numbers of the batches that are looked at, of so many: at most MOST_BATCHES, spread evenly."""
+    return {number * batches // MOST_BATCHES for number in range(MOST_BATCHES)} if batches else set()
