@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from reports.circumstances import backbone_of, is_comparable
 from reports.comparison import Cell, Effect, FilledTable
@@ -16,8 +16,10 @@ from reports.groups import Group
 from reports.leaderboard import Leaderboard, values_of
 from reports.pairs import Paired
 from reports.power import Sensitivity
-from reports.seeds import Estimate, Outperforming, VideoError
+from reports.seeds import Estimate, Outperforming, VideoError, estimate
 from reports.sheet import Line, configuration_text
+from reports.teaching import Teaching
+from reports.verdicts import Judgement
 from reports.worth import MEASURES, Worth
 from search_spaces.papers import PaperTable, PublishedRow
 
@@ -86,6 +88,39 @@ def worth_lines(sweep: str, worths: Sequence[Worth]) -> Iterator[Line]:
                     "seeds_asked": backbone.asked,
                     "chance": _number(backbone.chance.get(measure)),
                 }
+
+
+TEACHING_COLUMNS = (
+    "downstream", "group", "preset", "protocol", "protocol_version", "data", "missing_videos", "teacher", "measure",
+    "mean", "low", "high", "seeds", "chance", "rule", "p_holm", "verdict",
+)  # fmt: skip
+
+
+def teaching_lines(found: Sequence[Teaching]) -> Iterator[Line]:
+    """Four lines per teacher: its task, tested against the rule, top-1 from the task, from scratch, and the difference."""
+    for number, one in enumerate(found, start=1):
+        of_group = {"downstream": one.data_set, **_of_group(number, one.group)}
+        for teacher in one.teachers:
+            line = {**of_group, "teacher": teacher.name}
+            levels = {"chance": _number(teacher.chance), "rule": _number(teacher.rule)}
+            yield {
+                **line,
+                "measure": teacher.metric,
+                **_of_values(teacher.reached.values()),
+                **levels,
+                **_of_test(teacher.task),
+            }
+            yield {**line, "measure": "top-1 from its task", **_of_values(teacher.taught.values())}
+            yield {**line, "measure": "top-1 from scratch", **_of_values(teacher.scratch.values())}
+            yield {**line, "measure": "difference", **_of_estimate(teacher.gain), **_of_test(teacher.transfer)}
+
+
+def _of_values(values: Collection[float]) -> dict[str, object]:
+    return _of_estimate(estimate(list(values)) if values else None)
+
+
+def _of_test(judgement: Judgement | None) -> dict[str, object]:
+    return {"p_holm": _p(judgement.p), "verdict": judgement.verdict or ""} if judgement else {}
 
 
 PAIR_COLUMNS = (

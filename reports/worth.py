@@ -79,8 +79,8 @@ def sweep_worth(own: Sequence[Record], others: Iterable[Record] = ()) -> list[Wo
     trials = {record.trial: record for record in [*_rows_elsewhere(table, own, others), *own]}
     varied = {name for record in own for name in record.parameters} | {DOWNSTREAM}
     worths = []
-    for data_set in sorted({name for record in own for name in _endings(record)}):
-        through = [record for record in trials.values() if data_set in _endings(record)]
+    for data_set in sorted({name for record in own for name in endings(record)}):
+        through = [record for record in trials.values() if data_set in endings(record)]
         for group in comparable_groups(through, varied):
             if {record.trial for record in group.records} & {record.trial for record in own}:
                 worths.append(_worth(data_set, group, varied - {DOWNSTREAM}, table))
@@ -104,7 +104,7 @@ def _rows_elsewhere(table: PaperTable | None, own: Sequence[Record], others: Ite
     ]
 
 
-def _endings(record: Record) -> dict[str, str]:
+def endings(record: Record) -> dict[str, str]:
     """The downstream sets of a record, and what the names of their metrics end in."""
     names = [used.name for used in used_sets(record) if used.role == "downstream"]
     return {name: f"/{name}" if f"downstream/{name}" in record.data else "" for name in names}
@@ -163,7 +163,7 @@ def _backbone(label: tuple[str, ...], asked: int, records: Sequence[Record], dat
 
 def _measured(record: Record, data_set: str) -> dict[str, float]:
     """Fractions by measure: those of the downstream set, and the pretext accuracies."""
-    ending = _endings(record)[data_set]
+    ending = endings(record)[data_set]
     fractions = {name: record.metrics.get(f"{metric}{ending}", math.nan) for name, metric in MEASURES.items()}
     for metric in record.metrics:
         if match := _PRETEXT.fullmatch(metric):

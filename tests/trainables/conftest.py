@@ -87,6 +87,7 @@ VARIETY: dict[str, dict[str, Any]] = {
         "teacher_finetune.transferred_layers": 1,
     },
     "student": {"recipe": "student", "student.schedule": "cosine"},
+    "labels": {"recipe": "student", "student.views": "bank"},
     "compression": {"recipe": "student", "evaluation.measures": ["compression"]},
 }
 """Experiments by name, as changes of the tiny settings: of those of graph distillation from `distillation` on."""

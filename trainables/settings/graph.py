@@ -7,8 +7,8 @@ in docs/fidelity.md.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -230,7 +230,9 @@ class StudentSettings(Optimisation):
     epochs: Count = 350
     batch_size: int = Field(128, ge=2)
     optimiser: Literal["sgd", "adam"] = "adam"
-    learning_rate: Positive = Field(0.01, description="the paper's; much for Adam on AlexNet")
+    learning_rate: Positive = Field(
+        0.01, description="0.01: the paper's, at which Adam kills AlexNet in its first steps; 1e-4 trains it (docs/fidelity.md)"
+    )
     weight_decay: NonNegative = 0.0
     step_epochs: Count = 50
     decay: float = Field(0.5, gt=0, le=1)
@@ -238,6 +240,13 @@ class StudentSettings(Optimisation):
         "random", description="imagenet: the weights file given by --weights alexnet=FILE, but for a last layer of other size"
     )
     keep: Literal["last", "best"] = Field("last", description="the epoch whose weights are kept; best: by validation top-1")
+    views: Literal["fresh", "bank"] = Field(
+        "fresh",
+        description="of a student from labels alone. fresh: new clips in every epoch; bank: those that distilled students see, "
+        "`views.views` of every video",
+    )
+
+    off: ClassVar[Mapping[str, Any]] = {**Optimisation.off, "views": "fresh"}
 
 
 class GraphSettings(Settings):

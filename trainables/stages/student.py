@@ -1,7 +1,7 @@
 """The student, AlexNet: from labels alone, or from labels and teachers by the graphs (Secs. 4 and 5.2). Leaves the network.
 
 Teachers are asked about the clips that the student sees: of the view bank, answered before (`teachers.outputs: bank`), or live
-about new ones in every epoch. Without teachers the clips are new in every epoch.
+about new ones in every epoch. Without teachers the clips are new in every epoch, or those of the view bank (`student.views`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from trainables.tasks import SelfSupervisedTask
 from trainables.video.dataset import Batch, network_clips
 from trainables.video.videos import DataError
 
+VIEWS = "student.views"
+"""What a student without teachers sees."""
+
 Ask = Callable[[Batch], Answers]
 """What the teachers say of the clips of a batch."""
 
@@ -36,8 +39,17 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
 
     if not tasks:
         work.on_device(student)
-        parts = settings.compute.accumulation
-        return classifier_training(work, student, settings.student, settings.video, settings.student.keep, parts=parts)
+        banked = settings.student.views == "bank"
+        return classifier_training(
+            work,
+            student,
+            settings.student,
+            settings.video,
+            settings.student.keep,
+            stream=BANK if banked else None,
+            views=settings.views.views if banked else None,
+            parts=settings.compute.accumulation,
+        )
 
     ask, teachers = (_live if live else _banked)(work, tasks)
     with work.seeded("student/graphs"):
@@ -195,18 +207,23 @@ def _graph_reads(settings: ExperimentSettings, tasks: Sequence[type[SelfSupervis
     )
 
 
+def _views_of_labels(settings: ExperimentSettings) -> tuple[str, ...]:
+    return (VIEWS, "views.views") if settings.student.views == "bank" else (VIEWS,)
+
+
 @functools.cache
 def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False) -> Kind:
     """The student of these teachers, or of their bank; without any it learns from labels alone."""
 
     def reads(settings: ExperimentSettings) -> tuple[str, ...]:
+        schedule = (name for name in trained_by(settings, "student") if name != VIEWS)
         return (
-            *trained_by(settings, "student"),
+            *schedule,
             *network_reads("alexnet", settings, of_clips=True),
             *CLIPS,
             *(ARITHMETIC if tasks and settings.graph.compares_samples else ("compute",)),
             "augmentation",
-            *(_graph_reads(settings, tasks, live) if tasks else ()),
+            *(_graph_reads(settings, tasks, live) if tasks else _views_of_labels(settings)),
         )
 
     return Kind(

@@ -290,3 +290,26 @@ def test_a_student_trained_in_parts_is_the_undivided_one(
     metrics = in_parts.done["metrics"]
     assert metrics == pytest.approx(whole.done["metrics"], rel=1e-3, abs=1e-5)
     assert metrics != whole.done["metrics"], "rounding tells that it was divided"
+
+
+def test_labels_on_the_bank_s_views_are_what_a_distilled_student_of_weight_0_learns_from(
+    tiny_graph: ExperimentSettings, after_teachers: Make, run_stage: RunStage
+) -> None:
+    """With lambda = 0 what teachers say adds an exact 0, so the weights are those of the labels alone, on the same clips in the
+    same order; on fresh clips they are others. A distilled student's key does not know of `student.views`."""
+    place = after_teachers()
+    kd = {"graph.logits": "average", "graph.representation": "none", "graph.imitation_weight": 0.0, "views.views": 2}
+    taught = run_stage("student", with_values(tiny_graph, kd), place)
+    found = {
+        views: run_stage(
+            "student", with_values(tiny_graph, {"recipe": "student", "student.views": views, "views.views": 2}), place
+        )
+        for views in ("fresh", "bank")
+    }
+    same = {
+        views: all(torch.equal(value, taught.tensors()[name]) for name, value in artifact.tensors().items())
+        for views, artifact in found.items()
+    }
+    assert same == {"fresh": False, "bank": True}
+    assert found["fresh"].key != found["bank"].key
+    assert run_stage("student", with_values(tiny_graph, {**kd, "student.views": "bank"}), place).key == taught.key
