@@ -54,7 +54,25 @@ VARIETY: dict[str, dict[str, Any]] = {
     },
     "distillation": {},
     "live": {"teachers.outputs": "live", "student.keep": "best"},
-    "sinkhorn": {"teachers.tasks": "sorting+tracking", "graph.distance": "sinkhorn", "graph.edges": "learned"},
+    "sinkhorn": {
+        "teachers.tasks": "sorting+tracking",
+        "graph.distance": "sinkhorn",
+        "graph.edges": "learned_global",
+        "graph.targets": "mixed",
+    },
+    "mmgd": {
+        "teachers.tasks": "sorting+tracking",
+        "graph.representation": "none",
+        "graph.distance": "cosine",
+        "graph.edges": "learned",
+    },
+    "samples": {"teachers.tasks": "prediction", "graph.representation": "single", "graph.gain_of": "sample"},
+    "one_sided": {
+        "teachers.tasks": "prediction",
+        "graph.logits": "average",
+        "graph.representation": "none",
+        "graph.kd": "one_sided",
+    },
     "classes": {
         "teachers.tasks": "prediction",
         "graph.representation": "none",

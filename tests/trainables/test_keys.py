@@ -468,7 +468,7 @@ def test_parts_of_batches_are_in_the_keys_of_stages_that_divide_them(tiny_graph:
     """Not of those that train nothing, and not of those whose loss compares the samples of a batch: whatever the setting,
     they share one artifact."""
     divided = {}
-    for name, values in {"em": {}, "kl": {"graph.distance": "kl", "graph.edges": "learned"}}.items():
+    for name, values in {"em": {}, "kl": {"graph.distance": "kl", "graph.edges": "learned_global"}}.items():
         stages = resolve(Experiment(with_values(tiny_graph, values), 0), data)
         divided[name] = {stage.kind for stage in stages if "compute.accumulation" in stage.settings}
     teachers = {"sorting", "ego_motion", "prediction"} | {f"{task}_classifier" for task in TEACHER_TASKS}

@@ -21,17 +21,18 @@ def total_variation(mu: Tensor, eta: Tensor) -> Tensor:
 def earth_mover(mu: Tensor, eta: Tensor, ground: Tensor) -> Tensor:
     """Exact distances (n, B) of mu (n, B, c) from eta (B, c) with the metric (c, c) of each teacher, ground (n, c, c).
 
-    Network simplex on the CPU (POT), a problem for each teacher and sample. The gradient with respect to eta is the optimal
-    dual potential (envelope theorem). NaN where a prediction is.
+    Network simplex on the CPU (POT), a problem for each teacher and sample. Gradients are the optimal dual potentials (envelope
+    theorem). NaN where a prediction is.
     """
     with torch.no_grad():
         solved = [
-            [_solved(source, sink, metric) for source, sink in zip(of_teacher, _numpy(eta), strict=True)]
+            _solved(source, sink, metric)
             for of_teacher, metric in zip(_numpy(mu), _numpy(ground), strict=True)
+            for source, sink in zip(of_teacher, _numpy(eta), strict=True)
         ]
-        cost = eta.new_tensor([[one for one, _ in of_teacher] for of_teacher in solved])
-        potentials = eta.new_tensor(np.array([[one for _, one in of_teacher] for of_teacher in solved]))
-    return cost + (potentials * (eta - eta.detach())).sum(-1)
+        cost, of_source, of_sink = (eta.new_tensor(np.array(found)) for found in zip(*solved, strict=True))
+    moved = (of_source.view_as(mu) * (mu - mu.detach())).sum(-1) + (of_sink.view_as(mu) * (eta - eta.detach())).sum(-1)
+    return cost.view(mu.shape[:2]) + moved
 
 
 def between_prototypes(prototypes: Sequence[Tensor]) -> Tensor:
@@ -48,11 +49,11 @@ def _numpy(values: Tensor) -> np.ndarray:
     return values.double().cpu().numpy()
 
 
-def _solved(source: np.ndarray, sink: np.ndarray, metric: np.ndarray) -> tuple[float, np.ndarray]:
-    """Cost of the cheapest plan, and the sink's dual potential (c,), of which the mean is 0."""
+def _solved(source: np.ndarray, sink: np.ndarray, metric: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Cost of the cheapest plan, and the dual potentials (c,) of source and sink, each of mean 0."""
     from ot import emd2  # POT takes seconds to import
 
     if not (np.isfinite(source).all() and np.isfinite(sink).all()):
-        return np.nan, np.zeros_like(sink)
+        return np.nan, np.zeros_like(source), np.zeros_like(sink)
     cost, told = emd2(source / source.sum(), sink / sink.sum(), metric, log=True)
-    return float(cost), told["v"] - told["v"].mean()
+    return float(cost), told["u"] - told["u"].mean(), told["v"] - told["v"].mean()

@@ -5,7 +5,7 @@ The teachers' predictions are softened by T_k and the student's by T_s (Eq. 6, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,13 +18,15 @@ from trainables.settings import GraphSettings
 
 class Said(NamedTuple):
     """Of a batch: logits of the student (B, c) and of the teachers (n, B, c), the temperatures T_k (n,) of these, the labels
-    (B,), and each teacher's ground metric between classes (n, c, c), which `class_em` alone reads; None: 0 and 1."""
+    (B,), each teacher's ground metric between classes (n, c, c), which `class_em` alone reads (None: 0 and 1), and features
+    (B, F) of the student and then of each teacher, which learned edges alone read."""
 
     student: Tensor
     teachers: Tensor
     temperatures: Tensor
     labels: Tensor
     ground: Tensor | None = None
+    features: Sequence[Tensor] = ()
 
     @property
     def softened(self) -> Tensor:
@@ -94,6 +96,33 @@ DISTANCES: dict[str, Distance] = {
     "cosine": cosine,
     "l2": l2,
 }
+
+
+def mixture(said: Said, shares: Tensor, settings: GraphSettings) -> Said:
+    """The same with other teachers, of temperature 1: (1 - mixing) of each one's prediction and mixing of what flows into it,
+    in shares (n, m) or (n, m, B) of teacher n at m. What is mixed is what the distance compares: logits of `cosine`."""
+    flow = "nm,nbc->mbc" if shares.dim() == 2 else "nmb,nbc->mbc"
+    own = said.teachers if settings.distance == "cosine" else said.softened
+    mixed = (1 - settings.mixing) * own + settings.mixing * torch.einsum(flow, shares, own)
+    if settings.distance != "cosine":
+        mixed = mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
+    return said._replace(teachers=mixed, temperatures=torch.ones_like(said.temperatures))
+
+
+def check_said(student: Tensor, teachers: Tensor, labels: Tensor, tasks: Sequence[str]) -> None:
+    """Raises ValueError where logits and labels of a batch do not belong together."""
+    if len(teachers) != len(tasks):
+        raise ValueError(f"logits of {len(teachers)} teachers; there are {len(tasks)}: {', '.join(tasks)}")
+    if student.shape[1] != teachers.shape[2]:
+        raise ValueError(
+            f"the student has {student.shape[1]} classes and the teachers {teachers.shape[2]}: they must be the same"
+        )
+    if len(student) != teachers.shape[1]:
+        raise ValueError(f"the student saw {len(student)} samples and the teachers {teachers.shape[1]}: they must be the same")
+    if len(labels) != len(student):
+        raise ValueError(f"{len(labels)} labels of {len(student)} samples: there must be one of each")
+    if len(student) < 2:
+        raise ValueError("a batch of one sample: distances between predictions on a batch need two at least")
 
 
 def between_samples(said: Said, settings: GraphSettings) -> Tensor:

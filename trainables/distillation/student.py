@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.distillation.logits_graph import AveragedPredictions, LogitsGraph
+from trainables.distillation.averaged import AveragedPredictions
+from trainables.distillation.logits_graph import LogitsGraph
 from trainables.distillation.representation_graph import RepresentationGraph
+from trainables.distillation.teachers import Answers, Teachers
 from trainables.models.encoder import Encoder, Outputs
 from trainables.settings import GraphSettings
 
 FIRST_LAYER = 1
 """Whose map is given where no graph asks for a map."""
-
-
-@dataclass(frozen=True)
-class Teachers:
-    """What is known of teachers before they are asked: their tasks; the channels of each one's map; where classes are measured
-    by them, the rows of each one's last layer (classes, F)."""
-
-    tasks: Sequence[str]
-    channels: Sequence[int]
-    prototypes: Sequence[Tensor] = ()
-
-
-class Answers(NamedTuple):
-    """What teachers say of the clips of a batch: logits (teachers, B, classes), and maps (B, C, h, w) of each."""
-
-    logits: Tensor
-    maps: Sequence[Tensor]
 
 
 class TaughtStudent(nn.Module):
@@ -46,9 +27,9 @@ class TaughtStudent(nn.Module):
         self.settings = settings
         self.logits_graph = None
         if settings.logits == "graph":
-            self.logits_graph = LogitsGraph(settings, teachers.tasks, teachers.prototypes)
+            self.logits_graph = LogitsGraph(settings, teachers, student.prototypes.shape[1])
         elif settings.logits == "average":
-            self.logits_graph = AveragedPredictions(settings, teachers.tasks)
+            self.logits_graph = AveragedPredictions(settings, teachers)
         self.representation_graph = None
         if settings.representation != "none":
             self.representation_graph = RepresentationGraph(settings, teachers.channels)
@@ -64,7 +45,7 @@ class TaughtStudent(nn.Module):
         metrics = {"hard_loss": hard.detach(), "accuracy": (outputs.logits.detach().argmax(1) == targets).float()}
         total = hard
         if self.logits_graph is not None:
-            imitation, found = self.logits_graph(outputs.logits.float(), answers.logits, targets)
+            imitation, found = self.logits_graph(outputs, answers, targets)
             total = self._of_labels_and_logits(hard, imitation)
             metrics |= {"logits_loss": imitation.detach(), **found}
         if self.representation_graph is not None:

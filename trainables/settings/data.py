@@ -109,5 +109,5 @@ class ComputeSettings(Settings):
         description="parts of two or more samples in which a batch passes the network, one after the other, before the "
         "optimiser's step: less memory, the same gradient but for statistics of a batch (batch norm, the median of "
         "graph.bandwidth), which are each part's; a loss that compares the samples of a batch (tracking; graph.distance em "
-        "and sinkhorn, graph.edges gain) is never divided",
+        "and sinkhorn, graph.edges learned, and gain of running means) is never divided",
     )

@@ -176,6 +176,11 @@ class ExperimentSettings(Settings):
                 f"student.clips_per_video = {self.student.clips_per_video}: an epoch sees one view of each video; for more "
                 "clips raise student.epochs and views.views, or set teachers.outputs = live"
             )
+        if self.graph.logits == "graph" and (self.graph.targets, self.graph.edges) == ("mixed", "learned"):
+            raise ValueError(
+                "graph.targets = mixed with graph.edges = learned: these edges end at the student, and into teachers nothing "
+                "flows; valid edges: gain, learned_global, uniform"
+            )
         if self.graph.representation == "graph" and len(self.teachers.names) < 2:
             raise ValueError(
                 f"teachers.tasks = {self.teachers.tasks}: the representation graph pairs teachers, so it needs two or more; "

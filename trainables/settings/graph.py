@@ -290,18 +290,39 @@ class GraphSettings(Settings):
     prediction_temperature: Positive = 2.0
     student_temperature: Positive = Field(1.0, description="1: Eq. 6; Hinton et al. soften the student as well")
     sinkhorn_regularisation: Positive = Field(0.0005, description="in units of the largest cost")
-    edges: Literal["uniform", "learned", "gain"] = Field(
-        "gain",
-        description="e_{n->m} of G_l. gain: softmax of (l_m - l_n) / T over n, from running means of the student's distances, "
-        "so that teachers it imitates well weigh more; "
-        "learned: softmax of learned logits over n, with a prior (MMGD); uniform",
+    kd: Literal["hinton", "one_sided"] = Field(
+        "hinton",
+        description="softening in KD. hinton: teachers and student by kd_temperature, times T^2; one_sided: teachers by T_k, "
+        "the student by student_temperature, no factor",
     )
+    kd_temperature: Positive = Field(2.0, description="T of KD as Hinton's")
+    edges: Literal["uniform", "learned", "learned_global", "gain"] = Field(
+        "gain",
+        description="e_{n->m} of G_l. gain: softmax over n of what gain_sign says of the student's distances; "
+        "learned: of each sample, by a small network on logits and features, into the student, with a prior (MMGD); "
+        "learned_global: softmax of one learned logit per edge, with a prior; uniform",
+    )
+    gain_sign: Literal["imitated_well", "imitated_badly"] = Field(
+        "imitated_well", description="which teachers weigh more: softmax of (l_m - l_n) / T, or of (l_n - l_m) / T"
+    )
+    gain_of: Literal["running_means", "sample"] = Field(
+        "running_means", description="whose distances l are: running means over batches, or each sample's own"
+    )
+    targets: Literal["own", "mixed"] = Field(
+        "own",
+        description="what the student imitates at a vertex. own: what flows in are distances from each teacher; mixed: what "
+        "flows in are predictions, which adjust the vertex's own",
+    )
+    mixing: Fraction = Field(0.5, description="share of what flows in, of mixed targets; 0: every teacher as it is")
     vertices: Literal["sum", "mean"] = Field(
         "sum", description="over vertices of G_l. sum: Eq. 4, which weighs more with more teachers; mean: of one scale for all"
     )
-    edge_temperature: Positive = Field(0.1, description="T of the softmax over edges of G_l")
+    edge_temperature: Positive | None = Field(
+        None, description="T of the softmax over edges of G_l; null: 8 for learned ones (MMGD), 0.1 for others"
+    )
+    edge_units: Count = Field(32, description="of logits and of features, which learned edges are made of (MMGD: 32)")
     gain_momentum: float = Field(0.9, ge=0, lt=1, description="of the running means of the student's losses")
-    prior_weight: NonNegative = Field(10.0, description="of (e - uniform)^2 with learned edges (MMGD: 10)")
+    prior_weight: NonNegative = Field(10.0, description="of (e - uniform)^2 with learned and learned_global edges (MMGD: 10)")
     student_layer: int = Field(4, ge=1, le=5, description="convolution of AlexNet whose map imitates; 4 has 256 channels")
     sketch: Count = Field(512, description="e, channels of the count sketch; the paper only asks for a small one")
     vertex_norm: VertexNorm = Field(
@@ -324,12 +345,17 @@ class GraphSettings(Settings):
     @property
     def compares_samples(self) -> bool:
         """Whether the loss of a batch is more than the mean of what its parts would give, but for a bandwidth."""
-        return self.logits == "graph" and (self.distance in TRANSPORT or self.edges == "gain")
+        if self.logits != "graph":
+            return False
+        from_means = self.gain_of == "running_means" if self.edges == "gain" else self.edges == "learned"
+        return self.distance in TRANSPORT or from_means
 
     @property
-    def pays_for_samples(self) -> bool:
-        """Whether the loss asks which sample a teacher spoke about by way of alpha."""
-        return self.logits == "graph" and self.distance in TRANSPORT and self.sample_cost > 0
+    def temperature_of_edges(self) -> float:
+        """T of the softmax over edges of G_l."""
+        if self.edge_temperature is not None:
+            return self.edge_temperature
+        return 8.0 if self.edges == "learned" else 0.1
 
     def vertex_names(self, teachers: Sequence[str]) -> list[str]:
         """Vertices of the representation graph, in order: pairs of teachers, or (`single`) teachers; none where it is off."""

@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainables.distillation.student import Answers, TaughtStudent, Teachers
+from trainables.distillation.student import TaughtStudent
+from trainables.distillation.teachers import Answers, Teachers
 from trainables.models import Encoder, make_encoder, network_reads
 from trainables.models.alexnet import AlexNet, imagenet_weights
 from trainables.settings import ExperimentSettings, GraphSettings
+from trainables.settings.graph import TRANSPORT
 from trainables.stages.kind import ARITHMETIC, CLIPS, LABELLED, Kind, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
 from trainables.stages.view_bank import BANK, kept_layer
@@ -105,13 +107,16 @@ def _banked(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask,
 
     def ask(batch: Batch) -> Answers:
         view, video = batch["epoch"], batch["index"]
-        logits = torch.stack([bank["logits"][view, video] for bank in banks]).to(work.device, non_blocking=True)
-        if work.settings.graph.representation == "none":
-            return Answers(logits, [])
-        return Answers(logits, [bank["maps"][view, video].to(work.device, non_blocking=True).float() for bank in banks])
 
-    prototypes = [bank["prototypes"] for bank in banks] if _measures_by_prototypes(work.settings.graph) else []
-    return ask, Teachers([task.name for task in tasks], [bank["maps"].shape[2] for bank in banks], prototypes)
+        def said(name: str) -> list[Tensor]:
+            return [bank[name][view, video].to(work.device, non_blocking=True).float() for bank in banks]
+
+        asked = work.settings.graph
+        maps = said("maps") if asked.representation != "none" else []
+        return Answers(torch.stack(said("logits")), maps, said("features") if _asks_for_features(asked) else [])
+
+    channels, prototypes = [bank["maps"].shape[2] for bank in banks], [bank["prototypes"] for bank in banks]
+    return ask, Teachers([task.name for task in tasks], channels, prototypes)
 
 
 def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, Teachers]:
@@ -133,17 +138,17 @@ def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, T
         for teacher, layer in teachers:
             clips = network_clips(batch, teacher.seen(settings.video), work.device).flatten(0, 1)
             said.append(teacher.outputs(clips, layer))
-        return Answers(torch.stack([outputs.logits.float() for outputs in said]), [outputs.map.float() for outputs in said])
+        logits, maps, features = ([values.float() for values in found] for found in zip(*said, strict=True))
+        return Answers(torch.stack(logits), maps, features)
 
     frames = torch.zeros(1, 3, settings.video.clip_frames, settings.video.crop, settings.video.crop, device=work.device)
     with torch.no_grad():
         channels = [teacher.outputs(frames, layer).map.shape[1] for teacher, layer in teachers]
-    prototypes = [teacher.prototypes for teacher, _ in teachers] if _measures_by_prototypes(settings.graph) else []
-    return ask, Teachers([task.name for task in tasks], channels, prototypes)
+    return ask, Teachers([task.name for task in tasks], channels, [teacher.prototypes for teacher, _ in teachers])
 
 
-def _measures_by_prototypes(graph: GraphSettings) -> bool:
-    return graph.logits == "graph" and graph.distance == "class_em" and graph.ground == "prototypes"
+def _asks_for_features(graph: GraphSettings) -> bool:
+    return graph.logits == "graph" and graph.edges == "learned"
 
 
 def check_classes(task: str, teacher: int, student: int) -> None:
@@ -154,21 +159,21 @@ def check_classes(task: str, teacher: int, student: int) -> None:
         )
 
 
-_LOGITS = {
-    "none": (),
-    "average": ("graph.total", "graph.student_temperature"),
-    "graph": ("graph.total", "graph.student_temperature", "graph.distance", "graph.edges", "graph.vertices"),
-}
 _TOTAL = {"weighted": ("graph.imitation_weight",), "sum": ()}
+_SOFTENED = ("graph.student_temperature",)
 _DISTANCES = {
-    "em": ("graph.sample_cost",),
-    "sinkhorn": ("graph.sample_cost", "graph.sinkhorn_regularisation"),
-    "class_em": ("graph.ground",),
+    "em": (*_SOFTENED, "graph.sample_cost"),
+    "sinkhorn": (*_SOFTENED, "graph.sample_cost", "graph.sinkhorn_regularisation"),
+    "class_em": (*_SOFTENED, "graph.ground"),
+    "kl": _SOFTENED,
+    "cosine": (),
+    "l2": _SOFTENED,
 }
 _EDGES = {
     "uniform": (),
-    "learned": ("graph.edge_temperature", "graph.prior_weight"),
-    "gain": ("graph.edge_temperature", "graph.gain_momentum"),
+    "learned": ("graph.edge_temperature", "graph.prior_weight", "graph.edge_units"),
+    "learned_global": ("graph.edge_temperature", "graph.prior_weight"),
+    "gain": ("graph.edge_temperature", "graph.gain_sign", "graph.gain_of"),
 }
 _MAPS = (
     "graph.representation_weight",
@@ -191,19 +196,29 @@ def _graph_reads(settings: ExperimentSettings, tasks: Sequence[type[SelfSupervis
     With live teachers also which of their layers are imitated; a bank has its own layers' maps.
     """
     graph = settings.graph
-    temperatures = tuple(f"graph.{task.name}_temperature" for task in tasks) if graph.logits != "none" else ()
     layers = sorted({f"views.{task.encoder}_layer" for task in tasks}) if live and graph.representation != "none" else ()
+    of_logits = _logits_reads(graph, tasks) if graph.logits != "none" else ()
+    return ("graph.logits", "graph.representation", *of_logits, *_REPRESENTATION[graph.representation], *layers)
+
+
+def _logits_reads(graph: GraphSettings, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[str, ...]:
+    total = ("graph.total", *_TOTAL[graph.total])
+    temperatures = tuple(f"graph.{task.name}_temperature" for task in tasks)
+    if graph.logits == "average":
+        softening = ("graph.kd_temperature",) if graph.kd == "hinton" else ("graph.student_temperature", *temperatures)
+        return (*total, "graph.kd", *softening)
     return (
-        "graph.logits",
-        "graph.representation",
-        *_LOGITS[graph.logits],
-        *(_TOTAL[graph.total] if graph.logits != "none" else ()),
-        *(_EDGES[graph.edges] if graph.logits == "graph" else ()),
-        *(_DISTANCES.get(graph.distance, ()) if graph.logits == "graph" else ()),
-        *(("graph.sample_cost_of",) if graph.pays_for_samples else ()),
+        *total,
+        "graph.distance",
+        "graph.edges",
+        "graph.vertices",
+        "graph.targets",
         *temperatures,
-        *_REPRESENTATION[graph.representation],
-        *layers,
+        *_DISTANCES[graph.distance],
+        *_EDGES[graph.edges],
+        *(("graph.sample_cost_of",) if graph.distance in TRANSPORT and graph.sample_cost > 0 else ()),
+        *(("graph.gain_momentum",) if graph.edges == "gain" and graph.gain_of == "running_means" else ()),
+        *(("graph.mixing",) if graph.targets == "mixed" else ()),
     )
 
 

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.distillation.student import Answers, TaughtStudent, Teachers
+from trainables.distillation.student import TaughtStudent
+from trainables.distillation.teachers import Answers, Teachers
 from trainables.models.alexnet import AlexNet
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
@@ -34,6 +35,7 @@ Contents = Callable[[Path, Result], dict[str, bytes]]
 Make = Callable[..., Runtime]
 RunStage = Callable[..., Artifact]
 WorkOf = Callable[[str, ExperimentSettings, Runtime], Work]
+PROTOTYPES = [torch.zeros(6, 8), torch.zeros(6, 8)]
 TEACHERS = [find_task(name) for name in TEACHER_TASKS]
 
 
@@ -52,8 +54,10 @@ def test_cached_and_live_teachers_say_the_same_of_the_same_clips(
     batch = torch.utils.data.default_collate([clips[item] for item in ((1, 3), (0, 3), (0, 11), (1, 0), (1, 7))])
     cached, teachers = _banked(banked, TEACHERS)
     asked, live_teachers = _live(live, TEACHERS)
-    assert teachers == live_teachers == Teachers(list(TEACHER_TASKS), [6, 6, 6, 6], [])
-    (cached_logits, cached_maps), (logits, maps) = cached(batch), asked(batch)
+    assert teachers.tasks == live_teachers.tasks == list(TEACHER_TASKS)
+    assert teachers.channels == live_teachers.channels == [6, 6, 6, 6]
+    (cached_logits, cached_maps, features), (logits, maps, live_features) = cached(batch), asked(batch)
+    assert (features, [len(values) for values in live_features]) == ([], [5] * 4), "asked for by learned edges only"
     assert logits.shape == (4, 5, 6)
     assert not logits.requires_grad
     torch.testing.assert_close(cached_logits, logits, atol=1e-5, rtol=1e-5)
@@ -84,14 +88,16 @@ def test_the_loss_is_made_of_its_parts(
     }
     settings = with_values(tiny_graph, {**values, "graph.representation_weight": 2.5})
     torch.manual_seed(0)
-    network = TaughtStudent(AlexNet(settings, 6), settings.graph, Teachers(("sorting", "prediction"), (4, 6))).eval()
+    network = TaughtStudent(
+        AlexNet(settings, 6), settings.graph, Teachers(("sorting", "prediction"), (4, 6), PROTOTYPES)
+    ).eval()
     clips, targets = torch.rand(5, 3, 8, 12, 12), torch.tensor([0, 5, 2, 2, 1])
     said, maps = torch.randn(2, 5, 6), [torch.rand(5, 4, 3, 3), torch.rand(5, 6, 4, 4)]
     loss, metrics = network.loss(clips, targets, Answers(said, maps))
     outputs = network.student.outputs(clips, settings.graph.student_layer)
     expected = hard = functional.cross_entropy(outputs.logits, targets)
     if network.logits_graph is not None:
-        expected = of_labels * hard + of_logits * network.logits_graph(outputs.logits, said, targets)[0]
+        expected = of_labels * hard + of_logits * network.logits_graph(outputs, Answers(said), targets)[0]
     if network.representation_graph is not None:
         expected = expected + 2.5 * network.representation_graph(outputs.map, maps)[0]
     torch.testing.assert_close(loss, expected)
@@ -120,7 +126,7 @@ def test_without_labels_the_student_learns_from_teachers_alone(tiny_graph: Exper
     """lambda = 1: other labels, the same gradient."""
     settings = with_values(tiny_graph, {"graph.imitation_weight": 1.0, "graph.representation": "none"})
     torch.manual_seed(0)
-    network = TaughtStudent(AlexNet(settings, 6), settings.graph, Teachers(("sorting", "tracking"), (4, 6))).eval()
+    network = TaughtStudent(AlexNet(settings, 6), settings.graph, Teachers(("sorting", "tracking"), (4, 6), PROTOTYPES)).eval()
     clips, said = torch.rand(4, 3, 8, 12, 12), torch.randn(2, 4, 6)
 
     def gradient(targets: list[int]) -> Tensor:
@@ -145,7 +151,12 @@ def states_of(place: Runtime, found: list[dict[str, Tensor]]) -> Callable[[dict[
 
 
 @pytest.mark.parametrize(
-    "values", [{"graph.edges": "gain"}, {"graph.edges": "learned", "graph.representation_edges": "dimension"}]
+    "values",
+    [
+        {"graph.edges": "gain"},
+        {"graph.edges": "learned", "graph.representation_edges": "dimension"},
+        {"graph.edges": "learned_global", "graph.targets": "mixed"},
+    ],
 )
 @pytest.mark.parametrize("outputs", ["bank", "live"])
 def test_interrupted_and_resumed_it_equals_an_uninterrupted_run_to_the_bit(
@@ -171,7 +182,11 @@ def test_interrupted_and_resumed_it_equals_an_uninterrupted_run_to_the_bit(
     one, other = states[-2:]
     assert one.keys() == other.keys()
     graphs = {name for name in one if not name.startswith("student.")}
-    edges = {"gain": "logits_graph.edges.running_means", "learned": "logits_graph.edges.adjacency"}
+    edges = {
+        "gain": "logits_graph.edges.running_means",
+        "learned": "logits_graph.edges.edge.weight",
+        "learned_global": "logits_graph.edges.adjacency",
+    }
     assert {edges[values["graph.edges"]], "representation_graph.edges.logits"} <= graphs
     assert any("vertices" in name for name in graphs)
     for name in one:
@@ -279,7 +294,7 @@ def test_a_student_trained_in_parts_is_the_undivided_one(
 ) -> None:
     """Without batch norm and dropout, and with losses that are means over samples: weights and metrics after six steps on
     batches of five, in parts of three and two, up to rounding. Every part is asked of the bank by its own clips."""
-    values = {"alexnet.batch_norm": False, "alexnet.dropout": 0.0, "graph.distance": "kl", "graph.edges": "learned"}
+    values = {"alexnet.batch_norm": False, "alexnet.dropout": 0.0, "graph.distance": "kl", "graph.edges": "learned_global"}
     settings, place = with_values(tiny_graph, {**values, "graph.bandwidth": 0.1}), Runtime(taught[0], clips, device="cpu")
     inputs = work_of("student", settings, place).inputs
     whole, in_parts = (
