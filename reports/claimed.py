@@ -139,7 +139,7 @@ def _source(claim: str, evidence: _Evidence) -> Source:
         command = f"python harness/sweep.py {evidence.run} --seeds 3"
     else:
         table = _known(str(evidence.table), paper_tables(), "table")
-        rows = {str(number): row for number, row in enumerate(table.rows, start=1) if not row.quoted}
+        rows = {str(number): row for number, row in enumerate(table.rows, start=1) if not (row.quoted or row.reading)}
         command = f"python harness/sweep.py --table {table.id} --seeds 3"
     cost = None
     if evidence.cost is not None:

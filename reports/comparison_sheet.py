@@ -75,9 +75,15 @@ def _rules(table: PaperTable) -> str:
         reference = f"the same row with {_words(effect.column)} = {printed(effect.from_)}"
     averaged = "; 2 of 3 splits: a mean over these alone" if any(measure.splits for measure in table.measures) else ""
     quoted = "; quoted: a number that the paper took from another one" if any(row.quoted for row in table.rows) else ""
+    readings = ""
+    if any(row.reading for row in table.rows):
+        readings = (
+            ". The lines after the paper's rows are other readings of its words for them, with the same published numbers; "
+            "they have no effects, so each claim of the paper is judged once"
+        )
     return (
-        f"Ours: mean {INTERVALS} (seeds); (2/3): 2 "
-        f"of 3 seeds complete{averaged}{quoted}. Effect: row minus {reference}, ours paired by seed, in percentage points. "
+        f"Ours: mean {INTERVALS} (seeds); (2/3): 2 of 3 seeds complete{averaged}{quoted}{readings}. "
+        f"Effect: row minus {reference}, ours paired by seed, in percentage points. "
         f"{OUTPERFORMING.format('the row')} Test: two-sided paired t test over seeds (exact sign test where all differences "
         "are equal); p is corrected by Holm for all effects of the group, of which any verdict is wrong in at most "
         f"{SIGNIFICANCE:.0%} of tables. Verdict: disagrees: shown to have the other sign than the paper's effect; else "

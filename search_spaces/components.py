@@ -1,4 +1,4 @@
-"""What each component of graph distillation adds: the nine rows of its Table 2, on whatever data there are.
+"""What each component of graph distillation adds: the rows of its Table 2, on whatever data there are.
 
 `--table graph/table2` runs the same rows on the table's own data sets. The teachers are trained once for all rows.
 """
@@ -24,7 +24,13 @@ def _rows() -> tuple[Row, ...]:
 
 ROWS = _rows()
 FORMS = {"graph.logits": ("none", "average", "graph"), "graph.representation": ("none", "single", "graph")}
-OF_LOGITS_GRAPH = {"graph.distance": ("em", "cosine"), "graph.edges": ("gain", "learned")}
+OF_LOGITS_GRAPH = {
+    "graph.distance": ("em", "class_em", "cosine"),
+    "graph.sample_cost": (0.2, 0.0),
+    "graph.edges": ("gain", "learned"),
+}
+DISTANCES = (("em", 0.2), ("em", 0.0), ("class_em", 0.2), ("cosine", 0.2))
+"""And their cost of samples, which is of `em` alone."""
 
 
 def _suggest(trial: Suggest) -> Parameters:
@@ -36,14 +42,15 @@ def _suggest(trial: Suggest) -> Parameters:
 
 
 def _grid() -> list[Parameters]:
-    """Every form of the two losses but none at all; distance and edges vary where there is a logits graph."""
+    """Every form of the two losses but none at all; distance, its cost of samples and edges vary with a logits graph."""
     found: list[Parameters] = [{"recipe": "fusion"}, {"recipe": "ensemble"}]
     for logits, representation in itertools.product(*FORMS.values()):
         form = {"recipe": "distillation", "graph.logits": logits, "graph.representation": representation}
-        distances, edges = OF_LOGITS_GRAPH.values() if logits == "graph" else (("em",), ("gain",))
+        distances, edges = (DISTANCES, OF_LOGITS_GRAPH["graph.edges"]) if logits == "graph" else (DISTANCES[:1], ("gain",))
         if (logits, representation) != ("none", "none"):
             found += [
-                {**form, "graph.distance": one, "graph.edges": other} for one, other in itertools.product(distances, edges)
+                {**form, "graph.distance": distance, "graph.sample_cost": cost, "graph.edges": kind}
+                for (distance, cost), kind in itertools.product(distances, edges)
             ]
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,13 +38,16 @@ class Row:
 class PublishedRow(Row):
     """A row as a paper prints it: `entry`, by column, and `published` numbers in percent, by measure.
 
-    `quoted` rows come from other papers and cannot be run. `at_paper_size` are settings of the row at preset `paper`.
+    `quoted` rows come from other papers and cannot be run. `at_paper_size` are settings of the row at preset `paper`. A
+    `reading` is of another row's words: it has that row's published numbers, settings of its own, and no effects, as what the
+    paper claims of the row is judged once.
     """
 
     entry: Mapping[str, Any]
     published: Mapping[str, float | None]
     at_paper_size: Mapping[str, Any]
     quoted: bool = False
+    reading: bool = False
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -106,10 +109,11 @@ class Pair(BaseModel):
 class PaperTable:
     """One published table or figure. `id` is `<paper>/<name>` and names the file and the entry in search_spaces/published/.
 
-    columns: what rows print before their numbers. distinguishing: those of them that stand for settings. varied: settings
-    in which rows and measures differ. fixed, fixed_at_paper_size: those of the rows' settings that all rows share. effect,
-    pairs: what effects are, the change of a column or rows minus others (row, its reference); without either a row minus the
-    paper's best one. paper_settings: circumstances of the published numbers. histories: panel -> curve -> metric per epoch.
+    rows: as printed, then other readings of some. columns: what they print before their numbers. distinguishing: those of them
+    that stand for settings. varied: settings in which rows and measures differ. fixed, fixed_at_paper_size: those of the rows'
+    settings that all rows share. effect, pairs: what effects are, the change of a column or rows minus others (row, its
+    reference); without either a row minus the paper's best one. paper_settings: circumstances of the published numbers.
+    histories: panel -> curve -> metric per epoch.
     networks: network -> heading, where the table shows what networks cost.
     """
 
@@ -146,7 +150,9 @@ class PaperTable:
         return max(self.rows, key=lambda row: row.published[measure.column] or 0.0)
 
     def references(self, row: PublishedRow, measure: Measure) -> list[PublishedRow]:
-        """The rows that `row` is compared with; none for rows that are themselves references or have no counterpart."""
+        """The rows that `row` is compared with; none for readings, and for rows that are references or have no counterpart."""
+        if row.reading:
+            return []
         if self.pairs:
             return [reference for other, reference in self.pairs if other is row]
         if self.effect is None:
@@ -217,6 +223,7 @@ class _Declaration(BaseModel):
     fixed: dict[str, Any] = {}
     measures: dict[str, dict[str, Any]] = {}
     quoted: list[int] = []
+    readings: dict[int, dict[str, dict[str, Any]]] = {}
     metrics: dict[str, Literal["test/top1", "test/map"]] = {}
     splits: dict[str, tuple[int, ...]] = {}
     effect: Contrast | None = None
@@ -235,8 +242,9 @@ def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any
     declared = _declaration(identity, content)
     columns = declared.printed_columns
     try:
-        rows = tuple(_row(declared, number, row) for number, row in enumerate(declared.rows, start=1))
-        pairs = tuple(_pair(rows, pair) for pair in declared.effects)
+        printed_rows = tuple(_row(declared, number, row) for number, row in enumerate(declared.rows, start=1))
+        pairs = tuple(_pair(printed_rows, pair) for pair in declared.effects)
+        rows = (*printed_rows, *_readings(declared, printed_rows))
     except PublishedError as error:
         raise PublishedError(f"{identity}, {error}") from None
     return PaperTable(
@@ -297,6 +305,20 @@ def _row(declared: _Declaration, number: int, values: Sequence[Any]) -> Publishe
     return PublishedRow(label, settings, entry, published, at_paper_size)
 
 
+def _readings(declared: _Declaration, rows: Sequence[PublishedRow]) -> list[PublishedRow]:
+    """Named after the value that stands for the row's settings."""
+    found = []
+    for number, readings in declared.readings.items():
+        if not 1 <= number <= len(rows) or rows[number - 1].quoted:
+            raise PublishedError(f"readings: row {number} is not among those that can be run; rows: 1 to {len(rows)}")
+        row, column = rows[number - 1], next(iter(declared.settings))
+        for name, settings in readings.items():
+            entry = {**row.entry, column: f"{row.entry[column]}, {name}"}
+            label = " / ".join(map(printed, entry.values()))
+            found.append(replace(row, label=label, parameters={**row.parameters, **settings}, entry=entry, reading=True))
+    return found
+
+
 def _pair(rows: Sequence[PublishedRow], pair: Pair) -> tuple[PublishedRow, PublishedRow]:
     for number in (pair.to, pair.from_):
         if not 1 <= number <= len(rows) or rows[number - 1].quoted:
@@ -314,6 +336,7 @@ def _meant(row: str, column: str, value: Any, meaning: str | Mapping[Any, Mappin
 
 def _varied(declared: _Declaration) -> set[str]:
     names = {name for settings in declared.measures.values() for name in settings}
+    names |= {name for readings in declared.readings.values() for settings in readings.values() for name in settings}
     for meaning in declared.settings.values():
         names |= {meaning} if isinstance(meaning, str) else {name for settings in meaning.values() for name in settings}
     return names

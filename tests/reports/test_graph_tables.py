@@ -44,11 +44,17 @@ def cell_of(comparison: Comparison, row: PublishedRow, measure: str = "ucf101") 
 def test_rows_of_all_recipes_share_a_group_whatever_graphs_those_without_any_name(make: Make) -> None:
     """A record of fusion has the preset's graphs, which say nothing about it."""
     trials = [make(row, 0, {"ucf101": 50.0 + number}) for number, row in enumerate(TABLE2.rows)]
-    preset = {"graph.logits": "graph", "graph.representation": "graph", "graph.distance": "em", "graph.edges": "gain"}
+    preset = {
+        "graph.logits": "graph",
+        "graph.representation": "graph",
+        "graph.distance": "em",
+        "graph.sample_cost": 0.2,
+        "graph.edges": "gain",
+    }
     trials[0] = make(TABLE2.rows[0], 0, {"ucf101": 50.0}, settings=preset)
     (comparison,) = compare(TABLE2, trials)
     reached = [compared.cells[0].by_seed for compared in comparison.rows]
-    assert reached == [{0: pytest.approx(50.0 + number)} for number in range(9)]
+    assert reached == [{0: pytest.approx(50.0 + number)} for number in range(12)]
     apart = compare(TABLE2, [*trials, make(OURS, 1, {"ucf101": 90.0}, settings={"graph.imitation_weight": 0.3})])
     assert sorted(list(cell_of(comparison, OURS).by_seed) for comparison in apart) == [[0], [1]]
 

@@ -286,16 +286,24 @@ def test_what_a_graph_is_made_of_is_asked_only_where_it_is_on(tpe: bool) -> None
         assert "graph" in (graph.logits, graph.representation)
         expected = {"graph.logits"} | (of_logits if graph.logits == "graph" else set())
         expected |= of_maps if graph.representation == "graph" else set()
-        expected |= {"graph.edge_temperature"} if graph.logits == "graph" and graph.edges != "uniform" else set()
+        if graph.logits == "graph":
+            expected |= {"graph.edge_temperature"} if graph.edges != "uniform" else set()
+            expected |= {"graph.sample_cost"} if graph.distance in ("em", "sinkhorn") else set()
+            expected |= {"graph.gain_sign", "graph.gain_of"} if graph.edges == "gain" else set()
+            expected |= {"graph.targets"} if graph.edges != "learned" else set()
         assert set(parameters) == expected
         met.add((graph.logits, graph.representation))
     assert met == {("graph", "graph"), ("graph", "none"), ("none", "graph")}
 
 
-def test_rows_of_graph_are_each_graph_alone_and_both() -> None:
+def test_rows_of_graph_are_each_graph_alone_and_both_then_readings_of_the_logits_graph() -> None:
     settings = [configure("demo", {**find_space("graph").base, **row}).graph for row in rows("graph")]
     forms = [(graph.logits, graph.representation) for graph in settings]
-    assert forms == [("graph", "graph"), ("graph", "none"), ("none", "graph")]
+    assert forms == [("graph", "graph"), ("graph", "none"), ("none", "graph"), *[("graph", "none")] * 5]
+    readings = [(graph.sample_cost, graph.distance, graph.gain_sign, graph.gain_of, graph.targets) for graph in settings[3:]]
+    literal = (0.2, "em", "imitated_well", "running_means", "own")
+    assert [sum(one != other for one, other in zip(reading, literal, strict=True)) for reading in readings] == [1] * 5
+    assert len({*readings, literal}) == 6
 
 
 def test_lambda_goes_from_labels_alone_to_teachers_alone() -> None:
