@@ -42,6 +42,7 @@ from trainables.files import digest
 from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
+from trainables.stages.guard import Collapsed
 from trainables.stages.memory import OutOfMemory
 from trainables.stages.training import NonFiniteLoss
 from trainables.tracebacks import own_frames
@@ -122,7 +123,7 @@ def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
     if isinstance(error, OutOfMemory):
         return {"outcome": "failed", "reason": one_line(error), "parts": error.parts}
-    if isinstance(error, (DataError, NonFiniteLoss)):
+    if isinstance(error, (DataError, NonFiniteLoss, Collapsed)):
         return {"outcome": "failed", "reason": one_line(error)}
     said = "".join(traceback.format_exception(error))
     own = own_frames(error) or traceback.extract_tb(error.__traceback__)

@@ -179,11 +179,12 @@ def _show_what(directory: Path, record: Record, place: Path, new: bool) -> None:
 def _replayed(directory: Path, record: Record, experiment: Experiment, runtime: Runtime, tolerance: float) -> bool:
     """Whether it came out the same. Shows both."""
     from harness.again import changes_since, compared, first_difference
+    from trainables.stages.guard import Collapsed
     from trainables.stages.training import NonFiniteLoss
 
     try:
         result = _run(directory, record, experiment, runtime)
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, Collapsed) as error:
         _say(f"different: it was complete, and now fails: {error}", "red")
         return False
     metrics = compared(record, result.metrics, _measured(result.made))

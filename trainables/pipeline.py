@@ -34,6 +34,7 @@ from trainables.settings import (
 )
 from trainables.source import Code, code_of
 from trainables.stages import pictures
+from trainables.stages.guard import Collapsed, advice
 from trainables.stages.kind import Kind, identity
 from trainables.stages.memory import OutOfMemory, memory_of, within_memory
 from trainables.stages.training import NonFiniteLoss, most_parts, train
@@ -285,7 +286,7 @@ def run_experiment(
     It reports a `stage` when that begins to run, with its `epochs` if it trains; after each stage, found or run, `made`, the
     fields of Made; and in a `note` what a user should know: who is waited for (`waits`), what was damaged. expected: by stage,
     with what code the experiment was planned; without it, whatever the store holds counts. Raises OtherCode, DataError,
-    StoreError, NonFiniteLoss, OutOfMemory or LoaderDied; what was finished before stays in the store.
+    StoreError, NonFiniteLoss, Collapsed, OutOfMemory or LoaderDied; what was finished before stays in the store.
     """
     data = open_data(experiment.settings.data, runtime)
     store = runtime.open_store()
@@ -424,7 +425,10 @@ def run_stage(stage: Stage, work: Work) -> Artifact:
 
 def _outcome(stage: Stage, work: Work) -> Outcome:
     said = stage.declared.run(work)
-    outcome = _trained(said, work) if isinstance(said, Training) else said
+    try:
+        outcome = _trained(said, work) if isinstance(said, Training) else said
+    except Collapsed as collapse:
+        raise Collapsed(f"{collapse}; {advice(stage.declared.schedule or stage.kind)}") from None
     for name, value in outcome.metrics.items():
         if not math.isfinite(value):
             raise NonFiniteLoss(f"{stage.name}: {name} is {value}")

@@ -16,6 +16,7 @@ from harness.attention import Stop
 from harness.executor import Listener, StudySearcher, clear_scratch, how_it_failed, new_scratch
 from harness.patience import Pulse
 from harness.proposals import Exhausted
+from trainables.stages.guard import Collapsed
 from trainables.stages.training import NonFiniteLoss
 from trainables.store import StoreError
 from trainables.video.videos import DataError
@@ -81,6 +82,7 @@ def error_of(raised: Exception) -> Exception:
         (DataError("/data/UCF-101: no such directory"), False, "hindered"),
         (DataError("sorting: none of 3 videos has three frames"), True, "failed"),
         (NonFiniteLoss("pretext: the loss became nan in epoch 1"), True, "failed"),
+        (Collapsed("pretext collapsed in epoch 1: its features are the same for all clips"), True, "failed"),
         (ZeroDivisionError("division by zero"), True, "failed"),
     ],
 )

@@ -266,6 +266,13 @@ def test_what_is_off_is_in_no_key(request: pytest.FixtureRequest, data: Data, of
     assert found(on) == {f"{group}.warmup_epochs" for group in expected}
 
 
+def test_the_collapse_guard_is_in_the_keys_of_training_stages_where_it_is_off(tiny: ExperimentSettings, data: Data) -> None:
+    """It changes no number of what it lets pass, so that it is in no key where it is on."""
+    stages = resolve(Experiment(with_values(tiny, {"compute.guard": "off"}), 0), data)
+    assert {stage.kind for stage in stages if "compute.guard" in stage.settings} == {"auxskd", "pretext", "finetune"}
+    assert not any("compute.guard" in stage.settings for stage in resolve(Experiment(tiny, 0), data))
+
+
 def test_a_cosine_schedule_knows_no_steps(tiny: ExperimentSettings, data: Data) -> None:
     for schedule, expected in (("step", FINETUNED), ("cosine", set[str]())):
         settings = with_values(tiny, {"finetune.schedule": schedule})

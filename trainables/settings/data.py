@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -101,8 +102,15 @@ class AugmentationSettings(Settings):
 class ComputeSettings(Settings):
     """Arithmetic of the training steps. It changes the numbers, so it is part of every stage's key."""
 
+    off: ClassVar[Mapping[str, Any]] = {"guard": "on"}
+
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = Field(True, description="the memory layout in which a GPU's 3D convolutions are fastest; GPUs only")
+    guard: Literal["on", "off"] = Field(
+        "on",
+        description="on: a training stage whose network collapses (the same features or logits for all clips, a dead layer) "
+        "ends its trial as failed, with the reason; off: it goes on",
+    )
     compile: bool = Field(False, description="torch.compile the networks of training stages")
     accumulation: Count = Field(
         1,

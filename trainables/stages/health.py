@@ -10,8 +10,10 @@ is drawn, and the figures are results like any other: `<stage>/health_...`.
 - `health_uniformity` (Wang & Isola 2020): log E exp(-2 |x - y|^2) over pairs of clips; 0 where all are equal, less is better.
 - `health_alignment` (the same): E |x - y|^2 over pairs of clips of one video, 0 to 4, where there are such pairs: several clips
   of a video in validation, several clips or frames of a sample, or the views of student and teacher.
-- `health_dead`: the share of ReLU units (channels of a convolution) that are zero everywhere; `health_dead_most`: that of the
-  layer in which it is highest.
+- `health_logits`: the deviation of the last layer's logits between clips, over their root mean square: 0 where it says the
+  same of all clips.
+- `health_dead`: the share of ReLU units (channels of a convolution) that are zero everywhere; `health_died`: by how much
+  the share in a layer has grown since the first batch, in the layer in which that is most.
 - `health_moved`: the distance of the weights from those at the start of the stage, over the norm of those.
 
 Features are the last map of the first backbone or encoder in what is trained, averaged over space and time; weights are that
@@ -23,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,18 +38,30 @@ from trainables.video.dataset import Batch
 
 MOST_BATCHES = 16
 """Of validation that are looked at after an epoch."""
+CONSTANT = ("std", "logits")
+"""Figures that are 0 where a network says the same of all clips."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a network is compared with later: the figures of CONSTANT, where there are any, and by layer of ReLUs the share of
+    units that are dead."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    dead: dict[str, float] = field(default_factory=dict)
 
 
 class Health:
     """Looks at a network while it computes, and says after an epoch how it is.
 
-    Made before anything is trained: what it holds then is the start. start: by layer of ReLUs the share of units that are dead
-    at the first batch, once that was looked at. looks: off, it sees how far the weights go and nothing else, as of a compiled
+    Made before anything is trained: what it holds then is the start. start: what the first batch showed, once it was looked at.
+    looks: off, it sees how far the weights go and nothing else, as of a compiled
     network nobody sees inside.
     """
 
     def __init__(self, network: nn.Module, looks: bool = True) -> None:
         self.looks = looks
+        self.start = Look()
         self.encoders = [module for module in network.modules() if isinstance(module, Backbone | Encoder)]
         followers = {id(module) for encoder in self.encoders[1:] for module in encoder.modules()}
         units = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.ReLU)]
@@ -54,13 +69,13 @@ class Health:
         encoder: nn.Module = self.encoders[0] if self.encoders else network
         self.weights = _trained(encoder) or _trained(network)
         self.first_weights = [value.detach().clone() for value in self.weights]
-        self.start: dict[str, float] = {}
         self._forget()
 
     def _forget(self) -> None:
         self.alive: dict[str, Tensor] = {}
         self.features: list[tuple[Tensor, Tensor]] = []
         self.others: list[tuple[Tensor, Tensor]] = []
+        self.logits: list[Tensor] = []
 
     @contextmanager
     def looking(self, batch: Batch, videos: int | None = None) -> Iterator[None]:
@@ -72,6 +87,7 @@ class Health:
         calls: list[list[Tensor]] = [[] for _ in self.encoders]
         hooks = [module.register_forward_hook(self._see_units(name)) for name, module in self.units.items()]
         hooks += [_hook_features(encoder, found) for encoder, found in zip(self.encoders, calls, strict=True)]
+        hooks += [_last_layer(encoder).register_forward_hook(self._see_logits) for encoder in self.encoders[:1]]
         try:
             yield
         finally:
@@ -93,23 +109,28 @@ class Health:
 
         return see
 
-    def dead(self) -> dict[str, float]:
-        """The share of dead units by layer, of what was looked at since the last `measures`."""
-        return {name: 1 - float(alive.double().mean()) for name, alive in self.alive.items()}
+    def _see_logits(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if isinstance(module, nn.Linear):
+            self.logits.append(output.detach().double())
 
-    def note_start(self) -> None:
-        """What was looked at so far was the first batch, before the first update."""
-        self.start = self.dead()
+    def measures(self, first: bool = False) -> dict[str, float]:
+        """The figures of what was looked at since the last call, by name, without the stage's prefix.
 
-    def measures(self) -> dict[str, float]:
-        """The figures of what was looked at since the last call, by name, without the stage's prefix."""
+        first: it was the first batch, before the first update.
+        """
         found = {"moved": moved(self.weights, self.first_weights)}
-        if self.alive:
+        dead = {name: 1 - float(alive.double().mean()) for name, alive in self.alive.items()}
+        if dead:
             units = torch.cat([alive.cpu() for alive in self.alive.values()])
-            found |= {"dead": 1 - float(units.double().mean()), "dead_most": max(self.dead().values())}
+            died = max(share - self.start.dead.get(name, share) for name, share in dead.items())
+            found |= {"dead": 1 - float(units.double().mean()), "died": max(died, 0.0)}
         if self.features:
             found |= _of_features(self.features, self.others)
+        if self.logits:
+            found["logits"] = deviation(torch.cat(self.logits))
         self._forget()
+        if first:
+            self.start = Look({name: found[name] for name in CONSTANT if name in found}, dead)
         return {f"health_{name}": value for name, value in found.items()}
 
 
@@ -132,6 +153,11 @@ def _hook_features(encoder: Backbone | Encoder, found: list[Tensor]) -> Any:
     return last.register_forward_hook(see)
 
 
+def _last_layer(encoder: Backbone | Encoder) -> nn.Module:
+    last = encoder.fc if isinstance(encoder, Backbone) else encoder.classifier
+    return last[-1] if isinstance(last, nn.Sequential) else last
+
+
 def _last_pass(calls: list[Tensor], samples: int) -> Tensor | None:
     """The features of a batch's last pass, whose parts are joined; None where its samples did not pass, or not all alike."""
     rows: list[Tensor] = []
@@ -145,9 +171,9 @@ def _of_features(features: list[tuple[Tensor, Tensor]], others: list[tuple[Tenso
     rows, videos = (torch.cat(parts) for parts in zip(*features, strict=True))
     if not bool(rows.isfinite().all()):
         return {"std": math.nan}
-    found = {"std": spread(rows), "rank": effective_rank(rows)}
-    if len(rows) > 1:
-        found["uniformity"] = uniformity(rows)
+    if len(rows) < 2:
+        return {}
+    found = {"std": spread(rows), "rank": effective_rank(rows), "uniformity": uniformity(rows)}
     if others:
         more, of_more = (torch.cat(parts) for parts in zip(*others, strict=True))
         rows, videos = torch.cat([rows, more]), torch.cat([videos, of_more])
@@ -158,6 +184,12 @@ def _of_features(features: list[tuple[Tensor, Tensor]], others: list[tuple[Tenso
 def spread(rows: Tensor) -> float:
     """The standard deviation of rows (N, D) of length 1, the mean over dimensions, times the root of D."""
     return float(rows.std(0, correction=0).mean() * rows.shape[1] ** 0.5)
+
+
+def deviation(logits: Tensor) -> float:
+    """The root mean square deviation of logits (N, classes) from their mean over clips, over their root mean square."""
+    size = logits.square().mean().sqrt()
+    return float((logits - logits.mean(0)).square().mean().sqrt() / size) if float(size) else 0.0
 
 
 def effective_rank(rows: Tensor) -> float:

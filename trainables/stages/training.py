@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from trainables.models.momentum import OncePerStep
 from trainables.settings import Optimisation, Pretraining
-from trainables.stages.health import Health, looked_at
+from trainables.stages import guard
+from trainables.stages.health import Health, Look, looked_at
 from trainables.stages.memory import most_held
 from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file, curves
 from trainables.video.dataset import Batch
@@ -78,7 +79,10 @@ class Progress:
 
 
 def train(training: Training, work: Work) -> Outcome:
-    """Train to the end, from where an interrupted run of the same stage stopped. Raises NonFiniteLoss or LoaderDied."""
+    """Train to the end, from where an interrupted run of the same stage stopped.
+
+    Raises NonFiniteLoss, Collapsed or LoaderDied.
+    """
     return _Loop(training, work).run()
 
 
@@ -110,6 +114,8 @@ class _Loop:
             self._check_finite(metrics, epoch)
             metrics |= self._health()
             self._check_finite(metrics, epoch)
+            if work.settings.compute.guard == "on":
+                guard.check(work.kind, epoch + 1, metrics, self.health.start)
             if _is_best(training.keep_best, metrics, work.kind, progress):
                 progress.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
             line = {"epoch": epoch + 1} | {f"{work.kind}/{name}": value for name, value in metrics.items()}
@@ -157,10 +163,8 @@ class _Loop:
         last = epoch.batches == len(self.training.loader) - 1 and self.training.validation is None
         with self.health.looking(batch) if first or last else nullcontext():
             yield
-        if first:
-            self.health.note_start()
         if first or last:
-            measures = self.health.measures()
+            measures = self.health.measures(first)
             epoch.health = measures if last else {}
 
     def _health(self) -> dict[str, float]:
@@ -193,7 +197,7 @@ class _Loop:
         self.network.load_state_dict(state["network"])
         moments = {int(number): value for number, value in state["optimiser"]["state"].items()}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        self.health.start = state.get("start") or {}
+        self.health.start = Look(**state.get("start", {}))
         within = state.get("epoch")
         self.progress = Progress(state["history"], state["best"], None if within is None else Epoch.of_state(within))
 
@@ -209,7 +213,7 @@ class _Loop:
                 "optimiser": {"state": moments},
                 "history": progress.history,
                 "best": progress.best,
-                "start": self.health.start,
+                "start": vars(self.health.start),
                 "epoch": None if progress.epoch is None else progress.epoch.state(),
             }
         )

@@ -15,7 +15,17 @@ from trainables.pipeline import Result, Stage
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.stages import training as training_module
-from trainables.stages.health import MOST_BATCHES, Health, alignment, effective_rank, looked_at, moved, spread, uniformity
+from trainables.stages.health import (
+    MOST_BATCHES,
+    Health,
+    alignment,
+    deviation,
+    effective_rank,
+    looked_at,
+    moved,
+    spread,
+    uniformity,
+)
 from trainables.store import Artifact
 
 OF_FEATURES = {"health_std", "health_rank", "health_uniformity"}
@@ -97,12 +107,33 @@ def test_dead_units_are_counted_by_layer() -> None:
         first.weight.zero_()
         second.weight.copy_(torch.tensor([-1.0, -1, -1, 1, 1, 1]).reshape(6, 1, 1))
         second.bias.zero_()
-    health = looked(network, torch.randn(5, 3))
-    assert health.dead() == pytest.approx({"1": 1 / 4, "4": 3 / 6})
-    found = health.measures()
-    assert found["health_dead"] == pytest.approx(4 / 10)
-    assert found["health_dead_most"] == pytest.approx(1 / 2)
+    clips = torch.randn(5, 3)
+    health = looked(network, clips)
+    found = health.measures(first=True)
+    assert health.start.dead == pytest.approx({"1": 1 / 4, "4": 3 / 6})
+    assert (found["health_dead"], found["health_died"]) == pytest.approx((4 / 10, 0))
     assert "health_dead" not in health.measures(), "what was looked at counts once"
+    with torch.no_grad():
+        first.bias[:3] = -100
+    with health.looking({"wrapped": torch.zeros(5)}):
+        network(clips)
+    found = health.measures()
+    assert (found["health_dead"], found["health_died"]) == pytest.approx((6 / 10, 2 / 4)), "two of four died, of six none"
+
+
+def test_how_much_logits_differ_between_clips() -> None:
+    """sqrt(mean (l - mean over clips)^2 / mean l^2): of (1, 3), (3, 1) 1 / sqrt 5; of the same for all clips 0."""
+    assert deviation(torch.tensor([[1.0, 3.0], [3.0, 1.0]])) == pytest.approx(5**-0.5)
+    assert deviation(torch.tensor([[1.0, -3.0]] * 4)) == 0
+    assert deviation(torch.zeros(4, 2)) == 0
+
+
+def test_a_classifier_s_logits_are_looked_at(tiny: ExperimentSettings) -> None:
+    torch.manual_seed(0)
+    network, clips = make_backbone(tiny.backbone, 3).eval(), torch.rand(6, 3, 8, 12, 12)
+    with torch.no_grad():
+        found = looked(network, clips).measures()
+        assert found["health_logits"] == pytest.approx(deviation(network(clips)), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["backbone", "alexnet", "vgg", "prednet"])
@@ -152,11 +183,13 @@ def test_every_training_stage_says_how_it_is(variety: Ran) -> None:
     assert {name.partition("/")[0] for name in trained} == kinds
     for name, made in trained.items():
         found = {metric.rpartition("/")[2] for metric in made.metrics if "health" in metric}
-        expected = {"health_moved", *OF_FEATURES} | (
-            set() if name.startswith("prediction") else {"health_dead", "health_dead_most"}
-        )
+        expected = {"health_moved", *OF_FEATURES}
+        if not name.startswith("prediction"):
+            expected |= {"health_dead", "health_died"}
         if name in ("auxskd", "sorting", "tracking", "ego_motion"):
             expected.add("health_alignment")
+        if name.startswith(("finetune", "student")) or name.endswith("classifier"):
+            expected.add("health_logits")
         assert expected <= found, name
         epochs = {len(made.history[f"{name}/{metric}"]) for metric in found}
         assert len(epochs) == 1 and epochs.pop() == len(made.history[f"{name}/loss"])

@@ -1,0 +1,48 @@
+"""The collapse guard: a network that says the same of all clips, or a layer of which nearly nothing lives, ends its stage.
+
+Nothing that follows could tell such a network from a bad method, and it never comes back: units that are zero everywhere get no
+gradient. It goes by what `health.py` measures after each epoch, compared with the stage's first batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trainables.stages.health import CONSTANT, Look
+
+EQUAL = 1e-5
+"""Of `health_std` and `health_logits`: below it differences between clips are those of rounding."""
+ALIVE = 1e-3
+"""Of the same at the first batch: above it clips differed."""
+DIED = 0.95
+"""Of `health_died`: units of a layer that lived."""
+LEFT = 0.1
+"""Of `health_std` at the first batch: what is left of it once a layer that died took the rest along."""
+_WHAT = {"std": "features", "logits": "logits"}
+
+
+class Collapsed(RuntimeError):
+    """A stage whose network has collapsed; the message says how, when, and what to change."""
+
+
+def check(stage: str, epoch: int, found: Mapping[str, float], start: Look) -> None:
+    """Raises Collapsed. epoch: from 1. found: the measures after it."""
+    for name in CONSTANT:
+        value, before = found.get(f"health_{name}"), start.figures.get(name, 0.0)
+        if value is not None and value < EQUAL and before > ALIVE:
+            what = f"its {_WHAT[name]} are the same for all clips (health_{name} {value:.1g}, {before:.2g} at the first batch)"
+            raise Collapsed(f"{stage} collapsed in epoch {epoch}: {what}")
+    died = found.get("health_died", 0.0)
+    spread, before = found.get("health_std", 0.0), start.figures.get("std", 0.0)
+    if died > DIED and spread < LEFT * before:
+        figures = f"health_std {spread:.1g}, {before:.2g} at the first batch"
+        what = f"{died:.0%} of the units of a layer died, and clips hardly differ ({figures})"
+        raise Collapsed(f"{stage} collapsed in epoch {epoch}: {what}")
+
+
+def advice(schedule: str) -> str:
+    """What to do about it. schedule: the group of settings with the stage's learning rate."""
+    return (
+        f"what may help: a lower {schedule}.learning_rate, {schedule}.warmup_epochs, {schedule}.clip_gradient; "
+        "--set compute.guard=off goes on all the same"
+    )
