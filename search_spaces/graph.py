@@ -1,8 +1,9 @@
 """Which graphs teach the student, and how they are made (graph distillation, Secs. 4.2 and 4.3).
 
 Conditional: lambda, edges, targets and the distance belong to the logits graph, the cost of samples to transport, the sign to
-gains; weight, edges, sketch and kernel to the representation graph. At least one of the two is on: without the logits graph
-nothing is left to ask about the other. The paper's own form first, each graph alone next, then other readings of Eqs. 4 and 5.
+gains; its share of the gradient at the start, edges, sketch and kernel to the representation graph. At least one of the two is
+on: without the logits graph nothing is left to ask about the other. The paper's own form first, each graph alone next, then
+other readings of Eqs. 4 and 5.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ READINGS: dict[str, Parameters] = {
 }
 """Of G_l by itself."""
 MAPS = {
-    "graph.representation_weight": 1.0,
+    "graph.representation_share": 0.5,
     "graph.representation_edges": "vertex",
     "graph.sketch": 128,
     "graph.bandwidth": "median",
@@ -59,7 +60,7 @@ def _suggest(trial: Suggest) -> Parameters:
         found["graph.representation_edges"] = trial.suggest_categorical("graph.representation_edges", VERTEX_EDGES)
         found["graph.sketch"] = trial.suggest_categorical("graph.sketch", SKETCHES)
         found["graph.bandwidth"] = trial.suggest_categorical("graph.bandwidth", ("median", 0.01, 0.1, 1.0))
-        found["graph.representation_weight"] = trial.suggest_float("graph.representation_weight", 0.1, 10.0, log=True)
+        found["graph.representation_share"] = trial.suggest_float("graph.representation_share", 0.05, 5.0, log=True)
     return found
 
 
@@ -97,7 +98,7 @@ def _grid() -> list[Parameters]:
 SPACE = Space(
     name="graph",
     summary="logits graph and representation graph: edges, distance, sketch, kernel, weights (graph distillation, Sec. 4)",
-    base={"recipe": "distillation", "graph.representation": "graph"},
+    base={"recipe": "distillation", "graph.representation": "graph", "graph.representation_weight": "balanced"},
     rows=(*(Row(label, _parameters(*graphs)) for label, graphs in GRAPHS.items()), *_readings()),
     suggest=_suggest,
     grid=_grid,

@@ -276,7 +276,7 @@ def test_what_a_graph_is_made_of_is_asked_only_where_it_is_on(tpe: bool) -> None
     sampler = samplers.TPESampler(seed=0, multivariate=True, group=True) if tpe else samplers.RandomSampler(seed=0)
     study = optuna.create_study(sampler=sampler)
     of_logits = {"graph.imitation_weight", "graph.distance", "graph.edges", "graph.representation"}
-    of_maps = {"graph.sketch", "graph.bandwidth", "graph.representation_weight", "graph.representation_edges"}
+    of_maps = {"graph.sketch", "graph.bandwidth", "graph.representation_share", "graph.representation_edges"}
     met = set()
     for number in range(40):
         trial = study.ask()

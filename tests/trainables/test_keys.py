@@ -218,6 +218,7 @@ def of_teachers(*tasks: str, begin: int = 0) -> set[str]:
         ("finetune.warmup_epochs", 1.0, set()),
         ("graph.sketch", 9, TAUGHT),
         ("graph.vertex_norm", "location", TAUGHT),
+        ("graph.representation_share", 0.9, TAUGHT),
         ("graph.student_map", "normalised", TAUGHT),
         ("graph.vertex_temperature", [0.1, 0.2, 0.3], TAUGHT),
         ("graph.sorting_temperature", 3.0, TAUGHT),
@@ -411,6 +412,8 @@ def test_forms_of_the_graphs_are_students_of_their_own(tiny_graph: ExperimentSet
             {"graph.total": "sum", "graph.imitation_weight": 0.1, "graph.sorting_temperature": 3.0, "graph.edges": "learned"},
         ),
         ({"graph.representation": "single"}, {"graph.sketch": 9, "graph.representation_edges": "uniform"}),
+        ({"graph.representation_weight": 1.0}, {"graph.representation_share": 2.0}),
+        ({"graph.representation": "none"}, {"graph.representation_share": 2.0}),
         ({"graph.representation": "none"}, {"graph.student_layer": 3, "graph.bandwidth": 1.0, "graph.vertex_norm": "location"}),
     ],
 )

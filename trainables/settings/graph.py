@@ -264,7 +264,13 @@ class GraphSettings(Settings):
         '"the sum of Eq. (3) and Eq. (4)" (Sec. 4.2)',
     )
     imitation_weight: Fraction = Field(0.6, description="lambda of Eq. 2; no effect without a logits loss or with a sum")
-    representation_weight: NonNegative = 1.0
+    representation_weight: Literal["balanced"] | NonNegative = Field(
+        "balanced",
+        description="of the loss of G_r. balanced: what gives it, at the first batch, representation_share; 1: the plain sum",
+    )
+    representation_share: Positive = Field(
+        0.5, description="of G_r's gradient at the imitated layer over the cross entropy's, at the first batch, if balanced"
+    )
     distance: Literal["em", "sinkhorn", "class_em", "kl", "cosine", "l2"] = Field(
         "em",
         description="of G_l. Between the predictions of a batch: em, exact transport (Eq. 5), sinkhorn, its entropic form on "
@@ -361,6 +367,11 @@ class GraphSettings(Settings):
         """Vertices of the representation graph, in order: pairs of teachers, or (`single`) teachers; none where it is off."""
         pairs = ["+".join(pair) for pair in itertools.combinations(teachers, 2)]
         return {"none": [], "single": list(teachers), "graph": pairs}[self.representation]
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the weight of a representation loss is measured."""
+        return self.representation != "none" and self.representation_weight == "balanced"
 
     def temperature(self, task: str) -> float:
         """T_k of a teacher, by its task; of one from outside the package the default of the four."""

@@ -58,8 +58,8 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
         network = TaughtStudent(student, settings.graph, teachers)
     work.on_device(network)
 
-    def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return network.loss(clips.flatten(0, 1), batch["target"].to(work.device), ask(batch))
+    def step(clips: Tensor, batch: Batch, measured: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+        return network.loss(clips.flatten(0, 1), batch["target"].to(work.device), ask(batch), measured)
 
     return classifier_training(
         work,
@@ -68,6 +68,7 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
         settings.video,
         settings.student.keep,
         step=step,
+        first_step=functools.partial(step, measured=True),
         stream=None if live else BANK,
         views=None if live else settings.views.views,
         classifier=student,
@@ -198,7 +199,8 @@ def _graph_reads(settings: ExperimentSettings, tasks: Sequence[type[SelfSupervis
     graph = settings.graph
     layers = sorted({f"views.{task.encoder}_layer" for task in tasks}) if live and graph.representation != "none" else ()
     of_logits = _logits_reads(graph, tasks) if graph.logits != "none" else ()
-    return ("graph.logits", "graph.representation", *of_logits, *_REPRESENTATION[graph.representation], *layers)
+    share = ("graph.representation_share",) if graph.is_balanced else ()
+    return ("graph.logits", "graph.representation", *of_logits, *_REPRESENTATION[graph.representation], *share, *layers)
 
 
 def _logits_reads(graph: GraphSettings, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ def classifier_training(
     keep: str,
     *,
     step: Step | None = None,
+    first_step: Step | None = None,
     stream: str | None = None,
     views: int | None = None,
     classifier: nn.Module | None = None,
@@ -31,7 +32,7 @@ def classifier_training(
 
     The classifier takes clips (B, 3, K, H, W) in the form of `video` and gives logits (B, classes). step: a loss other than
     cross entropy. stream, views: the clips of a view bank instead of new ones in every epoch. keep: `last`, or `best` by
-    validation top-1. parts: as of Training.
+    validation top-1. first_step, parts: as of Training.
     """
     judged = classifier or network
 
@@ -67,6 +68,7 @@ def classifier_training(
         validate=validate,
         keep_best="val_top1" if keep == "best" else None,
         parts=parts,
+        first_step=first_step,
     )
 
 

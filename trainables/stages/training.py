@@ -145,7 +145,7 @@ class _Loop:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             with self._looking(number, epoch, batch):
-                loss, metrics = train_step(self.work, self.training, self.optimiser, batch)
+                loss, metrics = train_step(self.work, self.training.at(epoch.batches), self.optimiser, batch)
             epoch.add(batch, {"loss": loss, **metrics})
             self.samples += len(batch["wrapped"])
             if self.saves.is_due():

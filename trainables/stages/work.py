@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Training:
     """What a stage would train; trainables/stages/training.py does it.
 
     network: everything that has state, teachers and memory banks too. clips: pixels of a batch as the network takes them.
+    first_step: as `step`, of the first batch of each epoch, at which more may be measured; None: `step`.
     weights: what the stage hands on, at the end and at the checkpoints between. validate: given the batches of `validation`,
     metrics after each epoch, named `val_...`; keep_best: the one of them by whose first highest value the network is kept.
     metrics: further ones, of the whole.
@@ -69,6 +70,11 @@ class Training:
     keep_best: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1
+    first_step: Step | None = None
+
+    def at(self, batch: int) -> Training:
+        """The training whose `step` is that of a batch of an epoch, from 0."""
+        return self if batch or self.first_step is None else replace(self, step=self.first_step)
 
 
 def curves(history: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -194,6 +194,18 @@ def test_interrupted_and_resumed_it_equals_an_uninterrupted_run_to_the_bit(
     assert float(one[edges[values["graph.edges"]]].abs().max()) > 0
 
 
+def test_shares_of_the_gradient_are_measured_once_an_epoch(taught: tuple[Path, Result]) -> None:
+    """Of the tiny distillation: at the first batch the representation graph has the share that was asked for; later others."""
+    place, result = taught
+    artifact = Store(place).find("student", result.stages["student"])
+    assert artifact is not None
+    lines = artifact.history()
+    assert len(lines) == 3 and all(line["student/share_logits"] > 0 for line in lines)
+    assert lines[0]["student/share_representation"] == pytest.approx(0.5, rel=1e-4)
+    assert len({line["student/share_representation"] for line in lines}) == 3
+    assert len({line["student/representation_weight"] for line in lines}) == 1
+
+
 @pytest.mark.parametrize("recipe", ["student", "distillation"])
 def test_the_best_epoch_can_be_kept(tiny_graph: ExperimentSettings, after_teachers: Make, recipe: str) -> None:
     """The first of those that are best on validation. It is the student alone that is left, whatever it was trained with."""
@@ -295,16 +307,20 @@ def test_a_student_trained_in_parts_is_the_undivided_one(
     """Without batch norm and dropout, and with losses that are means over samples: weights and metrics after six steps on
     batches of five, in parts of three and two, up to rounding. Every part is asked of the bank by its own clips."""
     values = {"alexnet.batch_norm": False, "alexnet.dropout": 0.0, "graph.distance": "kl", "graph.edges": "learned_global"}
-    settings, place = with_values(tiny_graph, {**values, "graph.bandwidth": 0.1}), Runtime(taught[0], clips, device="cpu")
+    settings = with_values(tiny_graph, {**values, "graph.bandwidth": 0.1, "graph.representation_weight": 1.0})
+    place = Runtime(taught[0], clips, device="cpu")
     inputs = work_of("student", settings, place).inputs
     whole, in_parts = (
         run_stage("student", with_values(settings, {"compute.accumulation": parts}), place, inputs=inputs) for parts in (1, 2)
     )
     for name, value in whole.tensors().items():
         torch.testing.assert_close(in_parts.tensors()[name], value, rtol=1e-3, atol=1e-5, msg=name)
-    metrics = in_parts.done["metrics"]
-    assert metrics == pytest.approx(whole.done["metrics"], rel=1e-3, abs=1e-5)
-    assert metrics != whole.done["metrics"], "rounding tells that it was divided"
+    expected, metrics = (
+        {name: value for name, value in artifact.done["metrics"].items() if "/share_" not in name}
+        for artifact in (whole, in_parts)
+    )
+    assert metrics == pytest.approx(expected, rel=1e-3, abs=1e-5), "all but shares, which are means of those of the parts"
+    assert metrics != expected, "rounding tells that it was divided"
 
 
 def test_labels_on_the_bank_s_views_are_what_a_distilled_student_of_weight_0_learns_from(
