@@ -124,3 +124,12 @@ def test_what_cannot_be_configured() -> None:
         configure("huge", {})
     with pytest.raises(SettingsError, match="unknown setting"):
         configure("demo", {"pretext.speed_weight": 1.0})
+
+
+@pytest.mark.parametrize("size", ["demo", "small"])
+def test_the_embedded_clips_are_long_enough_for_every_teacher(size: str) -> None:
+    """Spacing, stride and tracks of a preset fit into the videos that it generates."""
+    settings = configure(size, {"recipe": "fusion"})
+    for name in TEACHER_TASKS:
+        assert find_task(name)(settings).minimum_frames <= settings.data.embedded.frames
+    assert settings.tracking.frames <= settings.data.embedded.frames
