@@ -6,7 +6,8 @@
 Values and gradients with respect to the student:
 
 - transport between the predictions of four teachers and a student: exact and entropic, both of all teachers at once, over
-  a loop of `ot.emd2`;
+  a loop of `ot.emd2`, with a cost of samples;
+- every reading of the logits graph over the first, transport with gains and each teacher's own prediction;
 - maximum mean discrepancy over a loop over pairs of channels; at the paper's size over the same formula with every matrix of
   kernel values out of place, with equal values;
 - compact bilinear pooling (which has no gradient) over sketching the outer product entry by entry; small sizes, as the loops
@@ -34,12 +35,28 @@ from torch import Tensor
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from trainables.distillation.bilinear import CompactBilinear
+from trainables.distillation.logits_graph import LogitsGraph
 from trainables.distillation.mmd import median_square, squared_mmd
+from trainables.distillation.teachers import Answers, Teachers
 from trainables.distillation.transport import earth_mover, sinkhorn
 from trainables.models.device import wait_for
-from trainables.settings import GraphSettings
+from trainables.models.encoder import Outputs
+from trainables.settings import TEACHER_TASKS, GraphSettings
 
-TEACHERS = 4
+TEACHERS = len(TEACHER_TASKS)
+FEATURES = 4096
+READINGS: dict[str, dict[str, object]] = {
+    "em": {},
+    "em, no cost of samples": {"sample_cost": 0.0},
+    "em, cost of labels": {"sample_cost_of": "label"},
+    "em, gains of each sample": {"gain_of": "sample"},
+    "em, mixed targets": {"targets": "mixed"},
+    "l2": {"distance": "l2"},
+    "class_em, zero and one": {"distance": "class_em"},
+    "class_em, prototypes": {"distance": "class_em", "ground": "prototypes"},
+    "cosine, learned edges": {"distance": "cosine", "edges": "learned"},
+    "cosine, learned_global edges": {"distance": "cosine", "edges": "learned_global"},
+}
 SIGMA = 0.1
 Loss = Callable[[Tensor], Tensor]
 
@@ -59,6 +76,7 @@ def main(
     with torch.device(device):
         figures = [
             *transport(batch, classes, rounds),
+            *logits_graphs(batch, classes, rounds),
             *discrepancy(channels, rounds),
             *constant(rounds),
             *pooling(channels, rounds),
@@ -77,22 +95,42 @@ def transport(batch: int, classes: int, rounds: int) -> list[Figure]:
     common = torch.randn(batch, classes)
     mu = (common + torch.randn(TEACHERS, batch, classes)).softmax(-1)
     student = (2 * (common + torch.randn(batch, classes))).requires_grad_()
-    weight = torch.full((batch,), 1 / batch)
+    weight, between = torch.full((batch,), 1 / batch), GraphSettings().sample_cost * (1 - torch.eye(batch))
 
     def loop(student: Tensor) -> Tensor:
         eta = student.softmax(-1)
-        return torch.stack([ot.emd2(weight, weight, torch.cdist(each, eta)) for each in mu])
+        return torch.stack([ot.emd2(weight, weight, torch.cdist(each, eta) + between) for each in mu])
+
+    def exact(student: Tensor) -> Tensor:
+        return earth_mover(mu, student.softmax(-1), between).mean(-1)
 
     def entropic(student: Tensor) -> Tensor:
-        return sinkhorn(mu, student.softmax(-1), GraphSettings().sinkhorn_regularisation)
+        return sinkhorn(mu, student.softmax(-1), between, GraphSettings().sinkhorn_regularisation).sum((1, 2))
 
     name = f"transport, batch {batch}, {classes} classes"
     sides: dict[str, Loss] = {
         f"{name}: loop of ot.emd2": loop,
-        f"{name}: exact": lambda student: earth_mover(mu, student.softmax(-1)),
+        f"{name}: exact": exact,
         f"{name}: Sinkhorn": entropic,
     }
     return compare(sides, student, rounds, {f"{name}: exact": 1e-6, f"{name}: Sinkhorn": 1e-3}, f"{name}: exact")
+
+
+def logits_graphs(batch: int, classes: int, rounds: int) -> list[Figure]:
+    """Values of different readings differ, so nothing has to agree. Features are as long as AlexNet's and VGG's."""
+    common = torch.randn(batch, classes)
+    student = (common + torch.randn(batch, classes)).requires_grad_()
+    told = Answers(common + torch.randn(TEACHERS, batch, classes), (), [torch.randn(batch, FEATURES)] * TEACHERS)
+    teachers = Teachers(TEACHER_TASKS, (), [torch.randn(classes, FEATURES)] * TEACHERS)
+    features, labels = torch.randn(batch, FEATURES), torch.arange(batch) % classes
+
+    def loss(values: Mapping[str, object]) -> Loss:
+        graph = LogitsGraph(GraphSettings.model_validate(values), teachers, FEATURES)
+        return lambda student: graph(Outputs(student, student, features), told, labels)[0]
+
+    name = f"logits graph, batch {batch}, {classes} classes"
+    sides = {f"{name}: {label}": loss(values) for label, values in READINGS.items()}
+    return compare(sides, student, rounds, {}, "")
 
 
 def discrepancy(channels: int, rounds: int) -> list[Figure]:
