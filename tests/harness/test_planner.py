@@ -169,7 +169,7 @@ def record_of(job: Job, seconds: float, **versions: str) -> Record:
 def test_stages_are_expected_to_take_what_stages_like_them_took_here(make_sweep: MakeSweep) -> None:
     """Of a recorded trial each took 10 s; training twice as long takes 20. Of other devices and machines nothing is known."""
     (job,) = make_sweep().jobs(Configuration(0, {}, None))
-    (longer,) = make_sweep({"pretext.epochs": 4}).jobs(Configuration(0, {}, None))
+    (longer,) = make_sweep({"finetune.epochs": 4}).jobs(Configuration(0, {}, None))
     (wider,) = make_sweep({"backbone.width": 8}).jobs(Configuration(0, {}, None))
 
     def expected(job: Job, *records: Record) -> dict[str, float | None]:
@@ -181,7 +181,7 @@ def test_stages_are_expected_to_take_what_stages_like_them_took_here(make_sweep:
 
     usual = dict.fromkeys((stage.name for stage in job.stages), 10.0)
     assert expected(job, record_of(job, 10)) == usual
-    assert expected(longer, record_of(job, 10)) == {**usual, "pretext": 20.0}
+    assert expected(longer, record_of(job, 10)) == {**usual, "finetune": 20.0}
     of_networks = {name for name in usual if name not in ("linear_probe", "retrieval")}
     assert {name for name, value in expected(wider, record_of(job, 10)).items() if value is None} == of_networks
     assert expected(job, record_of(job, 10), record_of(job, 11), record_of(job, 90)) == dict.fromkeys(usual, 11.0), "the median"

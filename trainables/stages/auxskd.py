@@ -13,7 +13,8 @@ from trainables.distillation.similarity import SimilarityDistillation
 from trainables.models import BACKBONE, make_backbone, network_reads
 from trainables.models.weights import convolution_weights
 from trainables.settings import ExperimentSettings
-from trainables.stages.kind import FRAME_SIZE, Cost, Counts, Kind, identity, trained_by
+from trainables.stages.kind import CLIPS, LABELLED, Cost, Counts, Kind, identity, trained_by
+from trainables.stages.probe import clips_looked_at, probe_of
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
@@ -47,7 +48,8 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
 
     loader = ClipLoader(dataset, auxskd.batch_size, training=True, workers=work.runtime.workers)
     weights = functools.partial(convolution_weights, network.backbone)
-    return Training(network, loader, auxskd, clips, step, weights, parts=settings.compute.accumulation)
+    probe = probe_of(work, network.backbone)
+    return Training(network, loader, auxskd, clips, step, weights, probe=probe, parts=settings.compute.accumulation)
 
 
 @functools.cache
@@ -60,21 +62,22 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
             *trained_by(settings, "auxskd"),
             *task.reads_for_views(settings),
             *network_reads(BACKBONE, settings),
-            *FRAME_SIZE,
+            *CLIPS,
             "compute",
             "augmentation",
         )
 
     def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
-        views = settings.auxskd.epochs * videos.train * settings.auxskd.clips_per_video
-        return Cost(BACKBONE, views, views)
+        epochs, clips = settings.auxskd.epochs, videos.train * settings.auxskd.clips_per_video
+        probed = clips_looked_at(videos.validation, clips, epochs)
+        return Cost(BACKBONE, epochs * clips + probed, epochs * clips)
 
     return Kind(
         "auxskd",
         1,
         functools.partial(run, task),
         reads,
-        ("train",),
+        LABELLED,
         cost,
         schedule="auxskd",
         plugged_in=identity(task),

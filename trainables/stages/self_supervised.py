@@ -13,7 +13,8 @@ from torch import Tensor
 from trainables.models import BACKBONE, make_network, network_reads
 from trainables.models.weights import convolution_weights, load_convolutions
 from trainables.settings import ExperimentSettings, SelfSupervisedSettings
-from trainables.stages.kind import ARITHMETIC, FRAME_SIZE, LABELLED, Cost, Counts, Kind, identity, trained_by
+from trainables.stages.kind import ARITHMETIC, CLIPS, FRAME_SIZE, LABELLED, Cost, Counts, Kind, identity, trained_by
+from trainables.stages.probe import clips_looked_at, probe_of
 from trainables.stages.work import Means, Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.tasks.tracks import unpack
@@ -68,6 +69,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         functools.partial(convolution_weights, encoder),
         validation=validation,
         validate=validate,
+        probe=probe_of(work, encoder) if of_backbone else None,
         metrics={f"{work.kind}/val_{name}_chance": level for name, level in task.chance.items()}
         | {f"{work.kind}/val_{name}_baseline": value for name, value in task.baseline(judged()).items()}
         | {f"{work.kind}/excluded_videos": float(excluded)},
@@ -130,7 +132,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
             *schedule,
             *task.reads(settings),
             *network_reads(task.encoder, settings),
-            *FRAME_SIZE,
+            *(CLIPS if task.encoder == BACKBONE else FRAME_SIZE),
             *(ARITHMETIC if task.compares_samples else ("compute",)),
             "augmentation",
         )
@@ -138,17 +140,16 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
         made = task(settings)
         optimisation = made.optimisation
+        samples = videos.train * optimisation.clips_per_video
+        probed = clips_looked_at(videos.validation, samples, optimisation.epochs) if task.encoder == BACKBONE else 0
         clips = made.clips_of_a_sample * optimisation.epochs
-        return Cost(
-            task.encoder,
-            clips * videos.validation * optimisation.validation_clips,
-            clips * videos.train * optimisation.clips_per_video,
-        )
+        validated = clips * videos.validation * optimisation.validation_clips
+        return Cost(task.encoder, validated + probed, clips * samples)
 
     name = "pretext" if task.encoder == BACKBONE else task.name
     return Kind(
         name,
-        1 if task.encoder == BACKBONE else 2,
+        2,
         functools.partial(run, task),
         reads,
         LABELLED,

@@ -70,12 +70,13 @@ class Epoch:
 
 @dataclass
 class Progress:
-    """How far a training is: metrics per epoch, with the stage's prefix, the state of the network at its best epoch, and the
-    epoch that it is in the middle of."""
+    """How far a training is: metrics per epoch, with the stage's prefix, the state of the network at its best epoch, the epoch
+    that it is in the middle of, and what its probe found last and before the first update."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
     epoch: Epoch | None = None
+    probed: list[float] = field(default_factory=list)
 
 
 def train(training: Training, work: Work) -> Outcome:
@@ -102,6 +103,8 @@ class _Loop:
         training, work, progress = self.training, self.work, self.progress
         if progress.history:
             work.report({"stage": work.kind, "before": curves(progress.history)})
+        elif progress.epoch is None and training.probe is not None:
+            progress.probed = [training.probe.accuracy()] * 2
         for epoch in range(len(progress.history), self.optimisation.epochs):
             begun, samples = time.monotonic(), self.samples
             with work.seeded(f"{work.kind}/epoch", epoch):
@@ -112,7 +115,7 @@ class _Loop:
                 with torch.no_grad():
                     metrics |= training.validate(self._validation_batches())
             self._check_finite(metrics, epoch)
-            metrics |= self._health()
+            metrics |= self._probed(epoch + 1) | self._health()
             self._check_finite(metrics, epoch)
             if work.settings.compute.guard == "on":
                 guard.check(work.kind, epoch + 1, metrics, self.health.start)
@@ -129,7 +132,11 @@ class _Loop:
         if progress.best is not None:
             self.network.load_state_dict(progress.best)
         last = {name: value for name, value in progress.history[-1].items() if "/" in name}
-        return Outcome(last | dict(training.metrics), tensors={"weights": training.weights()}, history=progress.history)
+        return Outcome(
+            last | self._probed_before() | dict(training.metrics),
+            tensors={"weights": training.weights()},
+            history=progress.history,
+        )
 
     def _train_epoch(self, number: int) -> dict[str, float]:
         self.network.train()
@@ -171,6 +178,21 @@ class _Loop:
         epoch = self.progress.epoch
         return epoch.health if epoch is not None and epoch.health else self.health.measures()
 
+    def _probed(self, epoch: int) -> dict[str, float]:
+        """What the probe says after an epoch, or said last."""
+        probe, probed, trained = self.training.probe, self.progress.probed, len(self.training.loader.dataset)
+        if probe is None:
+            return {}
+        if probe.is_due(epoch, self.optimisation.epochs, trained):
+            probed[1:] = [probe.accuracy()]
+        return {"val_knn": probed[1]}
+
+    def _probed_before(self) -> dict[str, float]:
+        probe, kind = self.training.probe, self.work.kind
+        if probe is None:
+            return {}
+        return {f"{kind}/val_knn_before": self.progress.probed[0], f"{kind}/val_knn_chance": probe.chance}
+
     def _validation_batches(self) -> Iterator[Batch]:
         loader = self.training.validation
         if loader is None:
@@ -199,7 +221,8 @@ class _Loop:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.health.start = Look(**state.get("start", {}))
         within = state.get("epoch")
-        self.progress = Progress(state["history"], state["best"], None if within is None else Epoch.of_state(within))
+        epoch = None if within is None else Epoch.of_state(within)
+        self.progress = Progress(state["history"], state["best"], epoch, state.get("probed", []))
 
     def _save(self) -> None:
         self.saves.restart()
@@ -213,6 +236,7 @@ class _Loop:
                 "optimiser": {"state": moments},
                 "history": progress.history,
                 "best": progress.best,
+                "probed": progress.probed,
                 "start": vars(self.health.start),
                 "epoch": None if progress.epoch is None else progress.epoch.state(),
             }

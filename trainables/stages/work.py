@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from trainables.store import Artifact, Workplace
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipLoader, LoaderDied, generator
 from trainables.video.videos import VideoSet
+
+if TYPE_CHECKING:
+    from trainables.stages.probe import Probe
 
 REPORT_SECONDS = 10.0
 """Between two reports of how far a stage is inside an epoch, at least."""
@@ -55,8 +58,8 @@ class Training:
     first_step: as `step`, of the first batch of each epoch, at which more may be measured; None: `step`.
     weights: what the stage hands on, at the end and at the checkpoints between. validate: given the batches of `validation`,
     metrics after each epoch, named `val_...`; keep_best: the one of them by whose first highest value the network is kept.
-    metrics: further ones, of the whole.
-    parts: how many parts of a batch go through the network one after the other, before the optimiser's step.
+    metrics: further ones, of the whole. probe: asked about the network before, during and after its training. parts: how many
+    parts of a batch go through the network one after the other, before the optimiser's step.
     """
 
     network: nn.Module
@@ -69,6 +72,7 @@ class Training:
     validate: Callable[[Iterable[Batch]], dict[str, float]] | None = None
     keep_best: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    probe: Probe | None = None
     parts: int = 1
     first_step: Step | None = None
 

@@ -62,10 +62,11 @@ def check_metrics(task: str, stage: str, metrics: dict[str, float]) -> None:
     own = {name.removeprefix(f"{stage}/"): value for name, value in metrics.items() if name.startswith(f"{stage}/")}
     own = {name: value for name, value in own.items() if not name.startswith("health_")}
     expected = {"loss"} | METRICS[task]
+    probe = {"val_knn", "val_knn_before", "val_knn_chance"} if stage == "pretext" else set()
     counts = {"wrapped_clips", "replaced_frames", "excluded_videos", "learning_rate", "gradient_norm"}
     chance = {f"val_{name}_chance": level for name, level in CHANCE[task].items()}
     baselines = {f"val_{name}_baseline" for name in BASELINES.get(task, ())}
-    assert own.keys() == expected | {f"val_{name}" for name in expected} | counts | chance.keys() | baselines
+    assert own.keys() == expected | {f"val_{name}" for name in expected} | counts | chance.keys() | baselines | probe
     assert all(0 < own[name] <= 1 for name in baselines)
     assert {name: own[name] for name in chance} == pytest.approx(chance)
     assert {f"{name}_accuracy" for name in CHANCE[task]} <= METRICS[task]
