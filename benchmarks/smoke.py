@@ -5,10 +5,10 @@
     python benchmarks/smoke.py --runs-dir /tmp/smoke --table
 
 Networks, losses and rates are those of preset `paper`; what it has otherwise is that there are few videos, one epoch of 20
-steps, two clips of a video where there are ten and more, and batches that a CPU gets through; `--set` has other numbers, and
-`--paper-batches` the paper's, for a GPU. Stages run as in a trial (`run_stage`), each in a process of its own, out of and
-into the store in `--runs-dir`; one that is there is not run again, so the whole may be run in pieces. Where a stage dies those
-that need it cannot run: `--set` has a rate with which it lives.
+steps or fewer, one or two clips of a video where there are ten and more, and batches that a CPU gets through; `--set` has other
+numbers, and `--paper-batches` the paper's batches, for a GPU. Stages run as in a trial (`run_stage`), each in a process of its
+own, out of and into the store in `--runs-dir`; one that is there is not run again, so the whole may be run in pieces. Where a
+stage dies those that need it cannot run: `--set` has a rate with which it lives.
 
 Written to `smoke.jsonl` as it goes, and shown by `--table`: loss and gradient norm of the first step and of the last, seconds
 of a step (median), the most memory that the process held, and at the end of the stage the share of ReLU units that are dead.
@@ -63,8 +63,9 @@ FEW = {
     "frozen.clips": 1,
     "views.views": 1,
 }
-STEPS, LONGER = 20, 6
-"""Of a stage; of one with a 3D backbone or VGG, whose steps take from ten seconds to a minute."""
+STEPS, LONGER, TAUGHT = 20, 4, 8
+"""Of a stage; of one with a 3D backbone or VGG, whose steps take ten seconds and more; of a student with teachers, whose
+steps are its epochs here, as it sees one view of each video in each."""
 BATCHES = {
     "auxskd": (2, LONGER),
     "pretext": (2, LONGER),
@@ -116,15 +117,15 @@ def main(
 
 
 def _small(experiment: str, paper_batches: bool) -> dict[str, Any]:
-    """Few videos, and so many clips of them that an epoch has the steps that are wanted; the student sees one of each video."""
+    """Few videos, and so many clips of them that an epoch has the steps that are wanted."""
     videos = VIDEOS["graph" if EXPERIMENTS[experiment]["recipe"] in GRAPH_RECIPES else "auxskd"]
     values: dict[str, Any] = {**FEW, "data.embedded.train": videos}
     for group, (batch, steps) in BATCHES.items():
         if paper_batches:
             batch, steps = flat(preset("paper"))[f"{group}.batch_size"], STEPS
-        if group == "student":
-            values |= {"student.batch_size": batch, "student.epochs": steps}
-            values["data.embedded.train"] = max(videos, -(-batch // CLASSES) if videos == VIDEOS["graph"] else 0)
+        if group == "student" and EXPERIMENTS[experiment]["recipe"] == "distillation":
+            values |= {"student.batch_size": batch, "student.epochs": TAUGHT}
+            values["data.embedded.train"] = max(videos, -(-batch // CLASSES))
             continue
         clips = -(-batch * steps // (CLASSES * videos))
         values |= {f"{group}.batch_size": batch, f"{group}.epochs": 1, f"{group}.clips_per_video": clips}
