@@ -59,6 +59,19 @@ def test_rows_of_all_recipes_share_a_group_whatever_graphs_those_without_any_nam
     assert sorted(list(cell_of(comparison, OURS).by_seed) for comparison in apart) == [[0], [1]]
 
 
+def test_other_readings_of_a_row_have_numbers_but_change_no_verdict(make: Make) -> None:
+    """Whether they were run or not, the effects and their corrected tests are the same."""
+    rows = [(row, number) for number, row in enumerate(TABLE2.rows)]
+    trials = [make(row, seed, {"ucf101": 50.0 + number + seed % 2}) for row, number in rows for seed in range(3)]
+    alone = [trial for trial, (row, _) in zip(trials, [one for one in rows for _ in range(3)], strict=True) if not row.reading]
+    (with_readings,), (without,) = compare(TABLE2, trials), compare(TABLE2, alone)
+    for one, other in zip(with_readings.rows, without.rows, strict=True):
+        assert one.cells[0].effects == other.cells[0].effects
+        assert bool(other.cells[0].by_seed) != one.row.reading
+        assert one.cells[0].by_seed and (not one.row.reading or not one.cells[0].effects)
+    assert with_readings.sensitivities == without.sensitivities
+
+
 def test_ccv_is_judged_by_mean_average_precision(make: Make) -> None:
     alone = make(OURS, 0, {"ccv": 10.0}, metrics={"test/top1": 0.1, "test/map": 0.62})
     joined = make(OURS, 1, {"ucf101": 70.0, "ccv": 10.0})

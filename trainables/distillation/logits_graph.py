@@ -43,7 +43,8 @@ class LogitsGraph(nn.Module):
 
     def forward(self, student: Outputs, answers: Answers, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """labels (B,) of the samples. Returns the loss (scalar) and metrics: `distance_<task>`, and `edge_<task>`, the share of
-        all edges that starts at this teacher. ValueError where what was said does not belong together."""
+        all edges that starts at this teacher; of edges of each sample `edge_spread_<task>`, the deviation of this share over
+        the samples. ValueError where what was said does not belong together."""
         logits, teachers = single(student.logits), single(answers.logits.detach())
         check_said(logits, teachers, labels, self.tasks)
         self._check_ground(logits.shape[1])
@@ -60,6 +61,9 @@ class LogitsGraph(nn.Module):
         shares = edges.detach().flatten(1).mean(1)
         metrics = {f"distance_{task}": value for task, value in zip(self.tasks, distances.of_batch.detach(), strict=True)}
         metrics |= {f"edge_{task}": share for task, share in zip(self.tasks, shares, strict=True)}
+        if edges.dim() == 3:
+            spreads = edges.detach().mean(1).std(1)
+            metrics |= {f"edge_spread_{task}": spread for task, spread in zip(self.tasks, spreads, strict=True)}
         return loss, metrics
 
     def _flow(self, weights: Tensor, distances: Distances, said: Said) -> Tensor:

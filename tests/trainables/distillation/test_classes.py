@@ -85,6 +85,17 @@ def test_the_setting_says_which_metric() -> None:
     assert by_prototypes.of_samples.numpy() == pytest.approx(earth_mover(mu, eta, metrics()).numpy(), rel=1e-9)
 
 
+def test_equal_predictions_and_ones_that_leave_classes_empty() -> None:
+    """Nothing to move costs nothing; from one class to another costs their distance."""
+    certain = torch.eye(5, dtype=torch.float64)
+    ground = metrics()
+    assert torch.equal(earth_mover(certain.expand(3, -1, -1), certain, ground), torch.zeros(3, 5, dtype=torch.float64))
+    others = certain.roll(1, 0)
+    found = earth_mover(certain.expand(3, -1, -1), others, ground)
+    expected = [[float(ground[n, i, int(others[i].argmax())]) for i in range(5)] for n in range(3)]
+    assert found.numpy() == pytest.approx(np.array(expected), rel=1e-12)
+
+
 def test_what_is_not_a_number_stays_visible() -> None:
     mu, eta = predictions()
     eta[2] = torch.nan

@@ -106,13 +106,13 @@ ALL_EDGES = ["uniform", "gain", "learned", "learned_global"]
 ALL_DISTANCES = ["em", "sinkhorn", "class_em", "kl", "cosine", "l2"]
 
 
-@pytest.mark.parametrize("edges", ALL_EDGES)
+FORMS = [(edges, targets) for edges in ALL_EDGES for targets in ("own", "mixed") if (edges, targets) != ("learned", "mixed")]
+
+
+@pytest.mark.parametrize(("edges", "targets"), FORMS)
 @pytest.mark.parametrize("distance", ALL_DISTANCES)
-@pytest.mark.parametrize("targets", ["own", "mixed"])
 def test_identical_teachers_have_equal_edges_and_finite_gradients(edges: str, distance: str, targets: str) -> None:
     """Even where the student already says what they say, which no mixture changes."""
-    if (edges, targets) == ("learned", "mixed"):
-        return
     alike = dict.fromkeys(TEMPERATURES, 2.0)
     graph = make(edges=edges, distance=distance, targets=targets, ground="prototypes", **alike)
     student, _ = logits(4)
@@ -126,15 +126,27 @@ def test_identical_teachers_have_equal_edges_and_finite_gradients(edges: str, di
         assert float(loss.detach()) == pytest.approx(0, abs=1e-6), "T_k = 2 undoes the factor 2"
 
 
-@pytest.mark.parametrize(("edges", "times"), [("uniform", 1), ("gain", 1), ("learned", 2), ("learned_global", 2)])
-@pytest.mark.parametrize("targets", ["own", "mixed"])
-def test_a_single_teacher_points_to_itself(edges: str, times: int, targets: str) -> None:
-    if (edges, targets) == ("learned", "mixed"):
-        return
+@pytest.mark.parametrize(("edges", "targets"), FORMS)
+def test_a_single_teacher_points_to_itself(edges: str, targets: str) -> None:
+    """With a prior its edge weighs two."""
     student, teachers = logits()
+    times = 2 if edges in ("learned", "learned_global") else 1
     loss, metrics = ask(make(TASKS[:1], edges=edges, targets=targets), student, teachers[:1])
     assert float(loss.detach()) == pytest.approx(times * earth_movers(student, teachers)[0], rel=1e-5)
     assert float(metrics["edge_sorting"]) == 1
+
+
+@pytest.mark.parametrize("edges", ["gain", "learned", "learned_global"])
+def test_the_spread_of_edges_over_samples_is_a_metric_where_they_differ(edges: str) -> None:
+    student, teachers = logits()
+    for of in ("running_means", "sample"):
+        spreads = {
+            name: value for name, value in ask(make(edges=edges, gain_of=of), student, teachers)[1].items() if "spread" in name
+        }
+        assert spreads.keys() == (
+            {f"edge_spread_{task}" for task in TASKS} if edges == "learned" or (edges, of) == ("gain", "sample") else set()
+        )
+        assert all(0 < float(value) < 0.5 for value in spreads.values())
 
 
 @pytest.mark.parametrize("edges", ["gain", "learned", "learned_global"])
