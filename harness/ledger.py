@@ -37,12 +37,12 @@ NO_RECORD = (ValidationError, Mismatch)
 Outcome = Literal["complete", "pruned", "failed", "interrupted"]
 
 
-_FRACTIONS = ("accuracy", "top1", "top5", "map", "retrieval_r", "chance")
+_FRACTIONS = ("accuracy", "top1", "top5", "map", "retrieval_r", "knn", "chance")
 """Words that names of metrics hold which are fractions in [0, 1]."""
 
 
 def is_fraction(metric: str) -> bool:
-    """Whether a metric is a fraction that people read in percent: an accuracy, mean average precision or R@k."""
+    """Whether a metric is a fraction that people read in percent: an accuracy, mean average precision, R@k or the probe's."""
     name = metric.partition("/")[2] or metric
     return any(word in name for word in _FRACTIONS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from reports.chance import chance_notes
 from reports.groups import LIKE_FOR_LIKE, Group, UsedSet
 from reports.sheet import counted, listed
 from search_spaces.papers import DOWNSTREAM, PRETRAINING, PaperTable
@@ -52,14 +53,15 @@ def set_name(dataset: str) -> str:
 
 
 def description(group: Group) -> list[str]:
-    """Notes on how a group's numbers were made, and on each of its data sets."""
+    """Notes on how a group's numbers were made, on each of its data sets, and on stages that ended at chance."""
     made = [f"recipe {group.settings['recipe']}"] if "recipe" in group.settings else []
     made += [
         f"{'student' if _is_of_graphs(group) else 'backbone'} {backbone_of(group)}",
         f"evaluated by protocol version {group.version}",
     ]
     several = len({used.split for used in group.sets}) > 1
-    return [", ".join(made), *(_data_note(used, roles, several) for used, roles in group.roles_of_sets)]
+    data = [_data_note(used, roles, several) for used, roles in group.roles_of_sets]
+    return [", ".join(made), *data, *chance_notes(group.records)]
 
 
 def said_by(table: PaperTable) -> set[str]:

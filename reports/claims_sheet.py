@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from reports.chance import chance_notes
 from reports.circumstances import circumstances
 from reports.claimed import Claim
 from reports.evidence import ClaimedEffect, Score
@@ -48,7 +49,10 @@ def claim_sheets(scores: Sequence[Score]) -> list[Sheet]:
 
 def _sheet(paper: str, scores: Sequence[Score]) -> Sheet:
     groups = _groups(scores)
-    notes = [f"({number}) {circumstances(group)}" for number, group in enumerate(groups.values(), start=1)]
+    notes = [
+        "; ".join([f"({number}) {circumstances(group)}", *chance_notes(group.records)])
+        for number, group in enumerate(groups.values(), start=1)
+    ]
     notes += _against_itself(scores)
     grids = [_board(scores), *([_evidence(scores, groups)] if groups else []), *_to_run(scores), _words(scores)]
     claims = len({score.claim.name for score in scores})

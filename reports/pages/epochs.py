@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.ledger import Record, is_fraction, scale_of
@@ -13,23 +14,34 @@ from reports.pages.figure import COLOURS, Plot, Variant, axis, counting, plain, 
 MOST_CURVES = 12
 """Configurations whose learning curves are drawn: the best ones."""
 DIGITS = 5
+HEALTH = "/health_"
 EDGES = {"student/edge_": "Edges of the logits graph", "student/vertex_": "Vertices of the representation graph"}
 """How names of metrics begin that are weights of a graph."""
 
 
 def learning_curves(board: Leaderboard) -> Plot | None:
-    """Every metric that stages tell after each epoch, of the best configurations, a line per seed; the first are losses and
-    what is measured on validation."""
+    """Every metric that stages tell after each epoch, but for how their networks are, of the best configurations, a line per
+    seed; the first are losses and what is measured on validation."""
+    note = "A line per seed; colours: configurations, the best first."
+    return _curves_of(board, Plot("curves", "Learning curves", note, [], wide=True), lambda metric: HEALTH not in metric)
+
+
+def health_curves(board: Leaderboard) -> Plot | None:
+    """The same of how networks are."""
+    note = "How the network in training is after each epoch: its weights, its units, its features on validation clips."
+    return _curves_of(board, Plot("health", "Health of the networks", note, [], wide=True), lambda metric: HEALTH in metric)
+
+
+def _curves_of(board: Leaderboard, plot: Plot, shown: Callable[[str], bool]) -> Plot | None:
     ones = [one for one in board.ranked if any(record.history for record in one.records)][:MOST_CURVES]
     metrics = {name for one in ones for record in one.records for name, values in record.history.items() if len(values) > 1}
-    metrics = {name for name in metrics if not name.startswith(tuple(EDGES))}
+    metrics = {name for name in metrics if shown(name) and not name.startswith(tuple(EDGES))}
     variants = [Variant(metric, list(_curves(ones, metric)), _layout(metric, ones)) for metric in sorted(metrics, key=_rank)]
     if not variants:
         return None
     more = len(board.ranked) - len(ones)
-    note = "A line per seed; colours: configurations, the best first."
-    note += f" {more} more configurations are not drawn, or told nothing of their epochs." if more else ""
-    return Plot("curves", "Learning curves", note, variants, wide=True)
+    note = plot.note + (f" {more} more configurations are not drawn, or told nothing of their epochs." if more else "")
+    return replace(plot, note=note, variants=variants)
 
 
 def _rank(metric: str) -> tuple[str, int, str]:

@@ -13,7 +13,7 @@ from reports.importance import importances
 from reports.leaderboard import Leaderboard, Ranked
 from reports.leaderboard_sheet import leaderboard_sheet, name_of
 from reports.pages import outcomes, parameters, pictures
-from reports.pages.epochs import graph_weights, learning_curves
+from reports.pages.epochs import graph_weights, health_curves, learning_curves
 from reports.pages.figure import Plot
 from reports.pages.pictures import Strips
 from reports.sheet import Sheet, number_of, time_text, to_the_minute, value_text
@@ -84,6 +84,7 @@ def _plots(board: Leaderboard) -> Iterator[Plot | None]:
     yield outcomes.history(board)
     yield outcomes.pareto(board)
     yield learning_curves(board)
+    yield health_curves(board)
     yield graph_weights(board)
     yield outcomes.costs(board)
 
