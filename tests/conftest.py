@@ -54,6 +54,7 @@ TINY_GRAPH: dict[str, Any] = {
     "vgg.pooled_layers": [2, 3],
     "vgg.conv1_filter": 3,
     "vgg.conv1_stride": 1,
+    "vgg.cells": 1,
     "vgg.hidden": 8,
     "vgg.dropout": 0.1,
     "vgg.batch_norm": True,

@@ -59,6 +59,7 @@ SMALL: dict[str, Any] = {
     "vgg.pooled_layers": [2, 3],
     "vgg.conv1_filter": 3,
     "vgg.conv1_stride": 1,
+    "vgg.cells": 1,
     "vgg.hidden": 8,
     "prednet.targets": [3, 4],
     "prednet.representations": [4, 6],

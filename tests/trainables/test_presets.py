@@ -115,8 +115,8 @@ def test_recipes_of_graph_distillation_have_its_sizes_of_clips(size: str, recipe
         name: value for name, value in {**GRAPH[size], "recipe": recipe}.items() if flat(preset(size))[name] != value
     }
     assert departures(configure(size, {"recipe": recipe}), size) == {"recipe": recipe}
-    smaller = configure(size, {"recipe": recipe, "video.crop": 8, "evaluation.clips": 3})
-    assert departures(smaller, size) == {"recipe": recipe, "video.crop": 8, "evaluation.clips": 3}
+    smaller = configure(size, {"recipe": recipe, "video.clip_frames": 7, "evaluation.clips": 3})
+    assert departures(smaller, size) == {"recipe": recipe, "video.clip_frames": 7, "evaluation.clips": 3}
 
 
 def test_what_cannot_be_configured() -> None:

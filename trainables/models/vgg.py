@@ -1,8 +1,8 @@
 """VGG-19 (Simonyan & Zisserman 2015) as the graph-distillation paper changes it: conv1 has 96 channels and 11x11 filters.
 
-The first convolution has AlexNet's stride and padding, so that the third layer (conv3_1 to conv3_4, 256 channels) of a frame
-of 224 pixels has AlexNet's 13x13 positions. Max pooling comes at the start of layers 2 to 5 and after the last, which keeps a
-layer's map as its convolutions leave it. At the settings' defaults the convolutions have 20,140,512 parameters.
+Max pooling comes at the start of layers 2 to 5 and after the last, which keeps a layer's map as its convolutions leave it. A
+frame of 224 pixels has 56x56 positions in the third layer (conv3_1 to conv3_4, 256 channels) and 7x7x512 at the end, as
+VGG-19's. At the settings' defaults the convolutions have 20,140,512 parameters.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class VGG(FrameEncoder):
         vgg = settings.vgg
         inputs, side, stride = 3, vgg.conv1_filter, vgg.conv1_stride
         self.features = nn.Sequential()
-        for number, (outputs, convolutions) in enumerate(zip(vgg.channels, vgg.convolutions, strict=True), start=1):
+        for number, widths in enumerate(vgg.widths, start=1):
             layer: list[nn.Module] = [MaxPool(2, 2)] if number in vgg.pooled_layers else []
-            for _ in range(convolutions):
+            for outputs in widths:
                 layer.append(nn.Conv2d(inputs, outputs, side, stride, padding(side, stride)))
                 layer += [nn.BatchNorm2d(outputs)] if vgg.batch_norm else []
                 layer.append(nn.ReLU(inplace=True))
                 inputs, side, stride = outputs, 3, 1
             self.features.append(nn.Sequential(*layer))
-        self.pool = MaxPool(2, 2)
+        self.pool, self.cells = MaxPool(2, 2), vgg.cells
         self.avgpool = nn.AdaptiveAvgPool2d(vgg.cells)
         self.classifier = nn.Sequential(
             nn.Linear(inputs * vgg.cells**2, vgg.hidden),
@@ -49,5 +49,9 @@ class VGG(FrameEncoder):
         return list(self.features)
 
     def pooled(self, maps: Tensor) -> Tensor:
-        result: Tensor = self.avgpool(self.pool(maps)).flatten(1)
+        """Raises ValueError for a map that is smaller than the cells to which it would be averaged."""
+        last: Tensor = self.pool(maps)
+        if min(last.shape[-2:]) < self.cells:
+            raise ValueError(f"a last map of {tuple(last.shape[-2:])} for {self.cells} x {self.cells} cells: none is repeated")
+        result: Tensor = self.avgpool(last).flatten(1)
         return result

@@ -100,6 +100,8 @@ def _list_in_words(schema: Mapping[str, Any]) -> tuple[str, str]:
     items = schema.get("prefixItems") or [schema["items"]]
     kind, valid = _in_words(items[0])
     number = f"{len(items)} " if "prefixItems" in schema else ""
+    if " or " in kind:
+        return f"list of {number}values, each {kind}", f"each {valid.partition(';')[0]}"
     if kind == "one of":
         return f"list of {number}words".replace("  ", " "), f"of {valid}"
     return f"list of {number}{kind}s", f"each {valid}" if valid else ""

@@ -164,6 +164,13 @@ class ExperimentSettings(Settings):
             raise ValueError(
                 f"frames.per_clip = {self.frames.per_clip} is more than video.clip_frames = {self.video.clip_frames}"
             )
+        last, cells = self.vgg.last_side(self.video.crop), self.vgg.cells
+        if cells > last and self._has_vgg:
+            raise ValueError(
+                f"vgg.cells = {cells}: of frames of video.crop = {self.video.crop} pixels the last pooling leaves a map of "
+                f"{last}x{last}, which is not repeated; valid: at most {last}. Larger frames, or a smaller vgg.conv1_stride, "
+                "leave more"
+            )
         if "prediction" in self.teachers.names and self.views.prednet_layer > len(self.prednet.targets):
             layers = len(self.prednet.targets)
             raise ValueError(f"views.prednet_layer = {self.views.prednet_layer}: prednet.targets gives PredNet {layers} layers")
@@ -188,6 +195,12 @@ class ExperimentSettings(Settings):
             )
         self._temperatures_of_vertices()
         return self
+
+    @property
+    def _has_vgg(self) -> bool:
+        """Whether an experiment of graph distillation may make a VGG that classifies."""
+        teachers = self.recipe != "student" and self.teachers.names != ("prediction",)
+        return teachers or "compression" in self.evaluation.measures
 
     def _temperatures_of_vertices(self) -> None:
         vertices = self.graph.vertex_names(self.teachers.names)
@@ -399,6 +412,11 @@ def _explain(problem: Any) -> str:
     return f"{name} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
 
 
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: lists, also of lists, not tuples."""
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
 def flat(settings: ExperimentSettings) -> dict[str, Any]:
     """Every setting by its dotted name, as JSON keeps it."""
     tree = settings.model_dump()
@@ -407,5 +425,5 @@ def flat(settings: ExperimentSettings) -> dict[str, Any]:
         node: Any = tree
         for part in name.split("."):
             node = node[part]
-        result[name] = list(node) if isinstance(node, tuple) else node
+        result[name] = _plain(node)
     return result

@@ -17,6 +17,7 @@ from trainables.settings.registry import ELSEWHERE, TEACHER_TASKS, is_import_pat
 from trainables.suggestions import did_you_mean
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+Channels = Count | Annotated[tuple[Count, ...], Field(min_length=1)]
 LaterLayer = Annotated[int, Field(ge=2, le=5)]
 Bandwidth = Literal["median"] | Positive
 VertexNorm = Literal["map", "location"]
@@ -37,15 +38,40 @@ class FrameSettings(Settings):
 class VGGSettings(Settings):
     """Encoder of the sorting, ego-motion and tracking teachers: VGG-19 with a larger first layer (Sec. 5.1)."""
 
-    channels: tuple[Count, Count, Count, Count, Count] = (96, 128, 256, 512, 512)
+    channels: tuple[Channels, Channels, Channels, Channels, Channels] = Field(
+        (96, 128, 256, 512, 512), description="of a layer's convolutions: one number for all, or a list of one for each"
+    )
     convolutions: tuple[Count, Count, Count, Count, Count] = Field((2, 2, 4, 4, 4), description="3x3 convolutions per layer")
     pooled_layers: tuple[LaterLayer, ...] = Field((2, 3, 4, 5), description="layers that start with 2x2 pooling")
     conv1_filter: Count = Field(11, description="side of the first convolution's filters")
-    conv1_stride: Count = Field(4, description="AlexNet's, as the paper gives none")
-    cells: Count = Field(7, description="side to which the last map is pooled; a smaller one is repeated (torchvision)")
+    conv1_stride: Count = Field(1, description="VGG-19's; 4 is AlexNet's, behind which nothing is left of 224 pixels")
+    cells: Count = Field(7, description="side to which the last map is averaged, at most that map's own")
     hidden: Count = Field(4096, description="units of the two layers before the last")
     dropout: Dropout = 0.5
     batch_norm: bool = Field(False, description="after every convolution; the paper names none, small networks need it")
+
+    @property
+    def widths(self) -> list[tuple[int, ...]]:
+        """Channels of every convolution, by layer."""
+        layers = zip(self.channels, self.convolutions, strict=True)
+        return [(width,) * count if isinstance(width, int) else width for width, count in layers]
+
+    def last_side(self, frame: int) -> int:
+        """Of the map that the classifier's averages are of, from frames of so many pixels."""
+        side = (frame + 2 * (self.conv1_filter // (self.conv1_stride + 1)) - self.conv1_filter) // self.conv1_stride + 1
+        for _ in (*self.pooled_layers, "last"):
+            side = max(side // 2, 1)
+        return side
+
+    @model_validator(mode="after")
+    def _a_width_for_every_convolution(self) -> Self:
+        for number, (width, count) in enumerate(zip(self.widths, self.convolutions, strict=True), start=1):
+            if len(width) != count:
+                raise ValueError(
+                    f"channels = {list(width)} of layer {number}, which has {count} convolutions (vgg.convolutions): one "
+                    "number for all of them, or one for each"
+                )
+        return self
 
 
 class PredNetSettings(Settings):
@@ -219,6 +245,9 @@ class ViewsSettings(Settings):
     """The views of training videos that teachers are asked about, and what is kept of their answers."""
 
     views: Count = Field(4, description="V of every video; an epoch of the student sees one of each")
+    side: Count = Field(
+        13, description="to which maps are averaged before they are kept, at most; 13 is AlexNet's conv4 at 224"
+    )
     vgg_layer: int = Field(3, ge=1, le=5, description="layer whose map is kept: 3 is conv3_4, with 256 channels")
     prednet_layer: Count = Field(4, description="layer of PredNet whose representation is kept")
     stored: Literal["float32", "float16"] = Field("float32", description="how maps are stored")

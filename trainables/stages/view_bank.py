@@ -1,9 +1,9 @@
 """What a finetuned teacher says of the view bank, and of validation and test videos: computed once, shared by all
 students of that teacher, by fusion and by the ensemble.
 
-Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h, w) of V views of the N training videos, and
-prototypes (classes, F), the rows of the teacher's last layer; `validation` and `test`: logits (N, clips, classes) and features
-(N, clips, F) of clips spread evenly over each video.
+Leaves `train`: logits (V, N, classes), features (V, N, F) and maps (V, N, C, h, w), h and w at most `views.side`, of V views of
+the N training videos, and prototypes (classes, F), the rows of the teacher's last layer; `validation` and `test`: logits
+(N, clips, classes) and features (N, clips, F) of clips spread evenly over each video.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.models import Encoder, make_encoder, network_reads
@@ -62,12 +63,18 @@ def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
             outputs = _outputs(work, teacher, batch, layer)
             logits.append(outputs.logits)
             features.append(outputs.features)
-            maps.append(stored(work, outputs.map))
+            maps.append(stored(work, at_most(outputs.map, work.settings.views.side)))
         work.report({"stage": work.kind, "epoch": view + 1, "epochs": count})
     found = {"logits": logits, "features": features, "maps": maps}
     joined = {name: torch.cat(batches) for name, batches in found.items()}
     by_view = {name: values.reshape(count, -1, *values.shape[1:]) for name, values in joined.items()}
     return {**by_view, "prototypes": teacher.prototypes.float().cpu().clone()}
+
+
+def at_most(maps: Tensor, side: int) -> Tensor:
+    """Maps (N, C, h, w) averaged to at most side x side places; smaller ones stay as they are."""
+    height, width = maps.shape[-2:]
+    return F.adaptive_avg_pool2d(maps, (min(side, height), min(side, width))) if max(height, width) > side else maps
 
 
 def stored(work: Work, maps: Tensor) -> Tensor:
@@ -117,13 +124,15 @@ def _bytes_of_outputs(encoder: str, layer: int, settings: ExperimentSettings) ->
     with torch.device("meta"):  # nothing is computed: shapes are enough
         network = make_encoder(encoder, settings, 1).eval()
         outputs = network.outputs(torch.zeros(1, 3, video.clip_frames, video.crop, video.crop), layer)
-    return outputs.features.nbytes + outputs.map.nelement() * (4 if settings.views.stored == "float32" else 2)
+    return outputs.features.nbytes + at_most(outputs.map, settings.views.side).nelement() * (
+        4 if settings.views.stored == "float32" else 2
+    )
 
 
 @functools.cache
 def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     def reads(settings: ExperimentSettings) -> tuple[str, ...]:
-        kept = ("views.views", "views.stored", f"views.{task.encoder}_layer")
+        kept = ("views.views", "views.stored", "views.side", f"views.{task.encoder}_layer")
         network = network_reads(task.encoder, settings, of_clips=True)
         return (*network, *CLIPS, *ARITHMETIC, "augmentation", *kept, "evaluation.clips")
 

@@ -20,6 +20,7 @@ TINY = with_values(
         "vgg.channels": [4, 4, 6, 8, 8],
         "vgg.conv1_filter": 5,
         "vgg.conv1_stride": 2,
+        "vgg.cells": 1,
         "vgg.hidden": 8,
         "vgg.batch_norm": True,
         "alexnet.channels": [4, 6, 8, 6, 6],

@@ -44,6 +44,13 @@ def test_every_setting_is_described_once_with_its_default() -> None:
         ("pretext.checkpoint", "whole number or null", "at least 1", None, "handed on"),
         ("graph.bandwidth", "median or number", "above 0", "median", "Gaussian"),
         ("augmentation.crop_area", "list of 2 numbers or null", "each 0 to 1", None, "random crop"),
+        (
+            "vgg.channels",
+            "list of 5 values, each whole number or list of whole numbers",
+            "each at least 1",
+            [96, 128, 256, 512, 512],
+            "a list of one for each",
+        ),
         ("vgg.pooled_layers", "list of whole numbers", "each 2 to 5", [2, 3, 4, 5], "2x2 pooling"),
         ("compute.compile", "true or false", "", False, "torch.compile"),
         ("data.pretraining", "text", "", "embedded", "labels unused"),

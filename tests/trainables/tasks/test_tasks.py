@@ -39,6 +39,7 @@ SMALL: Values = {
     "vgg.channels": [4, 4, 6, 6, 6],
     "vgg.convolutions": [1, 1, 1, 1, 1],
     "vgg.hidden": 8,
+    "vgg.cells": 1,
     "vgg.batch_norm": True,
     "prednet.targets": [3, 4],
     "prednet.representations": [3, 4],
