@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
 
 
 class Encoder(nn.Module, ABC):
-    """Convolutional layers, and a `classifier` whose last module is the last layer: nn.Identity without classes.
+    """Convolutional layers, and a `classifier` whose last module is the last layer: nn.Linear, without classes nn.Identity.
 
     reads: settings, by dotted name or group, that its weights and pixels depend on; reads_of_clips: further ones on which
     depends what it says of a clip. pixels: the form of `video.pixels` that it needs, whatever the settings say; None: theirs.
@@ -52,9 +52,13 @@ class Encoder(nn.Module, ABC):
 
     @property
     def prototypes(self) -> Tensor:
-        """The rows (classes, F) of the last layer."""
+        """The rows (classes, F) of the last layer. Raises TypeError for another than nn.Linear."""
         last = self.classifier[-1]
-        assert isinstance(last, nn.Linear)
+        if not isinstance(last, nn.Linear):
+            kind, own = type(last).__name__, type(self).__name__
+            raise TypeError(
+                f"{own}: the last layer is {kind}; a teacher and a student need nn.Linear, with a row for each class"
+            )
         return last.weight.detach()
 
     def compile_methods(self) -> None:

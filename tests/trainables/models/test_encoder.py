@@ -58,6 +58,10 @@ def test_forward_gives_the_logits_and_features_are_what_the_last_layer_sees(name
     outputs = network.outputs(clips, 2)
     torch.testing.assert_close(network(clips), outputs.logits)
     torch.testing.assert_close(network.classifier[-1](outputs.features), outputs.logits)
+    bias = network.classifier[-1].bias
+    torch.testing.assert_close(outputs.features @ network.prototypes.T + bias, outputs.logits)
+    with pytest.raises(TypeError, match=r"the last layer is Identity; .* need nn\.Linear, with a row for each class"):
+        _ = make_encoder(name, TINY).prototypes
 
 
 @every_encoder
