@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import multiprocessing
 import statistics
 import sys
@@ -37,7 +38,7 @@ from search_spaces.paper_tables import table_rows
 from trainables.pipeline import Stage, run_stage
 from trainables.presets import configure, preset
 from trainables.runtime import Runtime
-from trainables.settings import GRAPH_RECIPES, ExperimentSettings, flat, parse_assignment
+from trainables.settings import ExperimentSettings, flat, parse_assignment
 from trainables.stages import training
 from trainables.stages.memory import most_held
 
@@ -51,13 +52,15 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 }
 """Together they have every kind of stage; of the rows of graph distillation's Table 2, all."""
 
-CLASSES, VIDEOS = 6, {"auxskd": 2, "graph": 4}
-"""Of the embedded clips; videos of a class, for training, by paper."""
+CLASSES, VIDEOS, SHARE = 6, 4, 1 / 3
+"""Of the embedded clips; videos of a class, for training; the share of them that self-supervised stages see."""
 FEW = {
     "data.embedded.classes": CLASSES,
+    "data.embedded.train": VIDEOS,
     "data.embedded.validation": 1,
     "data.embedded.test": 1,
     "data.pretraining": "embedded",
+    "data.pretraining_share": SHARE,
     "data.downstream": "embedded",
     "evaluation.clips": 2,
     "frozen.clips": 1,
@@ -69,15 +72,17 @@ steps are its epochs here, as it sees one view of each video in each."""
 BATCHES = {
     "auxskd": (2, LONGER),
     "pretext": (2, LONGER),
-    "finetune": (2, LONGER),
+    "finetune": (6, LONGER),
     "sorting": (2, LONGER),
     "ego_motion": (2, LONGER),
     "tracking": (2, LONGER),
-    "teacher_finetune": (2, LONGER),
+    "teacher_finetune": (8, 3),
     "prediction": (4, STEPS),
-    "student": (CLASSES * VIDEOS["graph"], STEPS),
+    "student": (CLASSES * VIDEOS, STEPS),
 }
 """Group of settings -> samples of a batch and steps, on a CPU."""
+LABELLED = ("finetune", "teacher_finetune", "student")
+"""Those that see all training videos."""
 
 
 def main(
@@ -118,16 +123,16 @@ def main(
 
 def _small(experiment: str, paper_batches: bool) -> dict[str, Any]:
     """Few videos, and so many clips of them that an epoch has the steps that are wanted."""
-    videos = VIDEOS["graph" if EXPERIMENTS[experiment]["recipe"] in GRAPH_RECIPES else "auxskd"]
-    values: dict[str, Any] = {**FEW, "data.embedded.train": videos}
+    values = dict(FEW)
     for group, (batch, steps) in BATCHES.items():
         if paper_batches:
             batch, steps = flat(preset("paper"))[f"{group}.batch_size"], STEPS
         if group == "student" and EXPERIMENTS[experiment]["recipe"] == "distillation":
             values |= {"student.batch_size": batch, "student.epochs": TAUGHT}
-            values["data.embedded.train"] = max(videos, -(-batch // CLASSES))
+            values["data.embedded.train"] = max(VIDEOS, -(-batch // CLASSES))
             continue
-        clips = -(-batch * steps // (CLASSES * videos))
+        videos = CLASSES * VIDEOS * (1 if group in LABELLED else SHARE)
+        clips = math.ceil(batch * steps / videos)
         values |= {f"{group}.batch_size": batch, f"{group}.epochs": 1, f"{group}.clips_per_video": clips}
         values |= {f"{group}.validation_clips": 1} if f"{group}.validation_clips" in flat(preset("paper")) else {}
     return values
