@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from reports.chance import chance_notes
+from reports.flags import flags
 from reports.groups import LIKE_FOR_LIKE, Group, UsedSet
 from reports.sheet import counted, listed
 from search_spaces.papers import DOWNSTREAM, PRETRAINING, PaperTable
@@ -61,7 +61,7 @@ def description(group: Group) -> list[str]:
     ]
     several = len({used.split for used in group.sets}) > 1
     data = [_data_note(used, roles, several) for used, roles in group.roles_of_sets]
-    return [", ".join(made), *data, *chance_notes(group.records)]
+    return [", ".join(made), *data, *flags(group.records)]
 
 
 def said_by(table: PaperTable) -> set[str]:

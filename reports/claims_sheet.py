@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from reports.chance import chance_notes
 from reports.circumstances import circumstances
 from reports.claimed import Claim
 from reports.evidence import ClaimedEffect, Score
+from reports.flags import flags
 from reports.groups import Group
 from reports.lines import CLAIM_COLUMNS, claim_lines
 from reports.seeds import SIGNIFICANCE
@@ -50,7 +50,7 @@ def claim_sheets(scores: Sequence[Score]) -> list[Sheet]:
 def _sheet(paper: str, scores: Sequence[Score]) -> Sheet:
     groups = _groups(scores)
     notes = [
-        "; ".join([f"({number}) {circumstances(group)}", *chance_notes(group.records)])
+        "; ".join([f"({number}) {circumstances(group)}", *flags(group.records)])
         for number, group in enumerate(groups.values(), start=1)
     ]
     notes += _against_itself(scores)

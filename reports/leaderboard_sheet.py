@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 
 from harness.ledger import is_fraction
-from reports.chance import chance_notes
+from reports.flags import flags
 from reports.leaderboard import Leaderboard, Ranked
 from reports.lines import leaderboard_columns, leaderboard_lines
 from reports.seeds import SIGNIFICANCE
@@ -90,7 +90,7 @@ def _notes(board: Leaderboard) -> Iterator[str]:
     }
     if len(judged_on) > 1:
         yield f"configurations are judged on {len(judged_on)} different data sets or parts, so by different videos"
-    yield from chance_notes(board.records)
+    yield from flags(board.records)
     used, alone = (sum(one.seconds[which] for one in board.ranked) for which in (0, 1))
     yield f"computed in {time_text(used)}; alone the trials would have taken {time_text(alone)}"
 

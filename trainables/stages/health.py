@@ -14,10 +14,11 @@ is drawn, and the figures are results like any other: `<stage>/health_...`.
   same of all clips.
 - `health_dead`: the share of ReLU units (channels of a convolution) that are zero everywhere; `health_died`: by how much
   the share in a layer has grown since the first batch, in the layer in which that is most.
+- `health_leap`: `health_moved` after the first LEAP updates, or after the last where there are fewer.
 - `health_moved`: the distance of the weights from those at the start of the stage, over the norm of those.
 
-Features are the last map of the first backbone or encoder in what is trained, averaged over space and time; weights are that
-one's. Of PredNet they are the top representation before the last frame.
+Features are the last map that is asked of the first backbone or encoder in what is trained, averaged over space and time;
+weights are that one's. Of PredNet they are the top representation before the last frame.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -38,17 +39,20 @@ from trainables.video.dataset import Batch
 
 MOST_BATCHES = 16
 """Of validation that are looked at after an epoch."""
+LEAP = 20
+"""Updates after which it is noted how far the weights have gone."""
 CONSTANT = ("std", "logits")
 """Figures that are 0 where a network says the same of all clips."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a network is compared with later: the figures of CONSTANT, where there are any, and by layer of ReLUs the share of
-    units that are dead."""
+    """What is known of a stage's beginning: the figures of CONSTANT, where there are any; by layer of ReLUs the share of units
+    that are dead; and how far the first updates moved the weights."""
 
     figures: dict[str, float] = field(default_factory=dict)
     dead: dict[str, float] = field(default_factory=dict)
+    leap: float | None = None
 
 
 class Health:
@@ -84,9 +88,10 @@ class Health:
         if not self.looks:
             yield
             return
-        calls: list[list[Tensor]] = [[] for _ in self.encoders]
+        calls: list[list[tuple[int, Tensor]]] = [[] for _ in self.encoders]
         hooks = [module.register_forward_hook(self._see_units(name)) for name, module in self.units.items()]
-        hooks += [_hook_features(encoder, found) for encoder, found in zip(self.encoders, calls, strict=True)]
+        for encoder, found in zip(self.encoders, calls, strict=True):
+            hooks += _hook_features(encoder, found)
         hooks += [_last_layer(encoder).register_forward_hook(self._see_logits) for encoder in self.encoders[:1]]
         try:
             yield
@@ -113,6 +118,16 @@ class Health:
         if isinstance(module, nn.Linear):
             self.logits.append(output.detach().double())
 
+    def updated(self, updates: int) -> None:
+        """So many updates were made since the start of the stage."""
+        if updates == LEAP:
+            self.start = replace(self.start, leap=moved(self.weights, self.first_weights))
+
+    @property
+    def leap(self) -> float:
+        """`health_leap` of a stage that has ended."""
+        return moved(self.weights, self.first_weights) if self.start.leap is None else self.start.leap
+
     def measures(self, first: bool = False) -> dict[str, float]:
         """The figures of what was looked at since the last call, by name, without the stage's prefix.
 
@@ -138,19 +153,27 @@ def _trained(network: nn.Module) -> list[Tensor]:
     return [value for value in network.parameters() if value.requires_grad]
 
 
-def _hook_features(encoder: Backbone | Encoder, found: list[Tensor]) -> Any:
-    """Keeps the last maps of an encoder, averaged over space and time, each time that it computes them."""
-    last = encoder.layers()[-1]
-    while isinstance(last, nn.Sequential):  # some encoders join theirs anew whenever they are asked for their layers
-        last = last[-1]
+def _hook_features(encoder: Backbone | Encoder, found: list[tuple[int, Tensor]]) -> list[Any]:
+    """Keeps the maps of an encoder's layers, averaged over space and time, with the layer's number, as they are computed."""
+    layers = encoder.layers()
 
-    def see(module: nn.Module, *seen: Any) -> None:
-        maps: Tensor = seen[0][0] if isinstance(last, PredNetLayer) else seen[-1]
-        found.append(maps.detach().float().flatten(2).mean(2))
+    def seen_by(number: int) -> Any:
+        def see(module: nn.Module, *seen: Any) -> None:
+            maps: Tensor = seen[0][0] if isinstance(layers[number], PredNetLayer) else seen[-1]
+            found.append((number, maps.detach().float().flatten(2).mean(2)))
 
-    if isinstance(last, PredNetLayer):
-        return last.prediction.register_forward_pre_hook(see)
-    return last.register_forward_hook(see)
+        return see
+
+    hooks = []
+    for number, layer in enumerate(layers):
+        last: nn.Module = layer
+        while isinstance(last, nn.Sequential):  # some encoders join theirs anew whenever they are asked for their layers
+            last = last[-1]
+        if isinstance(last, PredNetLayer):
+            hooks.append(last.prediction.register_forward_pre_hook(seen_by(number)))
+        else:
+            hooks.append(last.register_forward_hook(seen_by(number)))
+    return hooks
 
 
 def _last_layer(encoder: Backbone | Encoder) -> nn.Module:
@@ -158,11 +181,14 @@ def _last_layer(encoder: Backbone | Encoder) -> nn.Module:
     return last[-1] if isinstance(last, nn.Sequential) else last
 
 
-def _last_pass(calls: list[Tensor], samples: int) -> Tensor | None:
-    """The features of a batch's last pass, whose parts are joined; None where its samples did not pass, or not all alike."""
+def _last_pass(calls: list[tuple[int, Tensor]], samples: int) -> Tensor | None:
+    """The features of a batch's last pass, whose parts are joined, of the last layer that was asked for; None where its samples
+    did not pass, or not all alike."""
+    last = max((number for number, _ in calls), default=0)
+    maps = [found for number, found in calls if number == last]
     rows: list[Tensor] = []
-    while calls and sum(map(len, rows)) < samples:
-        rows.insert(0, calls.pop())
+    while maps and sum(map(len, rows)) < samples:
+        rows.insert(0, maps.pop())
     joined = torch.cat(rows) if rows else None
     return joined if joined is not None and len(joined) % samples == 0 else None
 

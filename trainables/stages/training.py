@@ -129,11 +129,12 @@ class _Loop:
             of_machine = {"samples_per_second": speed, "memory_bytes": float(most_held(work.device))}  # no results
             measured = {f"{work.kind}/{name}": value for name, value in of_machine.items()}
             work.report({"stage": work.kind, "epochs": self.optimisation.epochs, **line, **measured})
+        leap = {f"{work.kind}/health_leap": self.health.leap}
         if progress.best is not None:
             self.network.load_state_dict(progress.best)
         last = {name: value for name, value in progress.history[-1].items() if "/" in name}
         return Outcome(
-            last | self._probed_before() | dict(training.metrics),
+            last | leap | self._probed_before() | dict(training.metrics),
             tensors={"weights": training.weights()},
             history=progress.history,
         )
@@ -154,6 +155,7 @@ class _Loop:
             with self._looking(number, epoch, batch):
                 loss, metrics = train_step(self.work, self.training.at(epoch.batches), self.optimiser, batch)
             epoch.add(batch, {"loss": loss, **metrics})
+            self.health.updated(number * len(self.training.loader) + epoch.batches)
             self.samples += len(batch["wrapped"])
             if self.saves.is_due():
                 self._check_finite(epoch.metrics(), number)
@@ -180,10 +182,10 @@ class _Loop:
 
     def _probed(self, epoch: int) -> dict[str, float]:
         """What the probe says after an epoch, or said last."""
-        probe, probed, trained = self.training.probe, self.progress.probed, len(self.training.loader.dataset)
+        probe, probed = self.training.probe, self.progress.probed
         if probe is None:
             return {}
-        if probe.is_due(epoch, self.optimisation.epochs, trained):
+        if probe.is_due(epoch, self.optimisation.epochs, len(self.training.loader.dataset)):
             probed[1:] = [probe.accuracy()]
         return {"val_knn": probed[1]}
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models import make_backbone, make_encoder
+from trainables.models.vgg import VGG
 from trainables.pipeline import Result, Stage
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.stages import training as training_module
 from trainables.stages.health import (
+    LEAP,
     MOST_BATCHES,
     Health,
     alignment,
@@ -98,6 +100,19 @@ def looked(network: nn.Module, clips: Tensor, index: list[int] | None = None, vi
     return health
 
 
+def test_how_far_the_first_updates_went() -> None:
+    """By the movement after LEAP of them; of a shorter stage that at its end."""
+    network = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        network.weight.fill_(2.0)
+    health = Health(network)
+    for update in range(1, LEAP + 11):
+        with torch.no_grad():
+            network.weight.add_(0.1)
+        health.updated(update)
+        assert health.leap == pytest.approx(min(update, LEAP) * 0.05, rel=1e-4)
+
+
 def test_dead_units_are_counted_by_layer() -> None:
     """Of 4 + 6 units, those whose inputs are never positive: 1 and 3; channels of a map are dead if they are so everywhere."""
     first, second = nn.Linear(3, 4), nn.Conv1d(1, 6, 1)
@@ -158,6 +173,16 @@ def test_features_are_those_that_the_network_gives(tiny_graph: ExperimentSetting
     assert found["health_rank"] == pytest.approx(effective_rank(unit(expected)), rel=1e-4)
 
 
+def test_features_are_of_the_last_layer_that_is_asked_for(tiny_graph: ExperimentSettings) -> None:
+    """Frame sorting may ask for the first layers only."""
+    torch.manual_seed(0)
+    network, frames = VGG(tiny_graph).eval(), torch.rand(6, 3, 12, 12)
+    health = Health(network)
+    with torch.no_grad(), health.looking({"wrapped": torch.zeros(6)}):
+        maps = network.layers()[1](network.layers()[0](frames))
+    assert health.measures()["health_std"] == pytest.approx(spread(unit(maps.mean((2, 3)))), rel=1e-5)
+
+
 def test_clips_of_one_video_are_told_by_their_number(tiny: ExperimentSettings) -> None:
     """Samples 0 to 5 of three videos: 0 and 3, 1 and 4, 2 and 5 are of one."""
     torch.manual_seed(0)
@@ -182,7 +207,7 @@ def test_every_training_stage_says_how_it_is(variety: Ran) -> None:
     kinds = {stage.kind for stage, _ in variety.stages if stage.declared.schedule}
     assert {name.partition("/")[0] for name in trained} == kinds
     for name, made in trained.items():
-        found = {metric.rpartition("/")[2] for metric in made.metrics if "health" in metric}
+        found = {metric.rpartition("/")[2] for metric in made.history if "health" in metric}
         expected = {"health_moved", *OF_FEATURES}
         if not name.startswith("prediction"):
             expected |= {"health_dead", "health_died"}
@@ -191,6 +216,7 @@ def test_every_training_stage_says_how_it_is(variety: Ran) -> None:
         if name.startswith(("finetune", "student")) or name.endswith("classifier"):
             expected.add("health_logits")
         assert expected <= found, name
+        assert f"{name}/health_leap" in made.metrics
         epochs = {len(made.history[f"{name}/{metric}"]) for metric in found}
         assert len(epochs) == 1 and epochs.pop() == len(made.history[f"{name}/loss"])
 

@@ -1,9 +1,15 @@
-"""Which stages of trials ended at chance: what they feed is then no test of the method, whatever it reaches.
+"""What tables say of trials that are no test of their method: stages that ended at chance, and starts that were destroyed.
 
 A stage is at chance where none of its accuracies on validation samples is above what guessing reaches, by one-sided binomial
 tests over the samples, at 5 % over all accuracies of the stage (Bonferroni). What guessing reaches is on record with
 self-supervised tasks; for classifiers it is one over the number of classes. Samples of one video count as if they were of
 several videos: what is called at chance is not shown to be above it, and some that is not called so may yet be at it.
+
+auxSKD destroys its start where its first updates move the weights by more than LEAP of their norm. At preset demo they move
+by 0.27 and 0.28 (R3D, R(2+1)D) with both temperatures 0.02 and the rate 0.001, after which VSPP learns little in its epochs,
+and by 0.06 with the student's temperature 0.1, after which it learns as well as without auxSKD. It is said and does not end the
+trial: a long auxSKD recovers (after 1,368 steps at 0.02 its features are better than fresh ones), and in other stages such a
+movement is healthy (frame prediction moves by 0.24 in its first epoch, and learns).
 """
 
 from __future__ import annotations
@@ -17,6 +23,8 @@ from harness.ledger import Record
 from reports.seeds import SIGNIFICANCE
 from reports.sheet import counted
 
+LEAP = 0.15
+"""Of the norm of auxSKD's weights, in its first updates."""
 ACCURACY, CHANCE, TOP1 = "_accuracy", "_chance", "val_top1"
 
 
@@ -41,8 +49,8 @@ def stages_at_chance(record: Record) -> list[str]:
     return sorted(stage for stage, ones in told.items() if all(one.p > SIGNIFICANCE / len(ones) for one in ones))
 
 
-def chance_notes(records: Iterable[Record]) -> Iterator[str]:
-    """In words, in how many of the trials a stage ended at chance."""
+def flags(records: Iterable[Record]) -> Iterator[str]:
+    """In words, in how many of the trials a stage ended at chance, and in how many auxSKD destroyed its start."""
     trials = [record for record in records if record.metrics]
     at_chance: dict[str, int] = {}
     for record in trials:
@@ -51,6 +59,9 @@ def chance_notes(records: Iterable[Record]) -> Iterator[str]:
     for stage, number in sorted(at_chance.items()):
         of = counted(len(trials), "trial")
         yield f"{stage} ended at chance in {number} of {of}: its accuracy on validation samples is not told from guessing"
+    if leaps := sum(record.metrics.get("auxskd/health_leap", 0.0) > LEAP for record in trials):
+        of = counted(len(trials), "trial")
+        yield f"auxskd lost much of its start in {leaps} of {of}: its first updates moved the weights by over {LEAP:.0%}"
 
 
 def _accuracies(record: Record) -> Iterator[tuple[str, Told]]:

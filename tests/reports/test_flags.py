@@ -1,4 +1,4 @@
-"""Stages that ended at chance: the binomial test, in tables, in the leaderboard and nowhere else."""
+"""Stages that ended at chance, by binomial tests, and destroyed starts: what tables and leaderboards say of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.ledger import Record
-from reports.chance import Told, chance_notes, stages_at_chance
 from reports.circumstances import description
+from reports.flags import LEAP, Told, flags, stages_at_chance
 from reports.groups import comparable_groups
 from reports.leaderboard import DEFAULT, leaderboard
 from reports.leaderboard_sheet import leaderboard_sheet
@@ -65,9 +65,17 @@ def test_without_chance_or_samples_nothing_is_said(make_trial: MakeTrial) -> Non
 def test_tables_and_leaderboards_say_in_how_many_trials(make_trial: MakeTrial) -> None:
     records = [told(make_trial, seed, pretext__val_speed_accuracy=accuracy) for seed, accuracy in enumerate((0.25, 0.2, 0.9))]
     expected = "pretext ended at chance in 2 of 3 trials: its accuracy on validation samples is not told from guessing"
-    assert list(chance_notes(records)) == [expected]
+    assert list(flags(records)) == [expected]
     (group,) = comparable_groups(records, varied=())
     assert expected in description(group)
     sheet = leaderboard_sheet(leaderboard("s", records, DEFAULT))
     assert expected in sheet.sections[0].notes
-    assert list(chance_notes(records[2:])) == []
+    assert list(flags(records[2:])) == []
+
+
+def test_an_auxskd_that_destroyed_its_start_is_said(make_trial: MakeTrial) -> None:
+    learned = {"pretext__val_speed_accuracy": 0.9}
+    leaps = (LEAP - 0.01, LEAP + 0.01, 0.5)
+    records = [told(make_trial, seed, **learned, auxskd__health_leap=leap) for seed, leap in enumerate(leaps)]
+    (said,) = flags(records)
+    assert said.startswith("auxskd lost much of its start in 2 of 3 trials: its first updates moved the weights by over 15%")
