@@ -21,6 +21,7 @@ from reports.worth import endings
 from trainables.settings import GRAPH_RECIPES, TEACHER_TASKS
 
 LAYERS, FROZEN = "teacher_finetune.transferred_layers", "teacher_finetune.freeze"
+FROM = "teacher_finetune.transferred_from"
 OF_NO_TEACHER = ("recipe", "teachers.tasks", "teachers.outputs", LAYERS, "evaluation.measures")
 OF_STUDENTS = ("graph.", "student.", "alexnet.")
 """Settings, and groups of them, on which what is said here of a teacher does not depend."""
@@ -130,7 +131,8 @@ def _teachers(records: Sequence[Record], data_set: str) -> Iterable[Teacher]:
 
 def _of_classifier(top1: str, data_set: str, scratch: bool, record: Record) -> float | None:
     """Test top-1 of a teacher in percent: of one whose layers all start from its task, or none do; of others nothing."""
-    if record.settings.get(FROZEN) or record.settings.get(LAYERS) != (0 if scratch else None):
+    of_task = record.settings.get(FROM, "task") == "task"
+    if not of_task or record.settings.get(FROZEN) or record.settings.get(LAYERS) != (0 if scratch else None):
         return None
     return _number(f"{top1}{endings(record)[data_set]}", 100, record)
 

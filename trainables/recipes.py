@@ -76,7 +76,10 @@ def _accuracy(settings: ExperimentSettings, build: Build[S], role: str) -> S:
     if settings.recipe in OF_TEACHERS:
         return build(OF_TEACHERS[settings.recipe], role, **_teachers(settings, build, role))
     if settings.recipe == "student":
-        return build(evaluate.KIND_OF_STUDENT, role, student=build(student.kind_of(), role))
+        alone = build(student.kind_of(), role)
+        if settings.student.transferred_layers is not None:
+            alone = build(student.KIND_OF_SELFFER, role, student=alone)
+        return build(evaluate.KIND_OF_STUDENT, role, student=alone)
     live = settings.teachers.outputs == "live"
     taught = build(student.kind_of(tasks, live), role, **_teachers(settings, build, role, live))
     return build(evaluate.KIND_OF_STUDENT, role, student=taught)
@@ -88,8 +91,11 @@ def _teachers(settings: ExperimentSettings, build: Build[S], role: str, live: bo
     for task in map(find_task, settings.teachers.names):
         if task.name in teachers:
             raise SettingsError(f"teachers.tasks: two tasks are called {task.name}; one from elsewhere needs another name")
-        mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks(settings) else {}
-        trained = build(self_supervised.kind_of(task), PRETRAINING, **mined)
-        classifier = build(teacher_classifier.kind_of(task), role, **{task.name: trained})
+        if settings.teacher_finetune.transferred_from == "classifier":
+            start = build(teacher_classifier.kind_from_scratch(task.encoder), role)
+        else:
+            mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks(settings) else {}
+            start = build(self_supervised.kind_of(task), PRETRAINING, **mined)
+        classifier = build(teacher_classifier.kind_of(task), role, **{task.name: start})
         teachers[task.name] = classifier if live else build(view_bank.kind_of(task), role, **{task.name: classifier})
     return teachers

@@ -105,6 +105,13 @@ VARIETY: dict[str, dict[str, Any]] = {
         "teacher_finetune.transferred_layers": 1,
     },
     "student": {"recipe": "student", "student.schedule": "cosine"},
+    "selffer": {
+        "recipe": "fusion",
+        "teachers.tasks": "sorting+prediction",
+        "teacher_finetune.transferred_from": "classifier",
+        "teacher_finetune.transferred_layers": 1,
+    },
+    "student_selffer": {"recipe": "student", "student.transferred_layers": 2, "student.freeze": True},
     "labels": {"recipe": "student", "student.views": "bank"},
     "compression": {"recipe": "student", "evaluation.measures": ["compression"]},
 }

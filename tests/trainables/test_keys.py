@@ -70,6 +70,8 @@ def all_kinds() -> list[Kind]:
         *(module.KIND for module in single),
         evaluate.KIND_OF_STUDENT,
         student.kind_of(),
+        student.KIND_OF_SELFFER,
+        *map(teacher_classifier.kind_from_scratch, ("vgg", "prednet")),
         *(student.kind_of(teachers, live) for live in (False, True)),
     ]
 
@@ -110,6 +112,7 @@ def test_stages_of_every_kind_read_what_is_in_their_keys(variety: Ran) -> None:
 def test_no_setting_is_without_a_stage_that_reads_it(variety: Ran) -> None:
     """But those that say which data and stages there are."""
     of_recipe = {"recipe", "protocol", "pretext.task", "teachers.tasks", "teachers.outputs", "evaluation.measures"}
+    of_recipe |= {"teacher_finetune.transferred_from"}
     read = set().union(*(readable.read for _, readable in variety.stages))
     others = {name for name in setting_names() if not name.startswith("data.") and not name.endswith(".checkpoint")}
     assert others - read == of_recipe | {"compute.channels_last"}
@@ -400,6 +403,29 @@ def test_forms_of_the_graphs_are_students_of_their_own(tiny_graph: ExperimentSet
     assert len({*found, keys(alone, data)["student"]}) == 9
     others = {"graph.logits": "none", "graph.sketch": 9, "views.views": 9, "vgg.hidden": 9, "teacher_finetune.epochs": 9}
     assert keys(with_values(alone, {**others, "teachers.tasks": "tracking"}), data) == keys(alone, data)
+
+
+def test_selffer_networks_are_beside_the_others(tiny_graph: ExperimentSettings, data: Data) -> None:
+    """No task is learned for a teacher whose layers are from a classifier, which all tasks of a network share; another student
+    comes before the student; nothing of it is in the keys of stages that know of no other network."""
+    fusion = with_values(tiny_graph, {"recipe": "fusion", "teachers.tasks": "sorting+ego_motion+prediction"})
+    split = with_values(fusion, {"teacher_finetune.transferred_from": "classifier", "teacher_finetune.transferred_layers": 2})
+    tasks = {"sorting", "ego_motion", "prediction"}
+    stages = {f"{task}{end}" for task in tasks for end in ("_classifier", "_views")} | {"fusion"}
+    assert set(keys(fusion, data)) == stages | tasks
+    assert set(keys(split, data)) == stages | {"vgg_classifier", "prednet_classifier"}
+    frozen = keys(with_values(split, {"teacher_finetune.freeze": True}), data)
+    assert differing(keys(split, data), frozen) == stages, "one classifier serves all rows"
+
+    student = with_values(tiny_graph, {"recipe": "student"})
+    selffer = with_values(student, {"student.transferred_layers": 2})
+    assert keys(selffer, data)["student"] == keys(student, data)["student"]
+    assert set(keys(selffer, data)) == {"student", "student_selffer", "evaluate_student"}
+    assert differing(keys(selffer, data), keys(with_values(selffer, {"student.freeze": True}), data)) == {
+        "student_selffer",
+        "evaluate_student",
+    }
+    assert keys(with_values(student, {"student.freeze": True}), data) == keys(student, data), "nothing is transferred"
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,8 @@ class ExperimentSettings(Settings):
             raise ValueError(f"views.prednet_layer = {self.views.prednet_layer}: prednet.targets gives PredNet {layers} layers")
         if self.recipe != "distillation":
             return self
+        if self.student.transferred_layers is not None:
+            raise ValueError("student.transferred_layers is of recipe student: a student with teachers starts as a whole")
         if self.graph.logits == "none" and self.graph.representation == "none":
             raise ValueError("graph.logits and graph.representation are both none: nothing is distilled; use recipe student")
         if self.teachers.outputs == "bank" and self.student.clips_per_video != 1:

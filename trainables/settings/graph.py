@@ -238,7 +238,16 @@ class TeacherFinetuneSettings(Optimisation):
     transferred_layers: int | None = Field(
         None, ge=0, le=5, description="leading layers that start from the self-supervised encoder, others fresh; null: all"
     )
+    transferred_from: Literal["task", "classifier"] = Field(
+        "task",
+        description="where transferred layers are from. task: the self-supervised encoder; classifier: the same network, "
+        "trained from scratch on the same labels, which tells what splitting it costs (selffer, Yosinski et al. 2014)",
+    )
     freeze: bool = Field(False, description="whether the transferred layers keep their weights")
+
+    def unread(self) -> tuple[str, ...]:
+        """Where layers are from is said by the stage's input."""
+        return (*super().unread(), "transferred_from")
 
 
 class ViewsSettings(Settings):
@@ -269,6 +278,19 @@ class StudentSettings(Optimisation):
         "random", description="imagenet: the weights file given by --weights alexnet=FILE, but for a last layer of other size"
     )
     keep: Literal["last", "best"] = Field("last", description="the epoch whose weights are kept; best: by validation top-1")
+    transferred_layers: int | None = Field(
+        None,
+        ge=0,
+        le=5,
+        description="of recipe student: leading layers that start from another student of the same labels, the others fresh "
+        "(selffer, Yosinski et al. 2014); null: there is no other",
+    )
+    freeze: bool = Field(False, description="whether the transferred layers keep their weights")
+
+    def unread(self) -> tuple[str, ...]:
+        """What is transferred only the student reads to which it is."""
+        return (*super().unread(), "transferred_layers", "freeze")
+
     views: Literal["fresh", "bank"] = Field(
         "fresh",
         description="of a student from labels alone. fresh: new clips in every epoch; bank: those that distilled students see, "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.distillation.student import TaughtStudent
 from trainables.distillation.teachers import Answers, Teachers
@@ -21,6 +21,7 @@ from trainables.settings import ExperimentSettings, GraphSettings
 from trainables.settings.graph import TRANSPORT
 from trainables.stages.kind import ARITHMETIC, CLIPS, LABELLED, Kind, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
+from trainables.stages.transfer import Transfer
 from trainables.stages.view_bank import BANK, kept_layer
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
@@ -40,18 +41,7 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
     student = _new_student(work)
 
     if not tasks:
-        work.on_device(student)
-        banked = settings.student.views == "bank"
-        return classifier_training(
-            work,
-            student,
-            settings.student,
-            settings.video,
-            settings.student.keep,
-            stream=BANK if banked else None,
-            views=settings.views.views if banked else None,
-            parts=settings.compute.accumulation,
-        )
+        return _from_labels(work, student, student)
 
     ask, teachers = (_live if live else _banked)(work, tasks)
     with work.seeded("student/graphs"):
@@ -73,6 +63,30 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
         views=None if live else settings.views.views,
         classifier=student,
         parts=1 if settings.graph.compares_samples else settings.compute.accumulation,
+    )
+
+
+def run_selffer(work: Work) -> Training:
+    """A student of which the leading layers start from another one of the same labels, and the others fresh."""
+    with work.seeded(f"{work.kind}/network"):
+        student = AlexNet(work.settings, len(work.videos.classes))
+    asked = work.settings.student
+    return _from_labels(work, Transfer(student, work.pretrained("student"), asked.transferred_layers, asked.freeze), student)
+
+
+def _from_labels(work: Work, network: nn.Module, student: AlexNet) -> Training:
+    settings, banked = work.settings, work.settings.student.views == "bank"
+    work.on_device(network)
+    return classifier_training(
+        work,
+        network,
+        settings.student,
+        settings.video,
+        settings.student.keep,
+        stream=BANK if banked else None,
+        views=settings.views.views if banked else None,
+        classifier=student,
+        parts=settings.compute.accumulation,
     )
 
 
@@ -255,3 +269,22 @@ def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False
         check=check_start,
         where=__name__,
     )
+
+
+def _selffer_reads(settings: ExperimentSettings) -> tuple[str, ...]:
+    initialisation = "student.initialisation"
+    alone = (name for name in kind_of().reads(settings) if name != initialisation)
+    return (*alone, "student.transferred_layers", "student.freeze")
+
+
+KIND_OF_SELFFER = Kind(
+    "student_selffer",
+    1,
+    run_selffer,
+    _selffer_reads,
+    LABELLED,
+    supervised_cost("alexnet", "student"),
+    schedule="student",
+    where=__name__,
+)
+"""The control of `student.transferred_layers`."""

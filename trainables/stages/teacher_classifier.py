@@ -1,62 +1,32 @@
 """A teacher finetuned for classification on the downstream data set. Leaves the whole network.
 
-It starts from the leading layers of the self-supervised encoder (all of them by default), which may be kept frozen: the
-transferability study of Sec. 5.2, after Yosinski et al. 2014.
+It starts from the leading layers of the self-supervised encoder (all of them by default), or of a classifier of the same
+network that was trained from scratch; they may be kept frozen: the transferability study of Sec. 5.2 (transfer.py).
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Self
-
-from torch import Tensor, nn
 
 from trainables.models import make_encoder, network_reads
-from trainables.models.encoder import Encoder
-from trainables.models.weights import load_convolutions
-from trainables.settings import ExperimentSettings, TeacherFinetuneSettings
+from trainables.settings import ExperimentSettings
 from trainables.stages.kind import CLIPS, LABELLED, Kind, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
+from trainables.stages.transfer import Transfer
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
 
-
-class Transfer(nn.Module):
-    """A teacher in finetuning: its frozen leading layers get no gradient and keep their batch-norm statistics."""
-
-    def __init__(self, teacher: Encoder, weights: dict[str, Tensor], settings: TeacherFinetuneSettings) -> None:
-        super().__init__()
-        self.teacher = teacher
-        leading = teacher.layers()[: settings.transferred_layers]
-        transferred = _names_of(teacher, leading)
-        own = teacher.state_dict()
-        kept = {name: value for name, value in own.items() if name in weights and name not in transferred}
-        load_convolutions(teacher, {**weights, **kept})
-        self.frozen = leading if settings.freeze else []
-        for layer in self.frozen:
-            layer.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        for layer in self.frozen:
-            layer.eval()
-        return self
-
-
-def _names_of(network: nn.Module, layers: list[nn.Module]) -> set[str]:
-    """Names that parameters and buffers of some of a network's layers have in its state."""
-    tensors = {id(tensor) for layer in layers for tensor in (*layer.parameters(), *layer.buffers())}
-    named = (*network.named_parameters(), *network.named_buffers())
-    return {name for name, tensor in named if id(tensor) in tensors}
+OF_TRANSFER = ("teacher_finetune.transferred_layers", "teacher_finetune.freeze")
 
 
 def run(task: type[SelfSupervisedTask], work: Work) -> Training:
     with work.seeded(f"{work.kind}/network"):
         teacher = make_encoder(task.encoder, work.settings, len(work.videos.classes))
-    network = Transfer(teacher, work.pretrained(task.name), work.settings.teacher_finetune)
+    finetuning = work.settings.teacher_finetune
+    network = Transfer(teacher, work.pretrained(task.name), finetuning.transferred_layers, finetuning.freeze)
     work.on_device(network)
     video, parts = teacher.seen(work.settings.video), work.settings.compute.accumulation
-    return classifier_training(work, network, work.settings.teacher_finetune, video, "last", classifier=teacher, parts=parts)
+    return classifier_training(work, network, finetuning, video, "last", classifier=teacher, parts=parts)
 
 
 @functools.cache
@@ -72,6 +42,34 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
         reads,
         LABELLED,
         supervised_cost(task.encoder, "teacher_finetune"),
+        schedule="teacher_finetune",
+        where=__name__,
+    )
+
+
+def run_from_scratch(encoder: str, work: Work) -> Training:
+    with work.seeded(f"{work.kind}/network"):
+        network = make_encoder(encoder, work.settings, len(work.videos.classes))
+    work.on_device(network)
+    video, parts = network.seen(work.settings.video), work.settings.compute.accumulation
+    return classifier_training(work, network, work.settings.teacher_finetune, video, "last", parts=parts)
+
+
+@functools.cache
+def kind_from_scratch(encoder: str) -> Kind:
+    """The classifier from which layers are transferred in the place of a task's (`teacher_finetune.transferred_from`)."""
+
+    def reads(settings: ExperimentSettings) -> tuple[str, ...]:
+        schedule = (name for name in trained_by(settings, "teacher_finetune") if name not in OF_TRANSFER)
+        return (*schedule, *network_reads(encoder, settings, of_clips=True), *CLIPS, "compute", "augmentation")
+
+    return Kind(
+        f"{encoder}_classifier",
+        1,
+        functools.partial(run_from_scratch, encoder),
+        reads,
+        LABELLED,
+        supervised_cost(encoder, "teacher_finetune"),
         schedule="teacher_finetune",
         where=__name__,
     )

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from trainables.models import make_encoder
+from trainables.models.alexnet import AlexNet
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, with_values
+from trainables.settings import ExperimentSettings, SettingsError, with_values
 from trainables.store import Store
 from trainables.tasks import find_task
 
@@ -52,3 +53,49 @@ def test_finetuning_starts_from_the_transferred_layers_and_trains_what_is_not_fr
         if value.dim() > 1 or (kept and freeze):
             same = torch.equal(finetuned[name], value) if freeze else torch.allclose(finetuned[name], value, atol=1e-6, rtol=0)
             assert same == kept, name
+
+
+@pytest.mark.parametrize("task", ["sorting", "prediction"])
+def test_a_selffer_network_starts_from_a_classifier_of_its_own_labels(
+    tiny_graph: ExperimentSettings, runtime: Make, task: str
+) -> None:
+    """Yosinski et al.'s BnB: the first layer is the classifier's to the bit, the others and the head are not; no task is
+    learned."""
+    values = {"transferred_from": "classifier", "transferred_layers": 1, "freeze": True}
+    changes = {f"teacher_finetune.{name}": value for name, value in values.items()}
+    settings = with_values(tiny_graph, {"recipe": "fusion", "teachers.tasks": task, **changes})
+    place = runtime()
+    result = run_experiment(Experiment(settings, 0), place, ignore)
+    source = f"{find_task(task).encoder}_classifier"
+    assert task not in result.stages
+    before, after = (Store(place.store).find(kind, result.stages[kind]) for kind in (source, f"{task}_classifier"))
+    assert before is not None and after is not None
+    whole, split = before.tensors(), after.tensors()
+    assert whole.keys() == split.keys()
+    for name, value in whole.items():
+        if name.startswith("features.0."):
+            assert torch.equal(split[name], value), name
+        elif value.dim() > 1:
+            assert not torch.allclose(split[name], value, atol=1e-3), name
+
+
+def test_layers_of_a_student_start_from_another_student(tiny_graph: ExperimentSettings, runtime: Make) -> None:
+    """The first two convolutions, frozen; what comes after them started from other weights than the first student's, too."""
+    values = {"recipe": "student", "student.transferred_layers": 2, "student.learning_rate": 1e-9, "student.weight_decay": 0.0}
+    settings = with_values(tiny_graph, {**values, "student.freeze": True})
+    place = runtime()
+    result = run_experiment(Experiment(settings, 0), place, ignore)
+    before, after = (Store(place.store).find(kind, result.stages[kind]) for kind in ("student", "student_selffer"))
+    assert before is not None and after is not None
+    whole, split = before.tensors(), after.tensors()
+    assert whole.keys() == split.keys()
+    network = AlexNet(settings, 6)
+    own = {name: id(value) for name, value in network.state_dict(keep_vars=True).items()}
+    leading = {id(value) for layer in network.layers()[:2] for value in (*layer.parameters(), *layer.buffers())}
+    for name, value in whole.items():
+        if own[name] in leading:
+            assert torch.equal(split[name], value), name
+        elif value.dim() > 1:
+            assert not torch.allclose(split[name], value, atol=1e-3), name
+    with pytest.raises(SettingsError, match="of recipe student: a student with teachers starts as a whole"):
+        with_values(tiny_graph, {"student.transferred_layers": 2})
