@@ -104,6 +104,12 @@ class ComputeSettings(Settings):
 
     off: ClassVar[Mapping[str, Any]] = {"guard": "on"}
 
+    @field_validator("guard", mode="before")
+    @classmethod
+    def _as_yaml_reads_it(cls, value: Any) -> Any:
+        """Its words are truth values to YAML 1.1."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = Field(True, description="the memory layout in which a GPU's 3D convolutions are fastest; GPUs only")
     guard: Literal["on", "off"] = Field(

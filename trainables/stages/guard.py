@@ -43,6 +43,6 @@ def check(stage: str, epoch: int, found: Mapping[str, float], start: Look) -> No
 def advice(schedule: str) -> str:
     """What to do about it. schedule: the group of settings with the stage's learning rate."""
     return (
-        f"what may help: a lower {schedule}.learning_rate, {schedule}.warmup_epochs, {schedule}.clip_gradient; "
-        "--set compute.guard=off goes on all the same"
+        f"what may help: a lower {schedule}.learning_rate, a warm-up ({schedule}.warmup_epochs), shorter gradients "
+        f"({schedule}.clip_gradient); --set compute.guard=off goes on all the same"
     )

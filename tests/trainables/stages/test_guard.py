@@ -8,7 +8,7 @@ import pytest
 
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, with_values
+from trainables.settings import ExperimentSettings, parse_assignment, with_values
 from trainables.stages.guard import ALIVE, DIED, EQUAL, LEFT, Collapsed, check
 from trainables.stages.health import Look
 
@@ -65,10 +65,10 @@ def test_a_student_that_dies_of_its_learning_rate_fails_with_that_reason(
         assert run(settings)["student/health_logits"] > 0.1
         return
     advice = (
-        r"; what may help: a lower student\.learning_rate, student\.warmup_epochs, student\.clip_gradient; "
-        r"--set compute\.guard=off goes on all the same"
+        r"; what may help: a lower student\.learning_rate, a warm-up \(student\.warmup_epochs\), shorter gradients "
+        r"\(student\.clip_gradient\); --set compute\.guard=off goes on all the same"
     )
     with pytest.raises(Collapsed, match=rf"^student collapsed in epoch [2-6]: its \w+ are the same for all clips.*{advice}$"):
         run(settings)
-    off = run(with_values(settings, {"compute.guard": "off"}))
+    off = run(with_values(settings, dict([parse_assignment("compute.guard=off")])))
     assert off["student/health_logits"] < EQUAL
