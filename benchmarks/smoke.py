@@ -52,11 +52,10 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 }
 """Together they have every kind of stage; of the rows of graph distillation's Table 2, all."""
 
-CLASSES, VIDEOS, SHARE = 6, 4, 1 / 3
+CLASSES, VIDEOS, SHARE = 6, 1, 1 / 3
 """Of the embedded clips; videos of a class, for training; the share of them that self-supervised stages see."""
 FEW = {
     "data.embedded.classes": CLASSES,
-    "data.embedded.train": VIDEOS,
     "data.embedded.validation": 1,
     "data.embedded.test": 1,
     "data.pretraining": "embedded",
@@ -72,13 +71,13 @@ steps are its epochs here, as it sees one view of each video in each."""
 BATCHES = {
     "auxskd": (2, LONGER),
     "pretext": (2, LONGER),
-    "finetune": (6, LONGER),
-    "sorting": (2, LONGER),
+    "finetune": (3, LONGER),
+    "sorting": (2, 2),
     "ego_motion": (2, LONGER),
     "tracking": (2, LONGER),
-    "teacher_finetune": (8, 3),
+    "teacher_finetune": (2, 3),
     "prediction": (4, STEPS),
-    "student": (CLASSES * VIDEOS, STEPS),
+    "student": (24, STEPS),
 }
 """Group of settings -> samples of a batch and steps, on a CPU."""
 LABELLED = ("finetune", "teacher_finetune", "student")
@@ -123,18 +122,19 @@ def main(
 
 def _small(experiment: str, paper_batches: bool) -> dict[str, Any]:
     """Few videos, and so many clips of them that an epoch has the steps that are wanted."""
-    values = dict(FEW)
-    for group, (batch, steps) in BATCHES.items():
-        if paper_batches:
-            batch, steps = flat(preset("paper"))[f"{group}.batch_size"], STEPS
-        if group == "student" and EXPERIMENTS[experiment]["recipe"] == "distillation":
-            values |= {"student.batch_size": batch, "student.epochs": TAUGHT}
-            values["data.embedded.train"] = max(VIDEOS, -(-batch // CLASSES))
-            continue
-        videos = CLASSES * VIDEOS * (1 if group in LABELLED else SHARE)
+    usual = flat(preset("paper"))
+    sizes = {group: (usual[f"{group}.batch_size"], STEPS) for group in BATCHES} if paper_batches else BATCHES
+    is_taught = EXPERIMENTS[experiment]["recipe"] == "distillation"
+    per_class = math.ceil(sizes["student"][0] / CLASSES) if is_taught and paper_batches else VIDEOS
+    values: dict[str, Any] = {**FEW, "data.embedded.train": per_class}
+    for group, (batch, steps) in sizes.items():
+        videos = CLASSES * per_class * (1 if group in LABELLED else SHARE)
         clips = math.ceil(batch * steps / videos)
         values |= {f"{group}.batch_size": batch, f"{group}.epochs": 1, f"{group}.clips_per_video": clips}
-        values |= {f"{group}.validation_clips": 1} if f"{group}.validation_clips" in flat(preset("paper")) else {}
+        values |= {f"{group}.validation_clips": 1} if f"{group}.validation_clips" in usual else {}
+    if is_taught:
+        batch = min(sizes["student"][0], CLASSES * per_class)
+        values |= {"student.batch_size": batch, "student.epochs": TAUGHT, "student.clips_per_video": 1}
     return values
 
 
