@@ -68,8 +68,8 @@ class VGGSettings(Settings):
         for number, (width, count) in enumerate(zip(self.widths, self.convolutions, strict=True), start=1):
             if len(width) != count:
                 raise ValueError(
-                    f"channels = {list(width)} of layer {number}, which has {count} convolutions (vgg.convolutions): one "
-                    "number for all of them, or one for each"
+                    f"channels = {list(width)} of layer {number}, where vgg.convolutions = {count}: one number for all its "
+                    "convolutions, or one for each"
                 )
         return self
 
@@ -254,8 +254,9 @@ class ViewsSettings(Settings):
     """The views of training videos that teachers are asked about, and what is kept of their answers."""
 
     views: Count = Field(4, description="V of every video; an epoch of the student sees one of each")
-    side: Count = Field(
-        13, description="to which maps are averaged before they are kept, at most; 13 is AlexNet's conv4 at 224"
+    side: Count | None = Field(
+        None,
+        description="to which larger maps are averaged before they are kept; 13 is AlexNet's conv4 at 224 pixels; null: none",
     )
     vgg_layer: int = Field(3, ge=1, le=5, description="layer whose map is kept: 3 is conv3_4, with 256 channels")
     prednet_layer: Count = Field(4, description="layer of PredNet whose representation is kept")

@@ -71,9 +71,11 @@ def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
     return {**by_view, "prototypes": teacher.prototypes.float().cpu().clone()}
 
 
-def at_most(maps: Tensor, side: int) -> Tensor:
-    """Maps (N, C, h, w) averaged to at most side x side places; smaller ones stay as they are."""
+def at_most(maps: Tensor, side: int | None) -> Tensor:
+    """Maps (N, C, h, w) averaged to at most side x side places; smaller ones, or all (None), stay as they are."""
     height, width = maps.shape[-2:]
+    if side is None:
+        return maps
     return F.adaptive_avg_pool2d(maps, (min(side, height), min(side, width))) if max(height, width) > side else maps
 
 

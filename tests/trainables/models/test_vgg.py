@@ -39,7 +39,7 @@ def test_channels_may_differ_between_the_convolutions_of_a_layer() -> None:
     grown = 9 * 96 * 32 + 32 + 9 * 32 * 128
     assert parameter_count(network.features) == 20_140_512 + grown == 20_205_056
     assert flat(settings)["vgg.channels"] == [[96, 128], 128, 256, 512, 512], "as a ledger has it"
-    with pytest.raises(SettingsError, match=r"channels = \[96, 128, 3\] of layer 1, which has 2 convolutions"):
+    with pytest.raises(SettingsError, match=r"channels = \[96, 128, 3\] of layer 1, where vgg.convolutions = 2"):
         with_values(settings, {"vgg.channels": [[96, 128, 3], 128, 256, 512, 512]})
 
 

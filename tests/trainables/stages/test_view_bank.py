@@ -173,3 +173,18 @@ def test_maps_that_do_not_fit_into_half_the_space_are_refused(
     assert torch.equal(view_bank.stored(work, torch.tensor([6e4, -0.1])), torch.tensor([6e4, -0.1]).half())
     with pytest.raises(DataError, match=r"sorting_views: maps of up to 7e\+04 do not fit into float16; set views\.stored"):
         view_bank.stored(work, torch.tensor([0.1, -7e4]))
+
+
+def test_larger_maps_are_averaged_before_they_are_kept(tiny_graph: ExperimentSettings) -> None:
+    """Parts of equal size by hand; what is no larger stays as it is, to the bit. A plan counts the bytes of what is kept."""
+    maps = torch.rand(2, 3, 6, 4)
+    assert torch.equal(view_bank.at_most(maps, None), maps)
+    assert torch.equal(view_bank.at_most(maps, 6), maps)
+    torch.testing.assert_close(view_bank.at_most(maps, 2), maps.reshape(2, 3, 2, 3, 2, 2).mean((3, 5)))
+    torch.testing.assert_close(
+        view_bank.at_most(maps, 4)[:, :, :, 0],
+        torch.stack([maps[:, :, rows, 0].mean(2) for rows in (slice(0, 2), slice(1, 3), slice(3, 5), slice(4, 6))], 2),
+    )
+    bytes_of = {side: view_bank._view_bytes("vgg", 1, with_values(tiny_graph, {"views.side": side})) for side in (None, 12, 6)}
+    assert bytes_of[None] == bytes_of[12]
+    assert bytes_of[12] - bytes_of[6] == 4 * 4 * (12**2 - 6**2)
