@@ -59,7 +59,8 @@ def test_every_recipe_gives_its_metrics(
         assert sum(metrics[f"student/edge_{task}"] for task in TEACHER_TASKS) == pytest.approx(1, abs=1e-5)
         assert sum(metrics[f"student/vertex_{k}"] for k in range(1, 7)) == pytest.approx(1, abs=1e-5)
         parts = (1 - 0.6) * metrics["student/hard_loss"] + 0.6 * metrics["student/logits_loss"]
-        assert metrics["student/loss"] == pytest.approx(parts + metrics["student/representation_loss"], rel=1e-4)
+        of_maps = metrics["student/representation_weight"] * metrics["student/representation_loss"]
+        assert metrics["student/loss"] == pytest.approx(parts + of_maps, rel=1e-4)
 
 
 def test_the_same_seed_gives_the_same_files_and_another_seed_others(
