@@ -40,7 +40,8 @@ def between_prototypes(prototypes: Sequence[Tensor]) -> Tensor:
     """
     if len({len(rows) for rows in prototypes}) > 1:
         raise ValueError(f"prototypes of {[len(rows) for rows in prototypes]} classes: all teachers need the same classes")
-    metrics = torch.stack([torch.cdist(rows.double(), rows.double()) for rows in prototypes])
+    exact = "donot_use_mm_for_euclid_dist"
+    metrics = torch.stack([torch.cdist(rows.double(), rows.double(), compute_mode=exact) for rows in prototypes])
     return metrics / metrics.amax((1, 2), keepdim=True).clamp_min(torch.finfo(metrics.dtype).tiny)
 
 

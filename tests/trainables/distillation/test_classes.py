@@ -65,6 +65,7 @@ def test_metrics_of_prototypes_by_hand() -> None:
     assert found[0].numpy() == pytest.approx(np.array([[0, 0.5, 1], [0.5, 0, 0.5], [1, 0.5, 0]]))
     assert found[1].numpy() == pytest.approx(1 - np.eye(3))
     assert between_prototypes([torch.ones(3, 2)]).isfinite().all(), "classes that a teacher cannot tell apart"
+    assert float(between_prototypes([torch.randn(101, 8)]).diagonal(dim1=1, dim2=2).abs().max()) == 0, "nor by rounding"
 
 
 def test_a_metric_of_prototypes_costs_at_most_what_zero_and_one_cost_and_no_other_samples() -> None:
