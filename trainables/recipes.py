@@ -28,7 +28,7 @@ from trainables.stages import (
     view_bank,
 )
 from trainables.stages.kind import Kind
-from trainables.tasks import find_task
+from trainables.tasks import SelfSupervisedTask, find_task
 
 PRETRAINING = "pretraining"
 OF_FEATURES = {"linear_probe": linear_probe.KIND, "retrieval": retrieval.KIND}
@@ -91,11 +91,15 @@ def _teachers(settings: ExperimentSettings, build: Build[S], role: str, live: bo
     for task in map(find_task, settings.teachers.names):
         if task.name in teachers:
             raise SettingsError(f"teachers.tasks: two tasks are called {task.name}; one from elsewhere needs another name")
-        if settings.teacher_finetune.transferred_from == "classifier":
-            start = build(teacher_classifier.kind_from_scratch(task.encoder), role)
-        else:
-            mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks(settings) else {}
-            start = build(self_supervised.kind_of(task), PRETRAINING, **mined)
-        classifier = build(teacher_classifier.kind_of(task), role, **{task.name: start})
+        start = {} if settings.teacher_finetune.from_scratch else {task.name: _start(settings, task, build, role)}
+        classifier = build(teacher_classifier.kind_of(task), role, **start)
         teachers[task.name] = classifier if live else build(view_bank.kind_of(task), role, **{task.name: classifier})
     return teachers
+
+
+def _start(settings: ExperimentSettings, task: type[SelfSupervisedTask], build: Build[S], role: str) -> S:
+    """What the layers of a teacher start from: its encoder after its task, or a classifier of the same network."""
+    if settings.teacher_finetune.transferred_from == "classifier":
+        return build(teacher_classifier.kind_from_scratch(task.encoder), role)
+    mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks(settings) else {}
+    return build(self_supervised.kind_of(task), PRETRAINING, **mined)

@@ -236,7 +236,10 @@ class TeacherFinetuneSettings(Optimisation):
     learning_rate: Positive = 1e-3
     step_epochs: Count = 40
     transferred_layers: int | None = Field(
-        None, ge=0, le=5, description="leading layers that start from the self-supervised encoder, others fresh; null: all"
+        None,
+        ge=0,
+        le=5,
+        description="leading layers that start from the self-supervised encoder, others fresh; null: all; 0: from scratch",
     )
     transferred_from: Literal["task", "classifier"] = Field(
         "task",
@@ -248,6 +251,11 @@ class TeacherFinetuneSettings(Optimisation):
     def unread(self) -> tuple[str, ...]:
         """Where layers are from is said by the stage's input."""
         return (*super().unread(), "transferred_from")
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether nothing of the self-supervised encoder is used, so that none is trained."""
+        return self.transferred_layers == 0
 
 
 class ViewsSettings(Settings):

@@ -1,12 +1,15 @@
 """A teacher finetuned for classification on the downstream data set. Leaves the whole network.
 
 It starts from the leading layers of the self-supervised encoder (all of them by default), or of a classifier of the same
-network that was trained from scratch; they may be kept frozen: the transferability study of Sec. 5.2 (transfer.py).
+network that was trained from scratch; they may be kept frozen: the transferability study of Sec. 5.2 (transfer.py). One from
+scratch has nothing before it.
 """
 
 from __future__ import annotations
 
 import functools
+
+from torch import nn
 
 from trainables.models import make_encoder, network_reads
 from trainables.settings import ExperimentSettings
@@ -23,7 +26,9 @@ def run(task: type[SelfSupervisedTask], work: Work) -> Training:
     with work.seeded(f"{work.kind}/network"):
         teacher = make_encoder(task.encoder, work.settings, len(work.videos.classes))
     finetuning = work.settings.teacher_finetune
-    network = Transfer(teacher, work.pretrained(task.name), finetuning.transferred_layers, finetuning.freeze)
+    network: nn.Module = teacher
+    if task.name in work.inputs:
+        network = Transfer(teacher, work.pretrained(task.name), finetuning.transferred_layers, finetuning.freeze)
     work.on_device(network)
     video, parts = teacher.seen(work.settings.video), work.settings.compute.accumulation
     return classifier_training(work, network, finetuning, video, "last", classifier=teacher, parts=parts)

@@ -10,9 +10,11 @@ import torch
 
 from trainables.models import make_encoder
 from trainables.models.alexnet import AlexNet
+from trainables.models.weights import convolution_weights
 from trainables.pipeline import Experiment, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, SettingsError, with_values
+from trainables.stages.transfer import Transfer
 from trainables.store import Store
 from trainables.tasks import find_task
 
@@ -29,7 +31,7 @@ def layer_of(name: str) -> int:
 
 
 @pytest.mark.parametrize("task", ["sorting", "prediction"])
-@pytest.mark.parametrize(("layers", "freeze"), [(1, True), (1, False), (0, True), (None, True), (None, False)])
+@pytest.mark.parametrize(("layers", "freeze"), [(1, True), (1, False), (None, True), (None, False)])
 def test_finetuning_starts_from_the_transferred_layers_and_trains_what_is_not_frozen(
     tiny_graph: ExperimentSettings, after_teachers: Make, task: str, layers: int | None, freeze: bool
 ) -> None:
@@ -99,3 +101,19 @@ def test_layers_of_a_student_start_from_another_student(tiny_graph: ExperimentSe
             assert not torch.allclose(split[name], value, atol=1e-3), name
     with pytest.raises(SettingsError, match="of recipe student: a student with teachers starts as a whole"):
         with_values(tiny_graph, {"student.transferred_layers": 2})
+
+
+@pytest.mark.parametrize("task", ["sorting", "prediction"])
+def test_one_from_scratch_needs_no_task_and_is_what_transferring_no_layer_is(
+    tiny_graph: ExperimentSettings, after_teachers: Make, task: str
+) -> None:
+    """Nothing is pretrained for it; to transfer none of the encoder's layers leaves every tensor of the fresh network."""
+    changes = {"recipe": "fusion", "teachers.tasks": task, "teacher_finetune.transferred_layers": 0}
+    settings = with_values(tiny_graph, changes)
+    result = run_experiment(Experiment(settings, 0), after_teachers(), ignore)
+    assert sorted(result.stages) == sorted(["fusion", f"{task}_classifier", f"{task}_views"])
+    assert 0 <= result.metrics[f"test/{task}_top1"] <= 1
+    fresh = make_encoder(find_task(task).encoder, settings, 6)
+    untouched = {name: value.clone() for name, value in fresh.state_dict().items()}
+    Transfer(fresh, convolution_weights(make_encoder(find_task(task).encoder, settings)), 0, False)
+    assert all(torch.equal(value, untouched[name]) for name, value in fresh.state_dict().items())
