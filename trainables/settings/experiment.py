@@ -403,7 +403,23 @@ def validated(tree: Mapping[str, Any]) -> ExperimentSettings:
     try:
         return ExperimentSettings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError("\n".join(dict.fromkeys(_explain(problem) for problem in error.errors()))) from None
+        raise SettingsError("\n".join(dict.fromkeys(map(_explain, _problems(error))))) from None
+
+
+OF_ANOTHER_TYPE = ("tuple_type", "float_type", "int_type")
+
+
+def _problems(error: ValidationError) -> list[Any]:
+    """What is wrong; of a setting that may be a number or a list only what is wrong with it as what it is."""
+    every = error.errors()
+
+    def fits_not(problem: Any) -> bool:
+        setting = problem["loc"][:-1]  # before the type that was tried
+        if problem["type"] not in OF_ANOTHER_TYPE or ".".join(map(str, setting)) not in setting_names():
+            return False
+        return any(one["loc"][: len(setting)] == setting and one["type"] not in OF_ANOTHER_TYPE for one in every)
+
+    return [problem for problem in every if not fits_not(problem)]
 
 
 def _explain(problem: Any) -> str:

@@ -189,6 +189,25 @@ def test_graph_distillation_s_settings_that_contradict_each_other(values: dict[s
     assert says in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (0, "graph.vertex_temperature = 0: input should be greater than 0"),
+        ([], "graph.vertex_temperature = []: tuple should have at least 1 item after validation, not 0"),
+        ([1.0, 0.0], "graph.vertex_temperature.1 = 0.0: input should be greater than 0"),
+    ],
+)
+def test_a_number_or_a_list_is_told_what_is_wrong_with_it_alone(value: Any, says: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        configure("demo", {"recipe": "distillation", "graph.vertex_temperature": value})
+    assert str(error.value) == says
+
+
+def test_what_is_wrong_with_two_settings_of_a_group_is_told_of_both() -> None:
+    with pytest.raises(SettingsError, match=r"vgg\.cells = 0: .*\nvgg\.hidden = 'many': .*valid integer"):
+        configure("demo", {"vgg.cells": 0, "vgg.hidden": "many"})
+
+
 def test_what_graph_distillation_forbids_is_allowed_where_it_does_not_matter() -> None:
     """One teacher without pairs of teachers; several clips of a video with live teachers; a layer of a PredNet that is not
     there; and nothing of all that in the recipes of the other paper."""
