@@ -23,7 +23,7 @@ from trainables.settings import GRAPH_RECIPES, TEACHER_TASKS
 LAYERS, FROZEN = "teacher_finetune.transferred_layers", "teacher_finetune.freeze"
 FROM = "teacher_finetune.transferred_from"
 OF_NO_TEACHER = ("recipe", "teachers.tasks", "teachers.outputs", LAYERS, "evaluation.measures")
-OF_STUDENTS = ("graph.", "student.", "alexnet.")
+OF_STUDENTS = ("graph.", "student.")
 """Settings, and groups of them, on which what is said here of a teacher does not depend."""
 
 _BASELINE = re.compile(r"(\w+)/val_(\w+)_baseline")
