@@ -209,7 +209,7 @@ def test_every_training_stage_says_how_it_is(variety: Ran) -> None:
     for name, made in trained.items():
         found = {metric.rpartition("/")[2] for metric in made.history if "health" in metric}
         expected = {"health_moved", *OF_FEATURES}
-        if not name.startswith("prediction"):
+        if not name.startswith(("prediction", "prednet")):
             expected |= {"health_dead", "health_died"}
         if name in ("auxskd", "sorting", "tracking", "ego_motion"):
             expected.add("health_alignment")
