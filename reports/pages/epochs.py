@@ -28,7 +28,7 @@ def learning_curves(board: Leaderboard) -> Plot | None:
 
 def health_curves(board: Leaderboard) -> Plot | None:
     """The same of how networks are."""
-    note = "How the network in training is after each epoch: its weights, its units, its features on validation clips."
+    note = "How the network in training is after each epoch: how far its weights have gone, its units, its features."
     return _curves_of(board, Plot("health", "Health of the networks", note, [], wide=True), lambda metric: HEALTH in metric)
 
 
@@ -46,7 +46,7 @@ def _curves_of(board: Leaderboard, plot: Plot, shown: Callable[[str], bool]) -> 
 
 def _rank(metric: str) -> tuple[str, int, str]:
     stage, _, name = metric.partition("/")
-    order = 0 if name == "loss" else 1 if name.startswith("val_") else 2
+    order = 0 if name in ("loss", "health_moved") else 1 if name.startswith("val_") else 2
     return stage, order, name
 
 

@@ -109,7 +109,7 @@ class Health:
         def see(module: nn.Module, inputs: Any, output: Tensor) -> None:
             if output.dim() < 2:
                 return
-            alive = output.detach().transpose(0, 1).flatten(1).amax(1) > 0
+            alive = output.detach().amax([0, *range(2, output.dim())]) > 0
             self.alive[name] = alive | self.alive[name] if name in self.alive else alive
 
         return see
@@ -154,13 +154,15 @@ def _trained(network: nn.Module) -> list[Tensor]:
 
 
 def _hook_features(encoder: Backbone | Encoder, found: list[tuple[int, Tensor]]) -> list[Any]:
-    """Keeps the maps of an encoder's layers, averaged over space and time, with the layer's number, as they are computed."""
+    """Keeps the maps of an encoder's layers with the layer's number, of those computed one after the other the last."""
     layers = encoder.layers()
 
     def seen_by(number: int) -> Any:
         def see(module: nn.Module, *seen: Any) -> None:
             maps: Tensor = seen[0][0] if isinstance(layers[number], PredNetLayer) else seen[-1]
-            found.append((number, maps.detach().float().flatten(2).mean(2)))
+            if found and found[-1][0] < number:
+                found.pop()
+            found.append((number, maps.detach()))
 
         return see
 
@@ -189,7 +191,7 @@ def _last_pass(calls: list[tuple[int, Tensor]], samples: int) -> Tensor | None:
     rows: list[Tensor] = []
     while maps and sum(map(len, rows)) < samples:
         rows.insert(0, maps.pop())
-    joined = torch.cat(rows) if rows else None
+    joined = torch.cat([found.float().flatten(2).mean(2) for found in rows]) if rows else None
     return joined if joined is not None and len(joined) % samples == 0 else None
 
 
