@@ -66,7 +66,7 @@ FEW = {
     "views.views": 1,
 }
 STEPS, LONGER, TAUGHT = 20, 4, 8
-"""Of a stage; of one with a 3D backbone or VGG, whose steps take ten seconds and more; of a student with teachers, whose
+"""Of a stage; of one with a 3D backbone, PredNet or VGG, whose steps take ten seconds; of a student with teachers, whose
 steps are its epochs here, as it sees one view of each video in each."""
 BATCHES = {
     "auxskd": (2, LONGER),
@@ -76,7 +76,7 @@ BATCHES = {
     "ego_motion": (2, LONGER),
     "tracking": (2, LONGER),
     "teacher_finetune": (2, 3),
-    "prediction": (4, STEPS),
+    "prediction": (2, LONGER),
     "student": (24, STEPS),
 }
 """Group of settings -> samples of a batch and steps, on a CPU."""
