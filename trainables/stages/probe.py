@@ -65,7 +65,7 @@ class Probe:
 
     def is_due(self, epoch: int, epochs: int, trained: int) -> bool:
         """Whether it is asked after an epoch, from 1, of so many. trained: samples that an epoch trains on."""
-        return epoch == epochs or epoch % interval(len(self.videos), trained) == 0
+        return is_due(epoch, epochs, interval(len(self.videos), trained))
 
 
 def probe_of(work: Work, backbone: Backbone) -> Probe | None:
@@ -84,9 +84,14 @@ def interval(videos: int, trained: int) -> int:
     return math.ceil(min(videos, MOST) / (SHARE * max(trained, 1)))
 
 
+def is_due(epoch: int, epochs: int, every: int) -> bool:
+    """Whether the probe is asked after an epoch, from 1: after the last, and every so many, but not shortly before it."""
+    return epoch == epochs or (epoch % every == 0 and epochs - epoch >= every)
+
+
 def clips_looked_at(videos: int, trained: int, epochs: int) -> int:
     """In a whole training, with so many validation videos and samples of an epoch."""
-    return min(videos, MOST) * (1 + math.ceil(epochs / interval(videos, trained))) if videos else 0
+    return min(videos, MOST) * (1 + max(1, epochs // interval(videos, trained))) if videos else 0
 
 
 def candidates(videos: Sequence[Video]) -> Tensor:

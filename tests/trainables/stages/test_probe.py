@@ -17,7 +17,17 @@ from trainables.models.weights import load_convolutions
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
 from trainables.stages.evaluate import outputs_of_videos
-from trainables.stages.probe import MOST, Probe, candidates, chosen, clips_looked_at, interval, neighbours_accuracy, probe_of
+from trainables.stages.probe import (
+    MOST,
+    Probe,
+    candidates,
+    chosen,
+    clips_looked_at,
+    interval,
+    is_due,
+    neighbours_accuracy,
+    probe_of,
+)
 from trainables.stages.work import Work
 from trainables.store import Artifact
 from trainables.video.videos import UNLABELLED, Video
@@ -85,8 +95,14 @@ def test_how_often_it_is_asked(looked: int, trained: int, every: int) -> None:
     """So seldom that it looks at no more than a twentieth of what is trained on; first and last always."""
     assert interval(looked, trained) == every
     assert min(looked, MOST) <= every * trained / 20 + 1e-9
-    assert clips_looked_at(looked, trained, 10) == min(looked, MOST) * (1 + -(-10 // every))
+    asked = 1 + sum(is_due(epoch, 10, every) for epoch in range(1, 11))
+    assert clips_looked_at(looked, trained, 10) == min(looked, MOST) * asked
     assert clips_looked_at(0, trained, 10) == 0
+
+
+def test_it_is_not_asked_shortly_before_the_last_epoch() -> None:
+    asked = {epochs: [epoch for epoch in range(1, epochs + 1) if is_due(epoch, epochs, 3)] for epochs in (1, 4, 6, 8, 9)}
+    assert asked == {1: [1], 4: [4], 6: [3, 6], 8: [3, 8], 9: [3, 6, 9]}
 
 
 def test_a_stage_tells_what_its_probe_found(
