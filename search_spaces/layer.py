@@ -1,7 +1,8 @@
 """Between which layers the representation graph distils (graph distillation, Sec. 5.2).
 
 The paper's conv4 first: AlexNet's fourth convolution, the layer of VGG with as many channels (conv3_4), PredNet's top. Which
-teacher's layers carry over to classification at all: the space `transferability`.
+teacher's layers carry over to classification at all: the space `transferability`. At preset `paper` view banks keep 13 x 13
+places of a map (`views.side`), which is less than the student's first two layers have.
 """
 
 from __future__ import annotations
