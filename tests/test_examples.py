@@ -195,6 +195,7 @@ class Group(SelfSupervisedSettings):
     spacing: int = 2
     crop_jitter: int = 0
     channel_splitting: str = "off"
+    reversal: str = "time"
     tuples: str = "anywhere"
     pair: str = "joined"
     pair_units: int = 8

@@ -80,8 +80,8 @@ def check_task(name: str, values: dict[str, Any] | None = None) -> None:
 
     Checked: settings in `reads` exist, and nothing else is read in sampling, network and loss; draws lie within videos of many
     lengths and depend on the generator only; two views; a loss with a gradient for the encoder, metrics with a value per
-    sample, chance levels of accuracies there are; evaluation changes nothing; the loss of a batch is the mean over its parts,
-    or the task says that it `compares_samples`.
+    sample, chance levels and baselines of metrics there are; evaluation changes nothing; the loss of a batch is the mean over
+    its parts, or the task says that it `compares_samples`.
     """
     kind = find_task(name)
     settings = _with_task(name, kind, {**SMALL, **(values or {})})
@@ -254,6 +254,10 @@ def _check_network(name: str, task: SelfSupervisedTask, settings: ExperimentSett
         _shape(f"{name}: values of the metric {metric}", values, (SAMPLES,))
     unknown = [what for what in task.chance if f"{what}_accuracy" not in metrics]
     _expect(not unknown, f"{name}: chance of {', '.join(unknown)}, of which no metric NAME_accuracy is given")
+    baseline = task.baseline([(clips, labels)])
+    unknown = [what for what in baseline if f"{what}_accuracy" not in metrics and what not in metrics]
+    _expect(not unknown, f"{name}: a baseline of {', '.join(unknown)}, of which there is no metric, NAME_accuracy or NAME")
+    _expect(all(map(math.isfinite, baseline.values())), f"{name}: baselines {dict(baseline)}, expected finite numbers")
     loss.backward()  # type: ignore[no-untyped-call]
     reached = any(value.grad is not None and bool(value.grad.any()) for value in encoder.parameters())
     _expect(reached, f"{name}: no gradient of its loss reaches the encoder")

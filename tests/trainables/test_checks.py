@@ -15,7 +15,17 @@ CLIPS = Path(os.environ.get("AUXGRAPH_CLIPS", "not given"))
 FORMS: dict[str, list[dict[str, Any]]] = {
     "vspp": [{}, {"vspp.segments": 3, "vspp.speeds": 2, "auxskd.views": "distinct"}, {"vspp.segment_frames": "inclusive"}],
     "vcop": [{}, {"vcop.short_videos": "shrink", "vcop.clips": 2}],
-    "sorting": [{}, {"sorting.frames": 3, "video.pixels": "rgb_motion"}],
+    "sorting": [
+        {},
+        {"sorting.frames": 3, "video.pixels": "rgb_motion"},
+        {
+            "sorting.frames": 3,
+            "sorting.spacing": 1,
+            "sorting.tuples": "patches",
+            "sorting.pair": "difference",
+            "sorting.layers": 2,
+        },
+    ],
     "ego_motion": [{"ego_motion.objective": objective} for objective in ("closeness", "contrastive", "transform")],
 }
 """Settings with which a task is another one; others have one form."""
@@ -70,3 +80,16 @@ def test_a_loss_that_compares_the_samples_of_a_batch_has_to_say_so(tmp_path: Pat
     with pytest.raises(ContractError, match=r"the mean over its halves .* compares_samples = True"):
         check_task(f"{hardest}:Hardest")
     check_task(f"{hardest}:Honest")
+
+
+def test_a_baseline_is_of_a_metric_that_there_is(tmp_path: Path) -> None:
+    surest = tmp_path / "surest.py"
+    surest.write_text(
+        "from trainables.tasks.vspp import VSPP\n\n\n"
+        "class Surest(VSPP):\n    def baseline(self, batches):\n        return {'sped': 0.5}\n\n\n"
+        "class Honest(VSPP):\n    def baseline(self, batches):\n        return {'speed': 0.5}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ContractError, match="a baseline of sped, of which there is no metric, NAME_accuracy or NAME"):
+        check_task(f"{surest}:Surest")
+    check_task(f"{surest}:Honest")

@@ -120,6 +120,11 @@ class SortingSettings(SelfSupervisedSettings):
         "per_frame",
         description="shown three times, a channel drawn for each frame (OPN), or one for all frames of a sample; off: colours",
     )
+    reversal: Literal["time", "shown"] = Field(
+        "time",
+        description="of two orders that are one class. time: one is the other played backwards, as actions are symmetric (the "
+        "papers); shown: one is the other read from its end (released code), so that some classes differ by time's arrow only",
+    )
     tuples: Literal["anywhere", "motion", "patches"] = Field(
         "anywhere",
         description="frames of a sample. motion: of a track of the group `tracking`, which starts where something moves; "

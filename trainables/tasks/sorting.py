@@ -1,11 +1,15 @@
 """Frame sorting (OPN, Lee et al. 2017; Sec. 3 and 5.1): in which order n frames of a video are shown.
 
-Frames are equally far apart: by `spacing` frames up to twice as many, at random as far as there is room: in the whole video, or
-in a track, which starts where something moves (`tuples`; the released code reads tuples and patches chosen by motion from a
-file). They are shown in one of the n!/2 orders that differ by more than reversal, which half of the time is reversed: many
-actions look the same backwards. All frames of a sample are mirrored and coloured alike and cropped at one place, at random or
-where the track starts, from which each is shifted on its own, so that the order cannot be read from where things are at the
-edges. That is so on validation videos too, where nothing else is random.
+Frames are equally far apart: by `spacing` frames up to twice as many, at random as far as there is room: in the whole video,
+or in a track, which starts where something moves (`tuples`; the released code reads tuples and patches chosen by motion from
+a file). They are shown in one of the n!/2 orders that differ by more than reversal, which half of the time is reversed, as
+many actions look the same backwards: in time (`reversal`), or as shown, which the released code does. Of the latter's classes
+one in three, of three frames as of four, is the same when the action goes backwards; each other one is then another class, so
+that of an action that looks the same backwards no more than 2 in 3 can be told.
+
+All frames of a sample are mirrored and coloured alike and cropped at one place, at random or where the track starts, from which
+each is shifted on its own, so that the order cannot be read from where things are at the edges. That is so on validation videos
+too, where nothing else is random.
 
 With channel splitting every frame shows one of its three channels three times, so that the order cannot be read from colours
 as they drift: in training one drawn for each frame (OPN) or for each sample, otherwise the second, green in RGB and BGR.
@@ -41,9 +45,18 @@ LARGEST_SPACING = 2
 GREEN = 1
 
 
-def orders(frames: int) -> list[tuple[int, ...]]:
-    """The n!/2 orders of n frames that are not the reverse of each other: of each two the lexicographically first."""
-    return [order for order in itertools.permutations(range(frames)) if order[0] < order[-1]]
+def orders(frames: int, reversal: str) -> list[tuple[int, ...]]:
+    """The n!/2 orders in which n frames are shown, none the reverse of another, one for each class, in lexicographical order.
+
+    Reversed in time, the first and the last of the n change places, and so on: kept are those that show the first before the
+    last. Reversed as shown, what was shown first is shown last: kept are those that begin with the earlier of the two.
+    """
+    last = frames - 1
+
+    def kept(order: tuple[int, ...]) -> bool:
+        return order[0] < order[-1] if reversal == "shown" else order.index(0) < order.index(last)
+
+    return [order for order in itertools.permutations(range(frames)) if kept(order)]
 
 
 def jittered_windows(
@@ -87,7 +100,7 @@ class SortingNetwork(nn.Module):
             start_from_differences(self.pair)
         self.norm = nn.BatchNorm1d(settings.pair_units)
         self.dropout = nn.Dropout(settings.dropout)
-        self.order = nn.Linear(len(self.pairs) * settings.pair_units, len(orders(settings.frames)))
+        self.order = nn.Linear(len(self.pairs) * settings.pair_units, len(orders(settings.frames, settings.reversal)))
 
     def forward(self, frames: Tensor) -> dict[str, Tensor]:
         samples = frames.shape[:2]
@@ -139,12 +152,14 @@ class Sorting(FrameTask):
 
     @property
     def chance(self) -> Mapping[str, float]:
-        return {"order": 1 / len(orders(self.settings.sorting.frames))}
+        sorting = self.settings.sorting
+        return {"order": 1 / len(orders(sorting.frames, sorting.reversal))}
 
     def baseline(self, batches: Batches) -> Mapping[str, float]:
         """The order of the shortest way through the frames, by the L1 distances of their pixels: of three frames the two that
         differ most are its ends."""
-        ways = [sorted(range(len(order)), key=order.__getitem__) for order in orders(self.settings.sorting.frames)]
+        sorting = self.settings.sorting
+        ways = [sorted(range(len(order)), key=order.__getitem__) for order in orders(sorting.frames, sorting.reversal)]
         right: list[Tensor] = []
         for clips, labels in batches:
             frames = self.shown(clips).float().flatten(2)
@@ -177,11 +192,11 @@ class Sorting(FrameTask):
         largest = min(LARGEST_SPACING * sorting.spacing, (length - 1) // gaps)
         spacing = int(rng.integers(sorting.spacing, largest + 1))
         start = begin + int(rng.integers(length - gaps * spacing))
-        classes = orders(sorting.frames)
+        classes = orders(sorting.frames, sorting.reversal)
         label = int(rng.integers(len(classes)))
         order = np.array(classes[label])
         if rng.random() < 0.5:
-            order = order[::-1]
+            order = order[::-1] if sorting.reversal == "shown" else gaps - order
         return SampledClips(
             self.in_context(start + spacing * order, video.frames),
             {"order": label},

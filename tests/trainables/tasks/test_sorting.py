@@ -26,24 +26,46 @@ def task(tiny: ExperimentSettings, **values: object) -> Sorting:
     return Sorting(with_values(tiny, {"video.pixels": "rgb_unit"} | {f"sorting.{name}": v for name, v in values.items()}))
 
 
+Order = tuple[int, ...]
+REVERSED: dict[str, Callable[[Order], Order]] = {
+    "shown": lambda order: order[::-1],
+    "time": lambda order: tuple(len(order) - 1 - place for place in order),
+}
+every_reversal = pytest.mark.parametrize("reversal", list(REVERSED))
+
+
+@every_reversal
 @pytest.mark.parametrize("frames", [3, 4, 5])
-def test_orders_hold_one_of_every_order_and_its_reverse(frames: int) -> None:
-    found = orders(frames)
+def test_orders_hold_one_of_every_order_and_its_reverse(frames: int, reversal: str) -> None:
+    found = orders(frames, reversal)
     assert len(found) == math.factorial(frames) // 2
-    assert {*found, *(order[::-1] for order in found)} == set(itertools.permutations(range(frames)))
-    assert orders(3) == ORDERS_OF_3
+    assert {*found, *map(REVERSED[reversal], found)} == set(itertools.permutations(range(frames)))
+    assert orders(3, reversal) == ORDERS_OF_3
 
 
+@pytest.mark.parametrize(("frames", "told"), [(3, 2 / 3), (4, 2 / 3), (5, (4 + 56 / 2) / 60)])
+def test_of_an_action_that_looks_the_same_backwards_the_released_classes_leave_part_to_guess(frames: int, told: float) -> None:
+    """Played backwards, a sample of a class is of the same class or of one other, between which nothing but a guess decides.
+    Reversed in time every class stays itself."""
+    for reversal, expected in (("shown", told), ("time", 1.0)):
+        classes = orders(frames, reversal)
+        members = [{order, REVERSED[reversal](order)} for order in classes]
+        backwards = [{REVERSED["time"](order) for order in both} for both in members]
+        assert all(both in members for both in backwards)
+        assert np.mean([1 if one == other else 1 / 2 for one, other in zip(members, backwards, strict=True)]) == expected
+
+
+@every_reversal
 def test_an_order_and_its_reverse_have_one_label_and_all_are_equally_likely(
-    tiny: ExperimentSettings, video: Callable[..., Video]
+    tiny: ExperimentSettings, video: Callable[..., Video], reversal: str
 ) -> None:
     """7 frames hold 3 frames 3 apart once: what is shown says the order. 100 draws each, within 5 standard deviations (48)."""
-    sorting, rng = task(tiny, frames=3, spacing=3), np.random.default_rng(0)
+    sorting, rng = task(tiny, frames=3, spacing=3, reversal=reversal), np.random.default_rng(0)
     seen = Counter()
     for _ in range(600):
         sample = sorting.sample(video(7), rng)
         shown = tuple(int(index) // 3 for index in sample.indices[:, 0])
-        assert ORDERS_OF_3[sample.labels["order"]] in (shown, shown[::-1])
+        assert ORDERS_OF_3[sample.labels["order"]] in (shown, REVERSED[reversal](shown))
         seen[shown] += 1
     assert len(seen) == 6, "each class is shown forwards and backwards"
     assert all(abs(count - 100) < 48 for count in seen.values())
@@ -178,6 +200,20 @@ def before(network: SortingNetwork, frames: Tensor) -> Tensor:
     return network.order(network.dropout(seen).flatten(1))
 
 
+def test_orders_reversed_as_shown_are_drawn_as_before_to_the_bit(tiny: ExperimentSettings, video: Callable[..., Video]) -> None:
+    sorting = task(tiny, reversal="shown", crop_jitter=0)
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        spacing = int(rng.integers(4, 9))
+        start = int(rng.integers(40 - 3 * spacing))
+        label = int(rng.integers(12))
+        order = np.array([order for order in itertools.permutations(range(4)) if order[0] < order[-1]][label])
+        shown = order[::-1] if rng.random() < 0.5 else order
+        sample = sorting.sample(video(40), np.random.default_rng(seed))
+        assert sample.labels["order"] == label
+        assert sample.indices[:, 0].tolist() == (start + spacing * shown).tolist()
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_defaults_give_what_the_task_gave_before_to_the_bit(
     tiny: ExperimentSettings, encoder: FrameEncoder, training: bool
@@ -221,16 +257,13 @@ def test_a_head_on_differences_can_say_that_the_frames_that_differ_most_are_the_
         for value in (network.pair.weight, network.pair.bias, network.order.weight, network.order.bias):
             value.zero_()
         network.pair.weight[0, : network.pair.in_features // 2] = 1
-        for order, (first, *_, last) in enumerate(orders(3)):
-            shown_first, shown_last = sorted((orders(3)[order].index(0), orders(3)[order].index(2)))
-            network.order.weight[order, 2 * pairs.index((shown_first, shown_last))] = 1
-            assert {first, last} <= {0, 1, 2}
+        ends = [(order.index(0), order.index(2)) for order in orders(3, "time")]
+        for order, both in enumerate(ends):
+            network.order.weight[order, 2 * pairs.index(both)] = 1
         features = [pooled(encoder.maps(clips[:, frame])).numpy() for frame in range(3)]
         told = network(clips)["order"].argmax(1).numpy()
     distances = np.stack([np.abs(features[a] - features[b]).sum(1) for a, b in pairs], axis=1)
-    assert [tuple(sorted((orders(3)[order].index(0), orders(3)[order].index(2)))) for order in told] == [
-        pairs[place] for place in distances.argmax(1)
-    ]
+    assert [ends[order] for order in told] == [pairs[place] for place in distances.argmax(1)]
 
 
 MOVING = {"a.avi": np.array([[3, 12, 2, 1, 9, 8, 0, 0, 9, 8], [20, 29, 0, 7, 9, 9, 0, 0, 9, 9]], dtype=np.int32)}
@@ -274,8 +307,8 @@ def test_tuples_of_motion_need_tracks_that_hold_them(tiny: ExperimentSettings, v
 
 @pytest.mark.parametrize("frames", [3, 4])
 def test_the_baseline_is_the_shortest_way_through_the_frames(tiny: ExperimentSettings, frames: int) -> None:
-    """Against all ways by loops, on noise; and on frames that change steadily it is always right, as their order is given."""
-    sorting, classes = task(tiny, frames=frames), orders(frames)
+    """Against all ways by loops, on noise; on frames that change steadily it is always right, forwards or backwards."""
+    sorting, classes = task(tiny, frames=frames), orders(frames, "time")
     noise = torch.rand(60, frames, 3, 1, 6, 6)
     labels = torch.arange(60) % len(classes)
     right = []
@@ -285,9 +318,9 @@ def test_the_baseline_is_the_shortest_way_through_the_frames(tiny: ExperimentSet
             lengths[way] = sum(np.abs(clip[a] - clip[b]).sum() for a, b in itertools.pairwise(way))
         shortest = min(lengths, key=lambda way: lengths[way])  # places in the order of time
         shown = tuple(shortest.index(place) for place in range(frames))  # time of each place
-        right.append(classes[label] in (shown, shown[::-1]))
+        right.append(classes[label] in (shown, REVERSED["time"](shown)))
     halves = [(noise[half], {"order": labels[half]}) for half in (slice(0, 32), slice(32, 60))]
     assert sorting.baseline(halves) == {"order": pytest.approx(np.mean(right))}
     times = torch.tensor([classes[label] for label in labels.tolist()], dtype=torch.float32)
     steady = times[:, :, None, None, None, None].expand(60, frames, 3, 1, 6, 6)
-    assert sorting.baseline([(steady, {"order": labels})]) == {"order": 1.0}
+    assert sorting.baseline([(steady, {"order": labels}), (1 - steady, {"order": labels})]) == {"order": 1.0}
