@@ -109,6 +109,7 @@ class RSPNet(SelfSupervisedTask):
         "backbone.depth": 10,
         "pretext.epochs": 200,
         "pretext.batch_size": 32,
+        "pretext.optimiser": "sgd",
         "pretext.learning_rate": 0.025,
         "pretext.weight_decay": 1e-4,
         "pretext.schedule": "cosine",

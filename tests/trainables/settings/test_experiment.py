@@ -267,7 +267,7 @@ def test_presets_are_valid_and_complete(name: str) -> None:
 
 def test_presets_keep_the_paper_s_task() -> None:
     """A preset changes sizes, learning rates and the strength of augmentation, not what is computed; but sorting and prediction
-    have forms that networks so small can learn."""
+    have forms that networks so small can learn, and auxSKD the released temperature."""
     sizes = ("data.embedded", "video.", "augmentation.", "backbone.", "evaluation.clips", "frozen.clips")
     training = ("epochs", "batch_size", "learning_rate", "clips_per_video", "memory_bank", "projection", "predictor_hidden")
     training += ("optimiser", "weight_decay", "ego_motion.decay", "sorting.pair_units")
@@ -276,6 +276,7 @@ def test_presets_keep_the_paper_s_task() -> None:
     sizes += ("sorting.frames", "sorting.spacing", "sorting.crop_jitter", "ego_motion.close_frames", "ego_motion.top_channels")
     training += ("dropout", "units", "validation_clips", "graph.sketch")
     learnable = ("sorting.channel_splitting", "sorting.pair", "sorting.layers", "sorting.tuples", "prediction.stride")
+    learnable += ("auxskd.student_temperature",)
     paper = flat(preset("paper"))
     for name in ("demo", "small"):
         other = flat(preset(name))
