@@ -15,10 +15,10 @@ With channel splitting every frame shows one of its three channels three times, 
 as they drift: in training one drawn for each frame (OPN) or for each sample, otherwise the second, green in RGB and BGR.
 
 The head sees every pair of frames: a shared linear layer with batch norm, ReLU and dropout on the convolutional features of
-the two, and a linear layer on all pairs. Up to reversal the order of three frames is that of their distances: the two that
-differ most are the ends. `pair` says what the shared layer is given. Of the two features, joined, a unit makes relu(w (a - b) +
-c), so that two units give the distance along one direction and `pair_units` of them along half as many; which these are it has
-to learn before it can learn anything, and here it does not. Of |a - b| and (a - b)^2 one unit gives the L1 or squared distance.
+the two, and a linear layer on all pairs. Up to reversal in time the order of three frames is that of their distances: the two
+that differ most are the ends. `pair` says what the shared layer is given. Of the two features, joined, a unit makes relu(w (a
+- b) + c), so that two units give the distance along one direction and `pair_units` of them along half as many; which these
+are it has to learn. Of |a - b| and (a - b)^2 one unit gives the L1 or squared distance.
 """
 
 from __future__ import annotations
