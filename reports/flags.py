@@ -5,11 +5,12 @@ tests over the samples, at 5 % over all accuracies of the stage (Bonferroni). Wh
 self-supervised tasks; for classifiers it is one over the number of classes. Samples of one video count as if they were of
 several videos: what is called at chance is not shown to be above it, and some that is not called so may yet be at it.
 
-auxSKD destroys its start where its first updates move the weights by more than LEAP of their norm. At preset demo they move
-by 0.27 and 0.28 (R3D, R(2+1)D) with both temperatures 0.02 and the rate 0.001, after which VSPP learns little in its epochs,
-and by 0.06 with the student's temperature 0.1, after which it learns as well as without auxSKD. It is said and does not end the
-trial: a long auxSKD recovers (after 1,368 steps at 0.02 its features are better than fresh ones), and in other stages such a
-movement is healthy (frame prediction moves by 0.24 in its first epoch, and learns).
+auxSKD destroys its start where its first updates move the weights by more than LEAP of their norm. At the size of preset demo
+and with SGD at 0.001 they move by 0.27 and 0.28 (R3D, R(2+1)D) with both temperatures 0.02, after which VSPP learns little in
+its epochs, and by 0.06 with the student's temperature 0.1, after which it learns as well as without auxSKD; the preset itself
+moves by 0.04. It is said and does not end the trial: a long auxSKD recovers (after 1,368 steps at 0.02 its features are better
+than fresh ones), and in other stages such a movement is healthy (frame prediction moves by 0.24 in its first epoch, and
+learns).
 """
 
 from __future__ import annotations

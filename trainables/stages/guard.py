@@ -8,8 +8,7 @@ preset paper: `health_std` 0.003 to 0.75, `health_logits` 0.06 to 0.99, `health_
 under Adam at 0.01, after five steps on noise: `health_died` 0.98, `health_std` 1.5e-5 of 0.022 at the start. On smaller frames
 and with fewer hidden units: 0.96 to 0.98 and 0.0001 to 0.005 of 0.056; at 0.001, which trains, at worst 0.84 and 0.013.
 Students that say one thing of all clips have `health_logits` 0. How far weights move tells nothing here: what destroys the
-start of auxSKD at preset demo (0.2 of the norm in ten steps) is healthy elsewhere, so that it is told (reports/flags.py), and
-ends nothing.
+start of auxSKD (0.2 of the norm in ten steps) is healthy elsewhere, so that it is told (reports/flags.py), and ends nothing.
 """
 
 from __future__ import annotations
