@@ -5,7 +5,7 @@ spread evenly; in a stage without validation (auxSKD) those of the epoch's last 
 is drawn, and the figures are results like any other: `<stage>/health_...`.
 
 - `health_std`: standard deviation of the features, of length 1 each, times the root of their dimension: 0 where all are equal,
-  about 1 where they point everywhere.
+  about 1 where they point everywhere. Not told, like all that compares clips, where the clips themselves are equal.
 - `health_rank`: effective rank (Roy & Vetterli 2007) of the same, less their mean: 1 to their dimension.
 - `health_uniformity` (Wang & Isola 2020): log E exp(-2 |x - y|^2) over pairs of clips; 0 where all are equal, less is better.
 - `health_alignment` (the same): E |x - y|^2 over pairs of clips of one video, 0 to 4, where there are such pairs: several clips
@@ -80,6 +80,8 @@ class Health:
         self.features: list[tuple[Tensor, Tensor]] = []
         self.others: list[tuple[Tensor, Tensor]] = []
         self.logits: list[Tensor] = []
+        self.clip: Tensor | None = None
+        self.clips_differ = False
 
     @contextmanager
     def looking(self, batch: Batch, videos: int | None = None) -> Iterator[None]:
@@ -98,12 +100,18 @@ class Health:
         finally:
             for hook in hooks:
                 hook.remove()
+        self._compare_clips(batch["pixels"])
         samples = len(batch["wrapped"])
         shown = batch["index"] % videos if videos else torch.arange(samples)
         for number, found in enumerate(calls):
             if (rows := _last_pass(found, samples)) is not None:
                 of_video = shown.to(rows.device).repeat_interleave(len(rows) // samples)
                 (self.others if number else self.features).append((F.normalize(rows.double(), dim=1), of_video))
+
+    def _compare_clips(self, pixels: Tensor) -> None:
+        """Whether what was looked at are different clips: of equal ones equal features say nothing of the network."""
+        self.clip = pixels[0] if self.clip is None else self.clip
+        self.clips_differ = self.clips_differ or bool((pixels != self.clip).any())
 
     def _see_units(self, name: str) -> Any:
         def see(module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -139,9 +147,9 @@ class Health:
             units = torch.cat([alive.cpu() for alive in self.alive.values()])
             died = max(share - self.start.dead.get(name, share) for name, share in dead.items())
             found |= {"dead": 1 - float(units.double().mean()), "died": max(died, 0.0)}
-        if self.features:
+        if self.features and self.clips_differ:
             found |= _of_features(self.features, self.others)
-        if self.logits:
+        if self.logits and self.clips_differ:
             found["logits"] = deviation(torch.cat(self.logits))
         self._forget()
         if first:

@@ -94,10 +94,14 @@ def test_how_far_weights_have_gone() -> None:
 
 def looked(network: nn.Module, clips: Tensor, index: list[int] | None = None, videos: int | None = None) -> Health:
     health = Health(network)
-    samples = torch.zeros(len(clips))
-    with health.looking({"wrapped": samples, "index": torch.tensor(index or list(range(len(clips))))}, videos):
+    with health.looking(batch_of(clips, index), videos):
         network(clips)
     return health
+
+
+def batch_of(clips: Tensor, index: list[int] | None = None) -> dict[str, Tensor]:
+    numbers = index or list(range(len(clips)))
+    return {"wrapped": torch.zeros(len(clips)), "index": torch.tensor(numbers), "pixels": clips}
 
 
 def test_how_far_the_first_updates_went() -> None:
@@ -130,7 +134,7 @@ def test_dead_units_are_counted_by_layer() -> None:
     assert "health_dead" not in health.measures(), "what was looked at counts once"
     with torch.no_grad():
         first.bias[:3] = -100
-    with health.looking({"wrapped": torch.zeros(5)}):
+    with health.looking(batch_of(clips)):
         network(clips)
     found = health.measures()
     assert (found["health_dead"], found["health_died"]) == pytest.approx((6 / 10, 2 / 4)), "two of four died, of six none"
@@ -178,9 +182,22 @@ def test_features_are_of_the_last_layer_that_is_asked_for(tiny_graph: Experiment
     torch.manual_seed(0)
     network, frames = VGG(tiny_graph).eval(), torch.rand(6, 3, 12, 12)
     health = Health(network)
-    with torch.no_grad(), health.looking({"wrapped": torch.zeros(6)}):
+    with torch.no_grad(), health.looking(batch_of(frames)):
         maps = network.layers()[1](network.layers()[0](frames))
     assert health.measures()["health_std"] == pytest.approx(spread(unit(maps.mean((2, 3)))), rel=1e-5)
+
+
+def test_features_of_equal_clips_say_nothing_of_the_network(tiny: ExperimentSettings) -> None:
+    """As of a validation split of one video, or of copies: neither a deviation nor a collapse. With one other clip they do."""
+    torch.manual_seed(0)
+    network = make_backbone(tiny.backbone, 3).eval()
+    clips = torch.rand(1, 3, 8, 12, 12).expand(4, -1, -1, -1, -1)
+    with torch.no_grad():
+        assert {"health_std", "health_logits"}.isdisjoint(looked(network, clips).measures())
+        health = looked(network, clips)
+        with health.looking(batch_of(clips[:2] + 1)):
+            network(clips[:2] + 1)
+        assert {"health_std", "health_logits"} <= set(health.measures())
 
 
 def test_clips_of_one_video_are_told_by_their_number(tiny: ExperimentSettings) -> None:

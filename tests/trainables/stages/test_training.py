@@ -37,7 +37,7 @@ class TwoBatches:
         self.epochs.append(number)
         for first in (1.0, 3.0)[start:]:
             counts = torch.full((2,), self.wrapped)
-            yield {"x": torch.tensor([first, first + 1]), "wrapped": counts, "replaced": torch.zeros(2)}
+            yield {"pixels": torch.tensor([first, first + 1]), "wrapped": counts, "replaced": torch.zeros(2)}
 
 
 def make_work(directory: Path, report: Callable[[dict[str, Any]], None] = lambda line: None, save_every: float = 300) -> Work:
@@ -74,7 +74,7 @@ def run(
         model,
         loader or TwoBatches(),
         Optimisation(**values),
-        clips=lambda batch: batch["x"],
+        clips=lambda batch: batch["pixels"],
         step=step or (lambda clips, batch: (model(clips[:, None]).mean(), {"x": clips})),
         weights=lambda: {"w": model.weight.detach().clone()},
         validate=validate,
@@ -369,7 +369,7 @@ def kept(directory: Path, epochs: int, checkpoints: int, **changes: Any) -> dict
         model,
         TwoBatches(),  # type: ignore[arg-type]
         AuxSKDSettings(epochs=epochs, checkpoints=checkpoints, learning_rate=0.1, momentum=0, weight_decay=0),
-        clips=lambda batch: batch["x"],
+        clips=lambda batch: batch["pixels"],
         step=lambda clips, batch: (model.weight.sum(), {}),
         weights=lambda: {"w": model.weight.detach().clone()},
     )
@@ -420,7 +420,7 @@ class TenBatches(TwoBatches):
     def epoch(self, number: int, start: int = 0) -> Iterator[dict[str, Tensor]]:
         self.epochs.append(number)
         for first in range(start, 10):
-            yield {"x": torch.tensor([first + 1.0, first + 2.0]), "wrapped": torch.ones(2), "replaced": torch.zeros(2)}
+            yield {"pixels": torch.tensor([first + 1.0, first + 2.0]), "wrapped": torch.ones(2), "replaced": torch.zeros(2)}
 
 
 def saved_state(directory: Path) -> dict[str, Any]:
@@ -572,9 +572,9 @@ def one_step(directory: Path, parts: int, **changes: Any) -> tuple[list[int], Te
 
     optimisation = Optimisation(learning_rate=0.1, momentum=0, weight_decay=0.1, **changes)
     weights = lambda: dict(model.state_dict())  # noqa: E731
-    training = Training(model, TwoBatches(), optimisation, lambda batch: batch["x"], step, weights, parts=parts)  # type: ignore[arg-type]
+    training = Training(model, TwoBatches(), optimisation, lambda batch: batch["pixels"], step, weights, parts=parts)  # type: ignore[arg-type]
     draw = torch.Generator().manual_seed(1)
-    batch = {"x": torch.randn(7, 3, generator=draw), "y": torch.randn(7, 2, generator=draw), "wrapped": torch.zeros(7)}
+    batch = {"pixels": torch.randn(7, 3, generator=draw), "y": torch.randn(7, 2, generator=draw), "wrapped": torch.zeros(7)}
     optimiser = make_optimiser(list(model.parameters()), optimisation)
     loss, metrics = train_step(make_work(directory), training, optimiser, batch)
     return sizes, loss, metrics, weights()
