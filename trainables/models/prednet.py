@@ -20,7 +20,7 @@ from torch.nn import functional
 from trainables.models.encoder import Encoder, Outputs
 from trainables.models.frames import MaxPool
 from trainables.settings import ExperimentSettings
-from trainables.settings.graph import PredNetSettings
+from trainables.settings.teachers import PredNetSettings
 
 PIXEL_MAX = 1.0
 EPSILON = 1e-8

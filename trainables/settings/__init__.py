@@ -3,8 +3,8 @@
 `ExperimentSettings` is the whole configuration of an experiment. A stage reads some of its groups (`video`, `auxskd`, ...);
 only those enter the stage's key. Any value is overridden by its dotted name: `auxskd.teacher_temperature=0.05`.
 
-Groups by file: `data` (what both papers read), `auxskd`, `graph`; `experiment` joins them. Defaults are published settings;
-sizes and other recipes: trainables/presets.py; where paper and code differ: docs/fidelity.md.
+Groups by file: `data` (what both papers read), `auxskd`, `teachers`, `graph`; `experiment` joins them. Defaults are published
+settings; sizes and other recipes: trainables/presets.py; where paper and code differ: docs/fidelity.md.
 """
 
 from trainables.settings.auxskd import (
@@ -51,21 +51,7 @@ from trainables.settings.experiment import (
     validated,
     with_values,
 )
-from trainables.settings.graph import (
-    AlexNetSettings,
-    EgoMotionSettings,
-    FrameSettings,
-    GraphSettings,
-    PredictionSettings,
-    PredNetSettings,
-    SortingSettings,
-    StudentSettings,
-    TeacherFinetuneSettings,
-    TeachersSettings,
-    TrackingSettings,
-    VGGSettings,
-    ViewsSettings,
-)
+from trainables.settings.graph import AlexNetSettings, GraphSettings, StudentSettings, ViewsSettings
 from trainables.settings.registry import (
     BACKBONES,
     ENCODERS,
@@ -78,6 +64,17 @@ from trainables.settings.registry import (
     is_import_path,
     is_in_file,
     use_folders,
+)
+from trainables.settings.teachers import (
+    EgoMotionSettings,
+    FrameSettings,
+    PredictionSettings,
+    PredNetSettings,
+    SortingSettings,
+    TeacherFinetuneSettings,
+    TeachersSettings,
+    TrackingSettings,
+    VGGSettings,
 )
 
 __all__ = [

@@ -22,22 +22,19 @@ from trainables.settings.auxskd import (
 )
 from trainables.settings.base import Count, Settings, SettingsError
 from trainables.settings.data import AugmentationSettings, ComputeSettings, DataSettings, VideoSettings
-from trainables.settings.graph import (
-    AlexNetSettings,
+from trainables.settings.graph import AlexNetSettings, GraphSettings, StudentSettings, ViewsSettings
+from trainables.settings.registry import PRETEXT_TASKS, TASKS, is_import_path, is_in_file
+from trainables.settings.teachers import (
     EgoMotionSettings,
     FrameSettings,
-    GraphSettings,
     PredictionSettings,
     PredNetSettings,
     SortingSettings,
-    StudentSettings,
     TeacherFinetuneSettings,
     TeachersSettings,
     TrackingSettings,
     VGGSettings,
-    ViewsSettings,
 )
-from trainables.settings.registry import PRETEXT_TASKS, TASKS, is_import_path, is_in_file
 from trainables.suggestions import did_you_mean
 
 Measure = Literal["finetune", "linear_probe", "retrieval", "compression"]

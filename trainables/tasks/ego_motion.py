@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder, FrameEncoder
 from trainables.settings import AugmentationSettings, ExperimentSettings, SettingsError, VideoSettings
-from trainables.settings.graph import EgoMotionSettings
+from trainables.settings.teachers import EgoMotionSettings
 from trainables.tasks.classifier import cross_entropies
 from trainables.tasks.frames import FrameTask, context_settings
 from trainables.tasks.pooling import GRID, map_shape, pooled, start_from_differences

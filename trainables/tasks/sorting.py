@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from trainables.models.encoder import Encoder, FrameEncoder
 from trainables.settings import ExperimentSettings, SettingsError, VideoSettings
-from trainables.settings.graph import SortingSettings
+from trainables.settings.teachers import SortingSettings
 from trainables.tasks.classifier import cross_entropies
 from trainables.tasks.frames import FrameTask
 from trainables.tasks.pooling import pooled, pooled_size, start_from_differences

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from trainables.settings import VideoSettings
-from trainables.settings.graph import TrackingSettings
+from trainables.settings.teachers import TrackingSettings
 from trainables.tasks.task import Tracks
 from trainables.video.cache import FrameCache
 from trainables.video.videos import Video

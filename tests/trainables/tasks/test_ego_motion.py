@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from trainables.models.encoder import FrameEncoder
 from trainables.settings import ExperimentSettings, SettingsError, VideoSettings, with_values
-from trainables.settings.graph import EgoMotionSettings
+from trainables.settings.teachers import EgoMotionSettings
 from trainables.tasks.ego_motion import EgoMotion, best_threshold, contrastive_loss, synthetic_camera
 from trainables.video.videos import Video
 

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from trainables.settings import VideoSettings
-from trainables.settings.graph import TrackingSettings
+from trainables.settings.teachers import TrackingSettings
 from trainables.tasks.tracks import busiest_window, mine_video, own_motion, pack, unpack
 from trainables.video.cache import FrameCache
 from trainables.video.decoding import Frames
