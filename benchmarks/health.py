@@ -25,7 +25,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import typer
 
-from benchmarks.comparison import Figure, alternate, median_ratio, show
+from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import begin
 from trainables.presets import configure
 from trainables.runtime import Runtime
@@ -77,7 +77,7 @@ def _figures(stage: str, preset: str, runtime: Runtime, rounds: int) -> Iterator
     epoch = replace(training, probe=None)
     sides = {"without": _epoch(epoch, work, Blind), "with": _epoch(epoch, work, Health)}
     if training.probe is not None:
-        sides["probe"] = _on_cpu(training.probe.accuracy)
+        sides["probe"] = timed(training.probe.accuracy, time.process_time)
     alternate(sides, 1)  # decodes
     seconds = alternate(sides, rounds)
     yield Figure(f"{stage}: without", statistics.median(seconds["without"]), "s")
@@ -97,16 +97,7 @@ def _epoch(training: Training, work: Work, health: type[Health]) -> Callable[[],
         finally:
             training_module.Health = seen  # type: ignore[misc]
 
-    return _on_cpu(run)
-
-
-def _on_cpu(work: Callable[[], object]) -> Callable[[], float]:
-    def side() -> float:
-        begin = time.process_time()
-        work()
-        return time.process_time() - begin
-
-    return side
+    return timed(run, time.process_time)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from harness.identity import DIRECTION, OBJECTIVE
 from harness.ledger import Outcome, Record, scale_of
 from reports.seeds import SIGNIFICANCE, Estimate, VideoError, estimate
-from reports.verdicts import Judgement, judge
+from reports.verdicts import judge
 from reports.videos import Telling, nothing_told, video_error
 
 Direction = Literal["maximize", "minimize"]
@@ -51,8 +51,8 @@ class Ranked:
     """A configuration with all its trials. label: of the paper's row that it is. asked: how many seeds it is to have.
 
     objective, test: over complete seeds. behind: its objective minus the best one's, over the seeds that both have, with what
-    the choice of validation videos adds where that is known; compared: the test of that among all that are compared with the
-    best. None for the best, and where there is nothing to compare.
+    the choice of validation videos adds where that is known; p: that of the test of it, corrected for all that are compared
+    with the best. None for the best, and where there is nothing to compare or to test.
     """
 
     position: int
@@ -64,7 +64,7 @@ class Ranked:
     test: Estimate | None
     chance: float | None
     behind: Estimate | None = None
-    compared: Judgement | None = None
+    p: float | None = None
 
     @property
     def complete(self) -> int:
@@ -85,11 +85,6 @@ class Ranked:
     def is_behind(self) -> bool:
         """Whether it is told apart from the best: by the paired test, corrected for all that are compared with the best."""
         return self.p is not None and self.p < SIGNIFICANCE
-
-    @property
-    def p(self) -> float | None:
-        """Of being as good as the best, corrected; None where that cannot be tested."""
-        return self.compared.p if self.compared else None
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -183,9 +178,7 @@ def _against(best: Ranked, others: Sequence[Ranked], metric: str, told: Telling)
         behind.append((differences, _videos(one, best, mine.keys() & its.keys(), metric, told)))
     tested = judge([(None, differences, videos) for differences, videos in behind])
     return [
-        dataclasses.replace(one, behind=estimate(differences, videos), compared=found if found.test else None)
-        if differences
-        else one
+        dataclasses.replace(one, behind=estimate(differences, videos), p=found.p) if differences else one
         for one, (differences, videos), found in zip(others, behind, tested, strict=True)
     ]
 

@@ -209,7 +209,7 @@ def leaderboard_lines(board: Leaderboard) -> Iterator[Line]:
             **_prefixed("test", one.test),
             **_prefixed("behind", one.behind),
             "p": _p(one.p),
-            "told_apart": "best" if one is board.best else "" if one.compared is None else "yes" if one.is_behind else "no",
+            "told_apart": "best" if one is board.best else "" if one.p is None else "yes" if one.is_behind else "no",
             "seconds": f"{used:.1f}",
             "seconds_alone": f"{alone:.1f}",
         }

@@ -8,6 +8,7 @@ scratch has nothing before it.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -23,12 +24,17 @@ OF_TRANSFER = ("teacher_finetune.transferred_layers", "teacher_finetune.freeze")
 
 
 def run(task: type[SelfSupervisedTask], work: Work) -> Training:
+    return run_encoder(task.encoder, work)
+
+
+def run_encoder(encoder: str, work: Work) -> Training:
+    """Of the one stage before it, if any, the classifier takes over what the settings say."""
     with work.seeded(f"{work.kind}/network"):
-        teacher = make_encoder(task.encoder, work.settings, len(work.videos.classes))
+        teacher = make_encoder(encoder, work.settings, len(work.videos.classes))
     finetuning = work.settings.teacher_finetune
     network: nn.Module = teacher
-    if task.name in work.inputs:
-        network = Transfer(teacher, work.pretrained(task.name), finetuning.transferred_layers, finetuning.freeze)
+    for start in work.inputs:
+        network = Transfer(teacher, work.pretrained(start), finetuning.transferred_layers, finetuning.freeze)
     work.on_device(network)
     video, parts = teacher.seen(work.settings.video), work.settings.compute.accumulation
     return classifier_training(work, network, finetuning, video, "last", classifier=teacher, parts=parts)
@@ -36,42 +42,24 @@ def run(task: type[SelfSupervisedTask], work: Work) -> Training:
 
 @functools.cache
 def kind_of(task: type[SelfSupervisedTask]) -> Kind:
-    def reads(settings: ExperimentSettings) -> tuple[str, ...]:
-        schedule = trained_by(settings, "teacher_finetune")
-        return (*schedule, *network_reads(task.encoder, settings, of_clips=True), *CLIPS, "compute", "augmentation")
-
-    return Kind(
-        f"{task.name}_classifier",
-        1,
-        functools.partial(run, task),
-        reads,
-        LABELLED,
-        supervised_cost(task.encoder, "teacher_finetune"),
-        schedule="teacher_finetune",
-        where=__name__,
-    )
-
-
-def run_from_scratch(encoder: str, work: Work) -> Training:
-    with work.seeded(f"{work.kind}/network"):
-        network = make_encoder(encoder, work.settings, len(work.videos.classes))
-    work.on_device(network)
-    video, parts = network.seen(work.settings.video), work.settings.compute.accumulation
-    return classifier_training(work, network, work.settings.teacher_finetune, video, "last", parts=parts)
+    return _kind(task.name, task.encoder, functools.partial(run, task))
 
 
 @functools.cache
 def kind_from_scratch(encoder: str) -> Kind:
     """The classifier from which layers are transferred in the place of a task's (`teacher_finetune.transferred_from`)."""
+    return _kind(encoder, encoder, functools.partial(run_encoder, encoder), unread=OF_TRANSFER)
 
+
+def _kind(name: str, encoder: str, run: Callable[[Work], Training], unread: Sequence[str] = ()) -> Kind:
     def reads(settings: ExperimentSettings) -> tuple[str, ...]:
-        schedule = (name for name in trained_by(settings, "teacher_finetune") if name not in OF_TRANSFER)
+        schedule = (setting for setting in trained_by(settings, "teacher_finetune") if setting not in unread)
         return (*schedule, *network_reads(encoder, settings, of_clips=True), *CLIPS, "compute", "augmentation")
 
     return Kind(
-        f"{encoder}_classifier",
+        f"{name}_classifier",
         1,
-        functools.partial(run_from_scratch, encoder),
+        run,
         reads,
         LABELLED,
         supervised_cost(encoder, "teacher_finetune"),
