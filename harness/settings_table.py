@@ -52,7 +52,7 @@ def settings_of(
 
     def shown(one: Described) -> Shown:
         values = list({repr(settings.get(one.name)): settings.get(one.name) for settings in now}.values())
-        differs = f"with the others, {' or '.join(map(_printed, values))}" if len(values) > 1 else None
+        differs = f"with the others, {' or '.join(map(as_assigned, values))}" if len(values) > 1 else None
         value = usual[one.name] if one.name in over else values[0]
         departs = one.name in departing and one.name not in over
         return Shown(one, value, over.get(one.name, differs), departs)
@@ -77,7 +77,7 @@ def show(shown: list[Shown], title: str, console: Console) -> None:
         table.add_column(ratio=1, overflow="fold")
         for one in members:
             style = "cyan" if one.varies else "yellow" if one.departs else ""
-            value = "varies" if one.varies else _printed(one.value)
+            value = "varies" if one.varies else as_assigned(one.value)
             table.add_row(Text(_name(one), style=style), Text(value, style=style), _meaning(one))
         console.print(
             Text.assemble("\n", (group, "bold"), "  ", (members[0].setting.about_group, "italic dim")) if group else ""
@@ -85,8 +85,8 @@ def show(shown: list[Shown], title: str, console: Console) -> None:
         console.print(table)
     marks = ["~ the space varies it"] if any(one.varies for one in shown) else []
     marks += ["* departs from the preset"] if any(one.departs and not one.varies for one in shown) else []
-    plain = [one for one in shown if ":" not in _printed(one.value)] or shown
-    example = f"to change one: --set {plain[-1].setting.name}={_printed(plain[-1].value)}"
+    plain = [one for one in shown if ":" not in as_assigned(one.value)] or shown
+    example = f"to change one: --set {plain[-1].setting.name}={as_assigned(plain[-1].value)}"
     console.print(Text("\n" + "; ".join([*marks, example]), style="dim"))
 
 
@@ -105,9 +105,10 @@ def _meaning(one: Shown) -> Text:
     return text
 
 
-def _printed(value: Any) -> str:
+def as_assigned(value: Any) -> str:
+    """A value as `--set NAME=` takes it."""
     if isinstance(value, list):
-        return f"[{', '.join(map(_printed, value))}]"
+        return f"[{', '.join(map(as_assigned, value))}]"
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -24,6 +24,7 @@ import typer
 from rich.console import Console
 
 from harness.ledger import LedgerError, Record
+from harness.settings_table import as_assigned
 from reports.artifacts import Artifacts
 from reports.command_line import FAILED, RUNS, WRONG_USAGE, chosen, fail, trials_of, write
 from reports.comparison import fill
@@ -121,7 +122,7 @@ def _settings_of(table: PaperTable) -> Iterator[str]:
 
 
 def _assignments(settings: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in settings.items())
+    return " ".join(f"{name}={as_assigned(value)}" for name, value in settings.items())
 
 
 def _write(sheets: Mapping[str, Sheet], out: Path, file_format: str | None, writers: Mapping[str, Writer]) -> None:

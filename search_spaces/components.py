@@ -1,11 +1,13 @@
 """What each component of graph distillation adds: the rows of its Table 2, on whatever data there are.
 
-`--table graph/table2` runs the same rows on the table's own data sets. The teachers are trained once for all rows.
+`--table graph/table2` runs the same rows on the table's own data sets. The teachers are trained once for all rows but the
+controls, whose classifiers start from scratch.
 """
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from search_spaces.paper_tables import table_rows
 from search_spaces.space import Parameters, Row, Space, Suggest
@@ -23,6 +25,7 @@ def _rows() -> tuple[Row, ...]:
 
 
 ROWS = _rows()
+TAUGHT: Parameters = {"teacher_finetune.transferred_layers": None}
 FORMS = {"graph.logits": ("none", "average", "graph"), "graph.representation": ("none", "single", "graph")}
 OF_LOGITS_GRAPH = {
     "graph.distance": ("em", "class_em", "cosine"),
@@ -34,15 +37,16 @@ DISTANCES = (("em", 0.2), ("em", 0.0), ("class_em", 0.2), ("cosine", 0.2))
 
 
 def _suggest(trial: Suggest) -> Parameters:
-    recipe = trial.suggest_categorical("recipe", ("fusion", "ensemble", "distillation"))
-    if recipe != "distillation":
-        return {"recipe": recipe}
-    choices = FORMS | OF_LOGITS_GRAPH
-    return {"recipe": recipe} | {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
+    choices: dict[str, tuple[Any, ...]] = {"recipe": ("fusion", "ensemble", "distillation"), **dict.fromkeys(TAUGHT, (None, 0))}
+    found: Parameters = {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
+    if found["recipe"] == "distillation":
+        found |= {name: trial.suggest_categorical(name, values) for name, values in (FORMS | OF_LOGITS_GRAPH).items()}
+    return found
 
 
 def _grid() -> list[Parameters]:
-    """Every form of the two losses but none at all; distance, its cost of samples and edges vary with a logits graph."""
+    """Every form of the two losses but none at all, of teachers that start from their tasks; distance, its cost of samples and
+    edges vary with a logits graph. Then the controls."""
     found: list[Parameters] = [{"recipe": "fusion"}, {"recipe": "ensemble"}]
     for logits, representation in itertools.product(*FORMS.values()):
         form = {"recipe": "distillation", "graph.logits": logits, "graph.representation": representation}
@@ -52,7 +56,8 @@ def _grid() -> list[Parameters]:
                 {**form, "graph.distance": distance, "graph.sample_cost": cost, "graph.edges": kind}
                 for (distance, cost), kind in itertools.product(distances, edges)
             ]
-    return found
+    controls = [dict(row.parameters) for row in ROWS if not TAUGHT.items() <= row.parameters.items()]
+    return [*(point | TAUGHT for point in found), *controls]
 
 
 SPACE = Space(

@@ -40,7 +40,7 @@ class PublishedRow(Row):
 
     `quoted` rows come from other papers and cannot be run. `at_paper_size` are settings of the row at preset `paper`. A
     `reading` is of another row's words: it has that row's published numbers, settings of its own, and no effects, as what the
-    paper claims of the row is judged once.
+    paper claims of the row is judged once. A control is a reading without published numbers: the paper did not run it.
     """
 
     entry: Mapping[str, Any]
@@ -211,6 +211,10 @@ def has_values(settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(name in settings and _same(settings[name], value) for name, value in wanted.items())
 
 
+Readings = dict[int, dict[str, dict[str, Any]]]
+"""Number of a row, from 1 -> name -> settings over the row's."""
+
+
 class _Declaration(BaseModel):
     """An entry of `tables` or `figures` with settings."""
 
@@ -223,7 +227,8 @@ class _Declaration(BaseModel):
     fixed: dict[str, Any] = {}
     measures: dict[str, dict[str, Any]] = {}
     quoted: list[int] = []
-    readings: dict[int, dict[str, dict[str, Any]]] = {}
+    readings: Readings = {}
+    controls: Readings = {}
     metrics: dict[str, Literal["test/top1", "test/map"]] = {}
     splits: dict[str, tuple[int, ...]] = {}
     effect: Contrast | None = None
@@ -237,6 +242,10 @@ class _Declaration(BaseModel):
     def printed_columns(self) -> list[str]:
         return [column for column in self.columns if column not in self.measures]
 
+    @property
+    def more_rows(self) -> tuple[tuple[str, Readings], ...]:
+        return (("readings", self.readings), ("controls", self.controls))
+
 
 def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any]) -> PaperTable:
     declared = _declaration(identity, content)
@@ -244,7 +253,7 @@ def _table(identity: str, paper: str, is_figure: bool, content: Mapping[str, Any
     try:
         printed_rows = tuple(_row(declared, number, row) for number, row in enumerate(declared.rows, start=1))
         pairs = tuple(_pair(printed_rows, pair) for pair in declared.effects)
-        rows = (*printed_rows, *_readings(declared, printed_rows))
+        rows = (*printed_rows, *_more_rows(declared, printed_rows))
     except PublishedError as error:
         raise PublishedError(f"{identity}, {error}") from None
     return PaperTable(
@@ -305,17 +314,21 @@ def _row(declared: _Declaration, number: int, values: Sequence[Any]) -> Publishe
     return PublishedRow(label, settings, entry, published, at_paper_size)
 
 
-def _readings(declared: _Declaration, rows: Sequence[PublishedRow]) -> list[PublishedRow]:
-    """Named after the value that stands for the row's settings."""
+def _more_rows(declared: _Declaration, rows: Sequence[PublishedRow]) -> list[PublishedRow]:
+    """Readings and controls, named after the value that stands for the row's settings."""
     found = []
-    for number, readings in declared.readings.items():
-        if not 1 <= number <= len(rows) or rows[number - 1].quoted:
-            raise PublishedError(f"readings: row {number} is not among those that can be run; rows: 1 to {len(rows)}")
-        row, column = rows[number - 1], next(iter(declared.settings))
-        for name, settings in readings.items():
-            entry = {**row.entry, column: f"{row.entry[column]}, {name}"}
-            label = " / ".join(map(printed, entry.values()))
-            found.append(replace(row, label=label, parameters={**row.parameters, **settings}, entry=entry, reading=True))
+    column = next(iter(declared.settings))
+    for kind, by_row in declared.more_rows:
+        for number, named in by_row.items():
+            if not 1 <= number <= len(rows) or rows[number - 1].quoted:
+                raise PublishedError(f"{kind}: row {number} is not among those that can be run; rows: 1 to {len(rows)}")
+            row = rows[number - 1]
+            published = row.published if kind == "readings" else dict.fromkeys(row.published)
+            for name, settings in named.items():
+                entry = {**row.entry, column: f"{row.entry[column]}, {name}"}
+                label = " / ".join(map(printed, entry.values()))
+                parameters = {**row.parameters, **settings}
+                found.append(replace(row, label=label, parameters=parameters, entry=entry, published=published, reading=True))
     return found
 
 
@@ -336,7 +349,9 @@ def _meant(row: str, column: str, value: Any, meaning: str | Mapping[Any, Mappin
 
 def _varied(declared: _Declaration) -> set[str]:
     names = {name for settings in declared.measures.values() for name in settings}
-    names |= {name for readings in declared.readings.values() for settings in readings.values() for name in settings}
+    names |= {
+        name for _, rows in declared.more_rows for named in rows.values() for settings in named.values() for name in settings
+    }
     for meaning in declared.settings.values():
         names |= {meaning} if isinstance(meaning, str) else {name for settings in meaning.values() for name in settings}
     return names

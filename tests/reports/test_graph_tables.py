@@ -54,7 +54,7 @@ def test_rows_of_all_recipes_share_a_group_whatever_graphs_those_without_any_nam
     trials[0] = make(TABLE2.rows[0], 0, {"ucf101": 50.0}, settings=preset)
     (comparison,) = compare(TABLE2, trials)
     reached = [compared.cells[0].by_seed for compared in comparison.rows]
-    assert reached == [{0: pytest.approx(50.0 + number)} for number in range(12)]
+    assert reached == [{0: pytest.approx(50.0 + number)} for number in range(14)]
     apart = compare(TABLE2, [*trials, make(OURS, 1, {"ucf101": 90.0}, settings={"graph.imitation_weight": 0.3})])
     assert sorted(list(cell_of(comparison, OURS).by_seed) for comparison in apart) == [[0], [1]]
 

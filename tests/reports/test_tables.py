@@ -93,7 +93,7 @@ def test_settings_of_rows_are_printed_and_quoted_rows_have_none() -> None:
     assert "  pretext.task=vspp pretext.checkpoints=4 pretext.checkpoint=4 recipe=auxskd_pretext" in lines
     code, printed, _ = tables("graph/table2", "--settings")
     assert code == 0
-    assert "  hmdb51: recipe=fusion data.downstream=hmdb51" in printed.splitlines()
+    assert "  hmdb51: recipe=fusion teacher_finetune.transferred_layers=null data.downstream=hmdb51" in printed.splitlines()
     assert "At preset paper, hmdb51: mean over data.split = 1, 2, 3" in printed.splitlines()
 
 

@@ -124,14 +124,16 @@ def test_circumstances_that_no_row_varies_are_the_paper_s_but_sizes_are_the_pres
 
 
 def test_numbers_that_are_means_over_splits_are_run_on_each_at_preset_paper() -> None:
-    """9 rows and 3 readings of them on three splits of UCF101 and of HMDB51 and on CCV."""
+    """9 rows, 3 readings and 2 controls of them on three splits of UCF101 and of HMDB51 and on CCV."""
     at_paper, at_demo = (table_space("graph/table2", size) for size in ("paper", "demo"))
-    assert len(at_paper.rows) == 12 * (3 + 3 + 1)
-    assert len(at_demo.rows) == 12 * 3
+    assert len(at_paper.rows) == 14 * (3 + 3 + 1)
+    assert len(at_demo.rows) == 14 * 3
     assert [row.label for row in at_paper.rows[2:5]] == [
         "Models fusion -> ucf101, split 3", "Models fusion -> hmdb51, split 1", "Models fusion -> hmdb51, split 2",
     ]  # fmt: skip
-    assert at_paper.rows[2].parameters == {"recipe": "fusion", "data.downstream": "ucf101", "data.split": 3}
+    assert at_paper.rows[2].parameters == {
+        "recipe": "fusion", "teacher_finetune.transferred_layers": None, "data.downstream": "ucf101", "data.split": 3
+    }  # fmt: skip
     assert all("data.split" not in row.parameters for row in [*at_demo.rows, at_paper.rows[6]])
 
 
@@ -181,6 +183,7 @@ def test_what_a_row_does_not_name_is_not_suggested_with_it() -> None:
 
     space = table_space("graph/table2", "demo")
     drawn = {recipe: set(space.suggest(Drawing(recipe))) for recipe in ("fusion", "distillation")}  # type: ignore[arg-type]
-    assert drawn["fusion"] == {"recipe", "data.downstream"}
+    shared = {"recipe", "teacher_finetune.transferred_layers", "data.downstream"}
+    assert drawn["fusion"] == shared
     graph = {f"graph.{name}" for name in ("logits", "representation", "distance", "sample_cost", "edges")}
-    assert drawn["distillation"] == {"recipe", "data.downstream"} | graph
+    assert drawn["distillation"] == shared | graph

@@ -86,7 +86,7 @@ def test_its_rows_stand_for_the_baselines_of_section_5_5() -> None:
 
 def test_other_readings_of_a_row_follow_it_with_its_numbers_and_without_effects() -> None:
     """Eq. 5 as printed, which does not see samples, and between classes: the paper's effect of the row is counted once."""
-    readings = GRAPH2.rows[9:]
+    readings = GRAPH2.rows[9:12]
     assert [(row.label, row.published["ucf101"]) for row in readings] == [
         ("Logits graph (Gl), without a cost of samples", 65.3),
         ("Logits graph (Gl), between classes", 65.3),
@@ -99,6 +99,17 @@ def test_other_readings_of_a_row_follow_it_with_its_numbers_and_without_effects(
     ]  # fmt: skip
     assert not any(GRAPH2.references(row, measure) for row in readings for measure in GRAPH2.measures)
     assert not any(reading in pair for pair in GRAPH2.pairs for reading in readings)
+
+
+def test_controls_have_scratch_teachers_no_published_numbers_and_no_effects() -> None:
+    controls = GRAPH2.rows[12:]
+    assert [row.label for row in controls] == ["Models fusion, teachers from scratch", "Gl + Gr, teachers from scratch"]
+    for control, of in zip(controls, (GRAPH2.rows[0], GRAPH2.rows[8]), strict=True):
+        assert control.parameters == {**of.parameters, "teacher_finetune.transferred_layers": 0}
+        assert set(control.published.values()) == {None}
+        assert not any(GRAPH2.references(control, measure) for measure in GRAPH2.measures)
+        assert GRAPH2.row_of(control.parameters) is control
+        assert GRAPH2.row_of(of.parameters) is of
 
 
 def test_table_1_of_the_graph_paper_runs_alexnet_and_ours_and_quotes_the_rest() -> None:
@@ -160,6 +171,7 @@ def test_published_numbers_are_those_of_the_file(table: Any) -> None:
         ({"quoted": [1], "effects": [{"from": 1, "to": 2}]}, "paper/t, effects: row 1 is not among"),
         ({"readings": {"3": {"x": {}}}}, "paper/t, readings: row 3 is not among those that can be run; rows: 1 to 2"),
         ({"quoted": [1], "readings": {"1": {"x": {}}}}, "paper/t, readings: row 1 is not among"),
+        ({"controls": {"3": {"x": {}}}}, "paper/t, controls: row 3 is not among those that can be run; rows: 1 to 2"),
         ({"metrics": {"ccv": "test/map"}}, "paper/t: no such measure: ccv; measures: ucf101"),
         ({"metrics": {"ucf101": "test/top5"}}, "paper/t: metrics.ucf101: Input should be"),
         ({"splits": {"hmdb51": [1, 2]}}, "paper/t: no such measure: hmdb51; measures: ucf101"),
