@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.narrowing import named_or_drawn, varied
+from search_spaces.papers import as_assigned
 from search_spaces.space import Space
 from trainables.presets import configure, departures
 from trainables.settings import flat
@@ -103,12 +104,3 @@ def _meaning(one: Shown) -> Text:
     if one.setting.description:
         text.append(f"\n{one.setting.description}", style="dim default")
     return text
-
-
-def as_assigned(value: Any) -> str:
-    """A value as `--set NAME=` takes it."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(as_assigned, value))}]"
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)

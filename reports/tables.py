@@ -24,7 +24,6 @@ import typer
 from rich.console import Console
 
 from harness.ledger import LedgerError, Record
-from harness.settings_table import as_assigned
 from reports.artifacts import Artifacts
 from reports.command_line import FAILED, RUNS, WRONG_USAGE, chosen, fail, trials_of, write
 from reports.comparison import fill
@@ -35,7 +34,7 @@ from reports.latex import bare_latex
 from reports.sheet import Sheet
 from reports.videos import Telling, telling
 from reports.writers import FORMATS, Writer, show
-from search_spaces.papers import SPLIT, PaperTable, paper_tables
+from search_spaces.papers import SPLIT, PaperTable, as_assigned, paper_tables
 
 DECLARED = paper_tables()
 NUMBERED = {name: table for name, table in DECLARED.items() if table.measures or table.networks}

@@ -7,6 +7,7 @@ Imports nothing heavy: spaces are made of these tables, and reports are filled f
 from __future__ import annotations
 
 import functools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -203,6 +204,15 @@ def printed(value: Any) -> str:
         return "yes" if value else "no"
     if value is None:
         return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def as_assigned(value: Any) -> str:
+    """A value as `--set NAME=` takes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_assigned, value))}]"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
