@@ -40,7 +40,7 @@ from trainables.settings import ExperimentSettings, parse_assignment, with_value
 from trainables.stages.training import make_optimiser, train_step
 from trainables.stages.work import Training, Work
 from trainables.tasks import find_task
-from trainables.video.dataset import Batch
+from trainables.video.dataset import Batch, on_device
 
 SIDES = {"live": {"teachers.outputs": "live"}, "bank": {"teachers.outputs": "bank"}, "labels": {"recipe": "student"}}
 """What sets the student's experiment of each side apart."""
@@ -77,10 +77,14 @@ def main(
 
 def students(settings: ExperimentSettings, runtime: Runtime) -> dict[str, Student]:
     """The student as it begins to train: with live teachers, with their bank, from labels alone."""
-    batch_size, classes = settings.student.batch_size, settings.data.embedded.classes
-    settings = with_values(settings, {"data.embedded.train": -(-batch_size // classes)})
+    settings = with_values(settings, one_batch_of(settings))
     _leave_teachers(settings, runtime)
     return {side: begin("student", with_values(settings, values), runtime) for side, values in SIDES.items()}
+
+
+def one_batch_of(settings: ExperimentSettings) -> dict[str, int]:
+    """As many embedded clips as the student is trained on at once."""
+    return {"data.embedded.train": -(-settings.student.batch_size // settings.data.embedded.classes)}
 
 
 def _leave_teachers(settings: ExperimentSettings, runtime: Runtime) -> None:
@@ -96,8 +100,8 @@ def _leave_teachers(settings: ExperimentSettings, runtime: Runtime) -> None:
 
 
 def _figures(preset_name: str, sides: Mapping[str, Student], rounds: int) -> Iterator[Figure]:
-    of_bank, _ = sides["bank"]
-    batch = next(of_bank.loader.epoch(0))
+    of_bank, work = sides["bank"]
+    batch = on_device(next(of_bank.loader.epoch(0)), work.device)
     steps = {side: timed(_step(*student, batch)) for side, student in sides.items()}
     alternate(steps, WARM_UP)
     seconds = alternate(steps, rounds)

@@ -40,6 +40,7 @@ from trainables.runtime import Runtime
 from trainables.settings import TASKS, TEACHER_TASKS, ExperimentSettings, parse_assignment, with_values
 from trainables.stages.training import train
 from trainables.stages.work import Training, Work
+from trainables.video.dataset import on_device
 
 STAGES = ("auxskd", *(task for task in TASKS if task not in TEACHER_TASKS))
 TARGET = 0.85
@@ -145,10 +146,10 @@ def begin_epoch(stage: str, settings: ExperimentSettings, runtime: Runtime, batc
 
 def sides_of(training: Training, work: Work) -> tuple[int, dict[str, Callable[[], float]]]:
     """The clips of an epoch, and what is compared: each side takes as many through, or reads them, and gives its seconds."""
-    batch = {name: value.to(work.device) for name, value in next(training.loader.epoch(0)).items()}
+    batch = on_device(next(training.loader.epoch(0)), work.device)
     clips = training.clips(batch)
     batches = len(training.loader)
-    without_validation = replace(training, validate=None, keep_best=None)
+    without_validation = replace(training, validate=None, keep_best=None, probe=None)
 
     def bare() -> None:
         training.network.train()

@@ -27,7 +27,7 @@ def squared_mmd(student: Tensor, vertex: Tensor, bandwidth: Bandwidth, weights: 
     origin = vertex.mean(1, keepdim=True)
     student, vertex = student - origin, vertex - origin
     across = squared_distances(student, vertex)
-    double_variance = 2 * (median_square(across) if bandwidth == "median" else across.new_tensor(bandwidth**2))
+    double_variance = 2 * (median_square(across) if bandwidth == "median" else across.new_full((), bandwidth**2))
 
     def kernel(squares: Tensor) -> Tensor:
         return torch.exp(squares / -double_variance)

@@ -30,13 +30,14 @@ class Balance(nn.Module):
         super().__init__()
         self.share = share
         self.register_buffer("weight", torch.zeros(()))
-        self.known = False
+        self.asked = False
 
     def forward(self, loss: Tensor, other: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
         """The weight of `loss`, as measured at these parameters; 1 where one of the gradients is 0, as no weight would do."""
-        if not self.known and not self.weight.any():
+        if not self.asked:  # after an interruption the weight may be known already, which is seen without reading it
             norms = gradient_norm(other, parameters), gradient_norm(loss, parameters)
             balanced = self.share * norms[0] / norms[1]
-            self.weight.copy_(balanced if bool(balanced.isfinite()) and bool(balanced > 0) else torch.ones(()))
-        self.known = True
+            measured = torch.where(balanced.isfinite() & (balanced > 0), balanced, 1)
+            self.weight.copy_(torch.where(self.weight == 0, measured, self.weight))
+        self.asked = True
         return self.weight

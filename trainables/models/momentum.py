@@ -3,6 +3,9 @@ earlier answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,7 +49,7 @@ class OncePerStep(nn.Module):
 class MemoryBank(nn.Module):
     """First-in-first-out bank of H unit vectors of dimension D: random ones, which embeddings replace from the first place on.
 
-    filled: how many are embeddings.
+    filled: how many are embeddings. It and the position of the oldest stay on the host, where they are read in every step.
     """
 
     anchors: Tensor
@@ -58,6 +61,12 @@ class MemoryBank(nn.Module):
         self.register_buffer("anchors", F.normalize(torch.randn(size, dimension), dim=1))
         self.register_buffer("position", torch.zeros((), dtype=torch.long))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        on_host = self.position, self.filled
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.position, self.filled = on_host
+        return self
 
     @torch.no_grad()
     def enqueue(self, embeddings: Tensor) -> None:

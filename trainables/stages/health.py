@@ -81,7 +81,7 @@ class Health:
         self.others: list[tuple[Tensor, Tensor]] = []
         self.logits: list[Tensor] = []
         self.clip: Tensor | None = None
-        self.clips_differ = False
+        self.clips_differ: Tensor | bool = False
 
     @contextmanager
     def looking(self, batch: Batch, videos: int | None = None) -> Iterator[None]:
@@ -111,7 +111,7 @@ class Health:
     def _compare_clips(self, pixels: Tensor) -> None:
         """Whether what was looked at are different clips: of equal ones equal features say nothing of the network."""
         self.clip = pixels[0] if self.clip is None else self.clip
-        self.clips_differ = self.clips_differ or bool((pixels != self.clip).any())
+        self.clips_differ |= (pixels != self.clip).any()
 
     def _see_units(self, name: str) -> Any:
         def see(module: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -18,7 +18,7 @@ from trainables.stages.probe import clips_looked_at, probe_of
 from trainables.stages.work import Means, Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.tasks.tracks import unpack
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
+from trainables.video.dataset import ON_HOST, Batch, ClipDataset, ClipLoader, network_clips
 from trainables.video.videos import DataError, Video
 
 
@@ -41,7 +41,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         return network_clips(batch, video, work.device)
 
     def labels(batch: Batch) -> dict[str, Tensor]:
-        return {name: value.to(work.device) for name, value in batch.items() if value.dim() == 1}
+        return {name: value for name, value in batch.items() if value.dim() == 1 and name not in ON_HOST}
 
     def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return task.loss(network, clips, labels(batch))

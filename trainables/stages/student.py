@@ -31,8 +31,8 @@ from trainables.video.videos import DataError
 VIEWS = "student.views"
 """What a student without teachers sees."""
 
-Ask = Callable[[Batch], Answers]
-"""What the teachers say of the clips of a batch."""
+Ask = Callable[[Tensor, Batch], Answers]
+"""What the teachers say of the clips of a batch, given in the student's form, too."""
 
 
 def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Training:
@@ -49,7 +49,7 @@ def run(tasks: Sequence[type[SelfSupervisedTask]], live: bool, work: Work) -> Tr
     work.on_device(network)
 
     def step(clips: Tensor, batch: Batch, measured: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
-        return network.loss(clips.flatten(0, 1), batch["target"].to(work.device), ask(batch), measured)
+        return network.loss(clips.flatten(0, 1), batch["target"], ask(clips, batch), measured)
 
     return classifier_training(
         work,
@@ -120,18 +120,33 @@ def _banked(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask,
     for task, bank in zip(tasks, banks, strict=True):
         check_classes(task.name, bank["logits"].shape[-1], len(work.videos.classes))
 
-    def ask(batch: Batch) -> Answers:
-        view, video = batch["epoch"], batch["index"]
+    names = _asked_of_banks(work.settings.graph)
+    at_hand = _at_hand([{name: bank[name] for name in names} for bank in banks], work.device)
 
-        def said(name: str) -> list[Tensor]:
-            return [bank[name][view, video].to(work.device, non_blocking=True).float() for bank in banks]
-
-        asked = work.settings.graph
-        maps = said("maps") if asked.representation != "none" else []
-        return Answers(torch.stack(said("logits")), maps, said("features") if _asks_for_features(asked) else [])
+    def ask(clips: Tensor, batch: Batch) -> Answers:
+        said = {name: [_told(bank[name], batch).to(work.device).float() for bank in at_hand] for name in names}
+        return Answers(torch.stack(said["logits"]), said.get("maps", ()), said.get("features", ()))
 
     channels, prototypes = [bank["maps"].shape[2] for bank in banks], [bank["prototypes"] for bank in banks]
     return ask, Teachers([task.name for task in tasks], channels, prototypes)
+
+
+def _asked_of_banks(graph: GraphSettings) -> list[str]:
+    names = {"logits": True, "maps": graph.representation != "none", "features": _asks_for_features(graph)}
+    return [name for name, asked in names.items() if asked]
+
+
+def _at_hand(banks: Sequence[dict[str, Tensor]], device: torch.device) -> Sequence[dict[str, Tensor]]:
+    """Banks on the device, where they leave it half of its free memory at least; else as they are, on the host."""
+    size = sum(values.nbytes for bank in banks for values in bank.values())
+    if device.type == "cuda" and 2 * size > torch.cuda.mem_get_info(device)[0]:
+        return banks
+    return [{name: values.to(device) for name, values in bank.items()} for bank in banks]
+
+
+def _told(values: Tensor, batch: Batch) -> Tensor:
+    """What a bank's values (views, videos, ...) hold of a batch's clips."""
+    return values[batch["epoch"].to(values.device), batch["index"].to(values.device)]
 
 
 def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, Teachers]:
@@ -148,11 +163,13 @@ def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, T
         teachers.append((teacher.eval().requires_grad_(False), layer))
 
     @torch.no_grad()
-    def ask(batch: Batch) -> Answers:
-        said = []
+    def ask(clips: Tensor, batch: Batch) -> Answers:
+        forms, said = {settings.video.pixels: clips}, []
         for teacher, layer in teachers:
-            clips = network_clips(batch, teacher.seen(settings.video), work.device).flatten(0, 1)
-            said.append(teacher.outputs(clips, layer))
+            seen = teacher.seen(settings.video)
+            if seen.pixels not in forms:
+                forms[seen.pixels] = network_clips(batch, seen, work.device)
+            said.append(teacher.outputs(forms[seen.pixels].flatten(0, 1), layer))
         logits, maps, features = ([values.float() for values in found] for found in zip(*said, strict=True))
         return Answers(torch.stack(logits), maps, features)
 

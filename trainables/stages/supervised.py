@@ -40,13 +40,13 @@ def classifier_training(
         return network_clips(batch, video, work.device)
 
     def cross_entropy_step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, targets = judged(clips.flatten(0, 1)), batch["target"].to(work.device)
+        logits, targets = judged(clips.flatten(0, 1)), batch["target"]
         return F.cross_entropy(logits, targets), {"accuracy": (logits.detach().argmax(1) == targets).float()}
 
     def validate(batches: Iterable[Batch]) -> dict[str, float]:
         means = Means()
         for batch in batches:
-            targets = batch["target"].to(work.device)
+            targets = batch["target"]
             with work.autocast():
                 logits = judged(clips_of(batch).flatten(0, 1))
             losses = F.cross_entropy(logits, targets, reduction="none")

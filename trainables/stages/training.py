@@ -210,7 +210,7 @@ class _Loop:
             if not math.isfinite(value):
                 what = "the loss" if name == "loss" else name
                 raise NonFiniteLoss(f"{self.work.kind}: {what} became {value} {where}")
-        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+        if not bool(torch.stack([parameter.isfinite().all() for parameter in self.parameters]).all()):
             raise NonFiniteLoss(f"{self.work.kind}: a weight became NaN or infinite {where}")
 
     def _resume(self) -> None:

@@ -17,6 +17,7 @@ from trainables.models.device import on_device
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, Optimisation
 from trainables.store import Artifact, Workplace
+from trainables.video import dataset
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipLoader, LoaderDied, generator
 from trainables.video.videos import VideoSet
@@ -156,7 +157,7 @@ class Work:
             self.report({"stage": self.kind, "batch": batch, "batches": batches})
 
     def batches(self, loader: ClipLoader, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from batch `start` on, reported on the way.
+        """The batches of an epoch from batch `start` on, on the device, reported on the way.
 
         Where loader processes died new ones go on with the same batch. Raises LoaderDied if they die, too, time after time.
         """
@@ -164,7 +165,7 @@ class Work:
         while True:
             try:
                 for batch in loader.epoch(epoch, number):
-                    yield batch
+                    yield dataset.on_device(batch, self.device)
                     number, deaths = number + 1, 0
                     self.reached(number, len(loader))
                 return

@@ -107,7 +107,7 @@ class SortingNetwork(nn.Module):
         if self.splitting != "off":
             frames = split_channels(frames, self._channels(samples, frames.device))
         features = pooled(self.encoder.maps(frames.flatten(0, 1), self.layers)).reshape(*samples, -1)
-        pairs = torch.stack([self._of_pair(features[:, list(pair)]) for pair in self.pairs], dim=1)
+        pairs = torch.stack([self._of_pair(features[:, one], features[:, other]) for one, other in self.pairs], dim=1)
         seen = self.norm(self.pair(pairs).flatten(0, 1)).relu().unflatten(0, pairs.shape[:2])
         return {"order": self.order(self.dropout(seen).flatten(1))}
 
@@ -117,11 +117,11 @@ class SortingNetwork(nn.Module):
         drawn = samples if self.splitting == "per_frame" else (samples[0], 1)
         return torch.randint(3, drawn, device=device).expand(samples)
 
-    def _of_pair(self, features: Tensor) -> Tensor:
-        """What the shared layer sees of features (B, 2, F): (B, 2F)."""
+    def _of_pair(self, one: Tensor, other: Tensor) -> Tensor:
+        """What the shared layer sees of the features (B, F) of two frames: (B, 2F)."""
         if not self.differences:
-            return features.flatten(1)
-        difference = features[:, 0] - features[:, 1]
+            return torch.cat([one, other], dim=1)
+        difference = one - other
         return torch.cat([difference.abs(), difference.square()], dim=1)
 
 

@@ -52,7 +52,7 @@ class OrderNetwork(nn.Module):
 
     def forward(self, clips: Tensor) -> dict[str, Tensor]:
         features = self.backbone(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
-        pairs = torch.stack([features[:, list(pair)].flatten(1) for pair in self.pairs], dim=1)
+        pairs = torch.stack([torch.cat([features[:, one], features[:, other]], dim=1) for one, other in self.pairs], dim=1)
         return {"order": self.order(self.dropout(self.pair(pairs).relu().flatten(1)))}
 
 

@@ -7,8 +7,10 @@ end; torchvision applies them in random order, turns hue in HSV, and clamps afte
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from trainables.video.sampling import Window
 
 LUMA = (0.299, 0.587, 0.114)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
+NEUTRAL = (1, 1, 1, 0)
+"""Jitter that leaves colours as they are."""
 CROP_RATIOS = (3 / 4, 4 / 3)
 STATISTICS = {
     "rgb_normalised": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
@@ -80,7 +84,7 @@ def _draw_size(video: VideoSettings, area: tuple[float, float], rng: np.random.G
 
 
 def _neutral(frames: int) -> np.ndarray:
-    return np.tile(np.array([1, 1, 1, 0], dtype=np.float32), (frames, 1))
+    return np.tile(np.array(NEUTRAL, dtype=np.float32), (frames, 1))
 
 
 def resized(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -95,17 +99,18 @@ def resized(pixels: np.ndarray, side: int) -> np.ndarray:
 def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
     """Batch of clips as the network takes them.
 
-    pixels: (B, K, H, W, 3) uint8 RGB, cropped; flip: (B,) bool; jitter: (B, K, 4). Returns (B, 3, K, H, W) float32, under
-    autocast too.
+    pixels: (B, K, H, W, 3) uint8 RGB, cropped, on the device that computes; flip: (B,) bool and jitter: (B, K, 4) on the host,
+    which decides what there is to do without waiting for the device. Returns (B, 3, K, H, W) float32, under autocast too.
     """
     with torch.autocast(pixels.device.type, enabled=False):
         return _to_network(pixels, flip, jitter, video)
 
 
 def _to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
+    flip = flip.to(pixels.device, non_blocking=True)
     clips = torch.where(flip[:, None, None, None, None], pixels.flip(3), pixels).to(torch.float32).div_(255)
-    if not bool(torch.all(jitter == jitter.new_tensor([1, 1, 1, 0]))):
-        clips = _jittered(clips, jitter)
+    if not bool(torch.all(jitter == _constant(NEUTRAL, jitter.device))):
+        clips = _jittered(clips, jitter.to(clips.device, non_blocking=True))
     if video.pixels == "bgr_255":
         return clips.flip(-1).mul_(255).permute(0, 4, 1, 2, 3).contiguous()
     if video.pixels == "rgb_unit":
@@ -115,14 +120,26 @@ def _to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettin
         deviation = torch.linalg.vector_norm(clips.flatten(1), dim=1) / math.sqrt(clips[0].numel() - 1)  # the mean is 0
         clips = clips / (deviation[:, None, None, None, None] + MOTION_FLOOR)
     else:
-        mean, deviation = STATISTICS[video.pixels]
-        clips = (clips - clips.new_tensor(mean)) / clips.new_tensor(deviation)
+        mean, deviation = (_constant(values, clips.device) for values in STATISTICS[video.pixels])
+        clips = (clips - mean) / deviation
     return clips.permute(0, 4, 1, 2, 3).contiguous()
+
+
+@functools.cache
+def _constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Float32, brought to each device once: copying it there in every step would wait for the device."""
+    return torch.tensor(values, dtype=torch.float32).to(device)
+
+
+@functools.cache
+def _from_yiq(device: torch.device) -> Tensor:
+    inverse: Tensor = torch.linalg.inv(_constant(TO_YIQ, torch.device("cpu")))
+    return inverse.to(device)
 
 
 def _jittered(clips: Tensor, jitter: Tensor) -> Tensor:
     batch, frames, height, width, _ = clips.shape
-    luma = clips.new_tensor(LUMA)
+    luma = _constant(LUMA, clips.device)
     brightness, contrast, saturation, turn = jitter.unbind(-1)
     bright_mean = (clips.mean((2, 3)) @ luma) * brightness
     grey = (1 - saturation)[..., None, None] * luma.expand(3, 3) + saturation[..., None, None] * torch.eye(
@@ -133,8 +150,7 @@ def _jittered(clips: Tensor, jitter: Tensor) -> Tensor:
     rotation[..., 0, 0] = 1
     rotation[..., 1, 1] = rotation[..., 2, 2] = angle.cos()
     rotation[..., 1, 2], rotation[..., 2, 1] = -angle.sin(), angle.sin()
-    to_yiq = clips.new_tensor(TO_YIQ)
-    hue = torch.linalg.inv(to_yiq) @ rotation @ to_yiq
+    hue = _from_yiq(clips.device) @ rotation @ _constant(TO_YIQ, clips.device)
     colour = (hue @ grey) * (contrast * brightness)[..., None, None]
     offset = ((1 - contrast) * bright_mean)[..., None]  # a grey: saturation and hue leave it as it is
     flat = clips.reshape(batch * frames, height * width, 3)

@@ -25,6 +25,8 @@ from trainables.video.sampling import ClipSampler
 from trainables.video.videos import DataError, Video
 
 Batch = dict[str, Tensor]
+ON_HOST = ("flip", "jitter", "wrapped", "replaced")
+"""What stays there of a batch: what decides what there is to do, and what is counted."""
 DEATHS = ("DataLoader worker (pid", "Pin memory thread exited unexpectedly", "received 0 items of ancillary data")
 """How messages begin where a loader process was killed, or nobody is left to hand over what it read."""
 RAISED_INSIDE = "in DataLoader worker process"
@@ -206,10 +208,15 @@ def _signal_handler_kept() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, handler)
 
 
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch on the device but for ON_HOST, without waiting for what is copied from pinned memory."""
+    return {name: value if name in ON_HOST else value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
 def network_clips(batch: Batch, video: VideoSettings, device: torch.device) -> Tensor:
     """The clips of a batch as (B, V, 3, K, H, W) float32 on the device."""
-    pixels = batch["pixels"].to(device, non_blocking=True)
-    samples, views = pixels.shape[:2]
-    flip, jitter = (batch[name].to(device, non_blocking=True).flatten(0, 1) for name in ("flip", "jitter"))
-    clips = to_network(pixels.flatten(0, 1), flip, jitter, video)
+    batch = on_device(batch, device)
+    samples, views = batch["pixels"].shape[:2]
+    pixels, flip, jitter = (batch[name].flatten(0, 1) for name in ("pixels", "flip", "jitter"))
+    clips = to_network(pixels, flip, jitter, video)
     return clips.reshape(samples, views, *clips.shape[1:])
