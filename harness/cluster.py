@@ -67,15 +67,15 @@ class Cluster:
         self.doors.unknown = lambda: None
         self.doors.known = {}
 
-    def connect(self, concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
-        """Connect to it, or start it; its token then lies in `scratch`.
+    def connect(self, cpus: int, gpus_per_trial: float, scratch: Path) -> None:
+        """Connect to it, or start it with so many CPUs; its token then lies in `scratch`.
 
         Raises SweepError for an address without Ray, or whose Ray wants another token than the user's, and ClusterLost where
         none can be started here.
         """
         logging.getLogger("ray").setLevel(logging.ERROR)
         if self.address is None:
-            _start(concurrency, gpus_per_trial, scratch)
+            _start(cpus, gpus_per_trial, scratch)
         else:
             _join(self.address)
         self.processes = _started_processes()
@@ -88,7 +88,7 @@ class Cluster:
                 process.kill()
 
 
-def _start(concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
+def _start(cpus: int, gpus_per_trial: float, scratch: Path) -> None:
     with os.fdopen(os.open(scratch / TOKEN_FILE, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(TOKEN)
     os.environ.pop("RAY_AUTH_TOKEN", None)
@@ -97,7 +97,7 @@ def _start(concurrency: int, gpus_per_trial: float, scratch: Path) -> None:
         with _on_loopback():
             ray.init(
                 address="local",
-                num_cpus=concurrency,
+                num_cpus=cpus,
                 num_gpus=None if gpus_per_trial else 0,
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,

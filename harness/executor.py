@@ -291,7 +291,8 @@ def run_trials(
         clear_scratch(books.sweep.directory)
     with Pulse("preparing trials", books.progress.note) as pulse:
         if not books.is_complete():
-            _run(books, concurrency, {"CPU": 1, "GPU": gpus_per_trial}, Cluster(address), trainable, pulse)
+            asked = {"CPU": books.sweep.runtime.cores_of_a_trial, "GPU": gpus_per_trial}
+            _run(books, concurrency, asked, Cluster(address), trainable, pulse)
 
 
 def new_scratch(sweep: Path) -> Path:
@@ -327,7 +328,7 @@ def _run(
     def work() -> None:
         try:
             pulse.follow(f"connecting to Ray at {cluster.address}" if cluster.address else "starting Ray")
-            cluster.connect(concurrency, asked["GPU"], scratch)
+            cluster.connect(concurrency * int(asked["CPU"]), asked["GPU"], scratch)
             stop.end_seconds = END_SECONDS
             pulse.follow("handing out trials")
             _tuner(books, Listener(books, stop, pulse, asked), trainable, concurrency, scratch).fit()

@@ -151,8 +151,14 @@ GpusPerTrial = Annotated[
     float | None, typer.Option(min=0, metavar="N", help="default: 1 with a GPU, else 0", rich_help_panel=RUN)
 ]
 Workers = Annotated[
-    int,
-    typer.Option(min=0, metavar="N", help="processes per trial that load clips; 0: the trial itself", rich_help_panel=RUN),
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="processes per trial that load clips; 0: the trial itself; default: 0, with a GPU one for each further core of "
+        "the trial, at most 8",
+        rich_help_panel=RUN,
+    ),
 ]
 SaveEvery = Annotated[
     float | None,

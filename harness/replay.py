@@ -70,7 +70,7 @@ def main(
             rich_help_panel=options.RUN,
         ),
     ] = None,
-    workers: options.Workers = 0,
+    workers: options.Workers = None,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -107,7 +107,7 @@ def main(
             sources=sources,
             stand_ins=all_stand_ins(chosen, named, [name for name, _ in sources], record.preset),
             weights=weights_files(where["weights"]),
-            workers=workers,
+            workers=workers or 0,
         )
         with told("reading the data"):
             check_data(record, experiment, runtime)

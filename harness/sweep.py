@@ -118,7 +118,7 @@ def main(
     cache_gb: options.CacheGb = None,
     concurrency: options.Concurrency = None,
     gpus_per_trial: options.GpusPerTrial = None,
-    workers: options.Workers = 0,
+    workers: options.Workers = None,
     save_every: options.SaveEvery = None,
     stage_timeout: options.StageTimeout = None,
     trial_timeout: options.TrialTimeout = None,
@@ -194,10 +194,13 @@ def main(
     from harness.driver import SweepIsRun
     from harness.trials import SweepError
     from harness.watchdog import Limits
-    from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime
+    from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime, cores
     from trainables.stages.memory import OutOfMemory
     from trainables.store import StoreError
 
+    gpus = _gpus_per_trial(gpus_per_trial, address)
+    at_once = concurrency or _default_concurrency(gpus)
+    workers, spare_core = _who_loads(workers, 0 if address else cores() // at_once - 1, gpus)
     runtime = Runtime(
         store=(store or runs_dir / "store").absolute(),
         cache=(runs_dir / "cache").absolute(),
@@ -205,12 +208,11 @@ def main(
         weights=weights_files(weights or []),
         cache_bytes=DEFAULT_CACHE_BYTES if cache_gb is None else int(cache_gb * 2**30),
         workers=workers,
+        spare_core=spare_core,
         save_every=DEFAULT_SAVE_EVERY if save_every is None else save_every,
     )
     if repair_ledgers:
         _repair(runs_dir)
-    gpus = _gpus_per_trial(gpus_per_trial, address)
-    at_once = concurrency or _default_concurrency(gpus)
     try:
         if plan:
             _plan(request, runtime, at_once, as_json)
@@ -284,6 +286,16 @@ def _default_concurrency(gpus: float) -> int:
     from trainables.runtime import cores
 
     return max(1, int(torch.cuda.device_count() / gpus)) if gpus else min(MOST_WORKERS, cores())
+
+
+def _who_loads(workers: int | None, free: int, gpus: float) -> tuple[int, bool]:
+    """How many processes of a trial load clips, and whether a core is left for a thread that does.
+
+    free: cores that a trial has beside the one that computes, or drives a GPU.
+    """
+    if workers is None:
+        workers = min(MOST_WORKERS, max(free, 0)) if gpus else 0
+    return workers, free > 0
 
 
 def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> None:

@@ -26,7 +26,8 @@ class Runtime:
 
     sources: where each named data set lies. stand_ins: (name, other): other sets joined by +, or the embedded clips, are read
     in its place. weights: (network, file) with weights to start from. device: a torch device or "auto". workers: processes
-    that load clips. save_every: seconds after which a stage saves its state, also in the middle of an epoch.
+    that load clips; spare_core: whether a core is free for a thread that reads the next batch where there are none. save_every:
+    seconds after which a stage saves its state, also in the middle of an epoch.
     """
 
     store: Path
@@ -37,6 +38,7 @@ class Runtime:
     cache_bytes: int = DEFAULT_CACHE_BYTES
     device: str = "auto"
     workers: int = 0
+    spare_core: bool = False
     save_every: float = DEFAULT_SAVE_EVERY
 
     def open_store(self) -> Store:
@@ -44,6 +46,16 @@ class Runtime:
 
     def open_cache(self) -> FrameCache:
         return FrameCache(self.cache / "frames", self.cache_bytes)
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether a thread reads the next batch."""
+        return self.spare_core and self.workers == 0
+
+    @property
+    def cores_of_a_trial(self) -> int:
+        """What a trial keeps busy: itself and what loads its clips."""
+        return 1 + self.workers + self.reads_ahead
 
     def torch_device(self) -> torch.device:
         """The device; on a CPU torch is held to one thread, so that results do not depend on the number of cores."""
@@ -75,6 +87,7 @@ class Runtime:
             "cache_bytes": self.cache_bytes,
             "device": self.device,
             "workers": self.workers,
+            "spare_core": self.spare_core,
             "save_every": self.save_every,
             "folders": folders_in_use(),
         }

@@ -21,7 +21,7 @@ REFUSAL = b"[2026-11-30 08:37:57 W 1 1] gcs_client.cc:210: Failed: Unauthenticat
 
 @pytest.fixture
 def connect(tmp_path: Path) -> Callable[[str], None]:
-    return lambda address: Cluster(address).connect(concurrency=1, gpus_per_trial=0, scratch=tmp_path)
+    return lambda address: Cluster(address).connect(cpus=1, gpus_per_trial=0, scratch=tmp_path)
 
 
 @pytest.mark.parametrize("address", ["nonsense", "", "ray://127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379", "closed"])

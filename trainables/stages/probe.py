@@ -49,7 +49,7 @@ class Probe:
         sampler = functools.partial(uniform_clips, length=video.clip_frames, clips=1)
         clips = ClipDataset(self.videos, sampler, self.work.cache, video, None, seed=0, stream=f"{self.work.kind}/probe")
         features = []
-        for batch in ClipLoader(clips, CLIPS_PER_BATCH, training=False, workers=0).epoch(0):
+        for batch in ClipLoader(clips, CLIPS_PER_BATCH, training=False, workers=self.work.runtime.workers).epoch(0):
             with self.work.autocast():
                 features.append(self.backbone(network_clips(batch, video, self.work.device).flatten(0, 1)).float().cpu())
         labels = torch.tensor([one.label for one in self.videos])

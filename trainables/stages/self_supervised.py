@@ -116,7 +116,7 @@ def _validation_loader(work: Work, task: SelfSupervisedTask) -> ClipLoader:
         stream=f"{work.kind}/validation",
         clips_per_video=task.optimisation.validation_clips,
     )
-    return ClipLoader(clips, task.optimisation.batch_size, training=False, workers=0)
+    return ClipLoader(clips, task.optimisation.batch_size, training=False, workers=work.runtime.workers)
 
 
 @functools.cache

@@ -96,4 +96,4 @@ def _validation_loader(work: Work, optimisation: Optimisation) -> ClipLoader:
         seed=0,
         stream=f"{work.kind}/validation",
     )
-    return ClipLoader(dataset, optimisation.batch_size, training=False, workers=0)
+    return ClipLoader(dataset, optimisation.batch_size, training=False, workers=work.runtime.workers)

@@ -17,7 +17,7 @@ from trainables.models.device import on_device
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, Optimisation
 from trainables.store import Artifact, Workplace
-from trainables.video import dataset
+from trainables.video.ahead import brought, read_ahead
 from trainables.video.cache import FrameCache
 from trainables.video.dataset import Batch, ClipLoader, LoaderDied, generator
 from trainables.video.videos import VideoSet
@@ -164,8 +164,9 @@ class Work:
         number, deaths = start, 0
         while True:
             try:
-                for batch in loader.epoch(epoch, number):
-                    yield dataset.on_device(batch, self.device)
+                read = loader.epoch(epoch, number)
+                for batch in brought(read_ahead(read) if self.runtime.reads_ahead else read, self.device):
+                    yield batch
                     number, deaths = number + 1, 0
                     self.reached(number, len(loader))
                 return
