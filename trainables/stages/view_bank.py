@@ -56,19 +56,20 @@ def run(task: type[SelfSupervisedTask], work: Work) -> Outcome:
 @torch.no_grad()
 def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
     loader = ClipLoader(training_clips(work, BANK), CLIPS_PER_BATCH, training=False, workers=work.runtime.workers)
-    logits, features, maps = [], [], []
-    count = work.settings.views.views
+    found: dict[str, Tensor] = {}
+    count, videos = work.settings.views.views, len(loader.dataset)
     for view in range(count):
+        first = 0
         for batch in work.batches(loader, view):
             outputs = _outputs(work, teacher, batch, layer)
-            logits.append(outputs.logits)
-            features.append(outputs.features)
-            maps.append(stored(work, at_most(outputs.map, work.settings.views.side)))
+            maps = stored(work, at_most(outputs.map, work.settings.views.side))
+            for name, values in (("logits", outputs.logits), ("features", outputs.features), ("maps", maps)):
+                if name not in found:  # at once in its final size: joined at the end it would be in memory twice
+                    found[name] = values.new_empty(count, videos, *values.shape[1:])
+                found[name][view, first : first + len(values)] = values
+            first += len(outputs.logits)
         work.report({"stage": work.kind, "epoch": view + 1, "epochs": count})
-    found = {"logits": logits, "features": features, "maps": maps}
-    joined = {name: torch.cat(batches) for name, batches in found.items()}
-    by_view = {name: values.reshape(count, -1, *values.shape[1:]) for name, values in joined.items()}
-    return {**by_view, "prototypes": teacher.prototypes.float().cpu().clone()}
+    return {**found, "prototypes": teacher.prototypes.float().cpu().clone()}
 
 
 def at_most(maps: Tensor, side: int | None) -> Tensor:
