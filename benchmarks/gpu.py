@@ -189,6 +189,7 @@ def _operations(training: Training, work: Work) -> float:
     """Floating-point operations of a forward and backward pass on one batch."""
     batch = on_device(next(training.loader.epoch(0)), work.device)
     clips = training.clips(batch)
+    training.step(clips, batch)  # a student's first step weighs its losses, which is not counted
     with FlopCounterMode(display=False) as counter, work.autocast():
         loss, _ = training.step(clips, batch)
         loss.backward()  # type: ignore[no-untyped-call]
