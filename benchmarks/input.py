@@ -3,13 +3,15 @@
     AUXGRAPH_CLIPS=DIR python benchmarks/input.py
 
 DIR holds `UCF-101/` and `splits/ucf101/`; without it the embedded clips are read, and with `--folder` any directory that
-has a sub-folder of videos per class. Clips as finetuning draws them (consecutive frames, random start and crop) pass
-through the real `ClipDataset`, with three readers beneath it, in one process with one thread:
+has a sub-folder of videos per class. Clips as finetuning draws them (consecutive frames, random start and crop) and as
+evaluation does (ten clips spread over a video) pass through the real `ClipDataset`, with these readers beneath it, in one
+process with one thread:
 
 - cache: `FrameCache` after all videos were stored;
 - direct: `FrameCache` with a bound of 0 bytes, as beyond the bound: only what is needed is decoded and converted;
-- naive: opens the file, decodes all frames up to the last one needed (with decord, or PyAV where decord is not exact),
-  resizes those of the clip, crops.
+- decord: opens the file for each clip and seeks, as direct reading did before;
+- naive: decodes all frames of a file up to the last one of a clip, resizes those of the clip, crops;
+- decoder: opens, seeks and decodes like direct, and converts nothing.
 
 The limit is what memory allows: copying the pixels of the clips, which lie in memory already. The targets are for real
 videos; the embedded clips are so short that reading them from the beginning costs little. About a minute.
@@ -39,41 +41,62 @@ from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from trainables.data import open_data
 from trainables.presets import PRESETS, preset
 from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
-from trainables.settings import with_values
-from trainables.video.cache import FrameCache
+from trainables.settings import AugmentationSettings, with_values
+from trainables.video.cache import FrameCache, Indices
 from trainables.video.dataset import ClipDataset, generator
-from trainables.video.decoding import Frames, Window, cut
+from trainables.video.decoding import Frames, Window, cut, read_frames
 from trainables.video.pixels import Pixels
-from trainables.video.sampling import consecutive_clip
+from trainables.video.sampling import ClipSampler, consecutive_clip, uniform_clips
+from trainables.video.sequence import sound_frames, timeline_of
 from trainables.video.videos import DataSource, Video
 
+EVALUATED = 10
+"""Clips of a video in evaluation, as both papers take them."""
 FEW_CLIPS = {"data.embedded.train": 4, "data.embedded.validation": 1, "data.embedded.test": 1}
 
 
-class NaiveReader(FrameCache):
-    """Keeps nothing: every clip is read from the beginning of its file."""
+class ClipByClip(FrameCache):
+    """Keeps nothing: every clip is read for itself, by decord."""
 
     def __init__(self) -> None:
         super().__init__(None, 0)
 
-    def read(self, video: Video, indices: Sequence[int], size: tuple[int, int], window: Window | None = None) -> Frames:
-        decoded = _decoded_from_the_beginning(video, max(indices))
+    def read_clips(
+        self, video: Video, clips: Sequence[Indices], size: tuple[int, int], windows: Sequence[Window | None]
+    ) -> list[Frames]:
+        return [self.of_clip(video, clip, size, window) for clip, window in zip(clips, windows, strict=True)]
+
+    def of_clip(self, video: Video, indices: Indices, size: tuple[int, int], window: Window | None) -> Frames:
+        return read_frames(video.path, list(indices), size, window, decoder="decord")
+
+
+class Naive(ClipByClip):
+    """Every clip is read from the beginning of its file."""
+
+    def of_clip(self, video: Video, indices: Indices, size: tuple[int, int], window: Window | None) -> Frames:
+        with av.open(str(video.path)) as container:
+            container.streams.video[0].codec_context.thread_count = 1
+            first = itertools.islice(container.decode(video=0), int(max(indices)) + 1)
+            decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in first])
         clip = torch.from_numpy(decoded[np.asarray(indices)]).permute(0, 3, 1, 2)
         resized = functional.interpolate(clip, size=size, mode="bilinear", antialias=True).permute(0, 2, 3, 1)
         return Frames(cut(resized.numpy(), window), replaced=0)
 
 
-def _decoded_from_the_beginning(video: Video, last: int) -> Pixels:
-    """The frames up to `last` as RGB in the size of the source, decoded by one thread."""
-    if video.decoder == "decord":
-        import decord
+class DecoderAlone(ClipByClip):
+    """Decodes what `direct` decodes, and gives black clips."""
 
-        frames: Pixels = decord.VideoReader(str(video.path), num_threads=1).get_batch(range(last + 1)).asnumpy()
-        return frames
-    with av.open(str(video.path)) as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        first = itertools.islice(container.decode(video=0), last + 1)
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in first])
+    def read_clips(
+        self, video: Video, clips: Sequence[Indices], size: tuple[int, int], windows: Sequence[Window | None]
+    ) -> list[Frames]:
+        timeline = timeline_of(video.path)
+        for group, needed in timeline.runs(np.unique(np.concatenate(clips))):
+            last = needed[-1]
+            any(place >= last for place, _ in sound_frames(video.path, timeline, lambda place, frame: None, group))
+        return [
+            Frames(cut(np.zeros((len(clip), *size, 3), np.uint8), window), replaced=0)
+            for clip, window in zip(clips, windows, strict=True)
+        ]
 
 
 def main(
@@ -91,38 +114,51 @@ def main(
         crop = (settings.video.crop, settings.video.crop)
         stored = FrameCache(Path(scratch) / "frames", DEFAULT_CACHE_BYTES)
         stored.fill(chosen, (settings.video.height, settings.video.width))
-        readers = {"cache": stored, "direct": FrameCache(None, 0), "naive": NaiveReader()}
-        datasets = {
-            name: ClipDataset(
-                chosen,
-                functools.partial(consecutive_clip, length=settings.video.clip_frames),
-                reader,
-                settings.video,
-                settings.augmentation,
-                seed=0,
-                stream="benchmark/input",
-            )
-            for name, reader in readers.items()
-        }
-        items = [(0, int(index)) for index in generator(0, "benchmark/order").integers(len(chosen), size=clips)]
-        _check_equal(datasets["cache"], datasets["direct"], items[:8])
-        sides = {name: timed(functools.partial(_read, dataset, items)) for name, dataset in datasets.items()}
-        sides["limit"] = timed(functools.partial(_copy, np.ones((clips, settings.video.clip_frames, *crop, 3), np.uint8)))
+        readers = {"cache": stored, "direct": FrameCache(None, 0), "decord": ClipByClip(), "naive": Naive()}
+        readers["decoder"] = DecoderAlone()
+        length = settings.video.clip_frames
+        training = functools.partial(consecutive_clip, length=length)
+        evaluation = functools.partial(uniform_clips, length=length, clips=EVALUATED)
+
+        def dataset(reader: FrameCache, sampler: ClipSampler, augmentation: AugmentationSettings | None) -> ClipDataset:
+            return ClipDataset(chosen, sampler, reader, settings.video, augmentation, seed=0, stream="benchmark/input")
+
+        drawn = [(0, int(index)) for index in generator(0, "benchmark/order").integers(len(chosen), size=clips)]
+        spread = drawn[: max(1, clips // EVALUATED)]
+        sides = {}
+        for name, reader in readers.items():
+            one, other = dataset(reader, training, settings.augmentation), dataset(reader, evaluation, None)
+            sides[name] = timed(functools.partial(_read, one, drawn))
+            if name != "naive":
+                sides[f"{name}, evaluation"] = timed(functools.partial(_read, other, spread))
+        for sampler in (training, evaluation):
+            _check_equal(dataset(stored, sampler, None), dataset(readers["direct"], sampler, None), drawn[:8])
+        sides["limit"] = timed(functools.partial(_copy, np.ones((clips, length, *crop, 3), np.uint8)))
         alternate(sides, 1)
         seconds = alternate(sides, rounds)
-    rates = {name: [clips / value for value in values] for name, values in seconds.items()}
-    bounds = {"cache": 10.0, "direct": 1.5} if dataset_name != "embedded" else {}
+    count = {name: len(spread) * EVALUATED if "evaluation" in name else clips for name in sides}
+    rates = {name: [count[name] / value for value in values] for name, values in seconds.items()}
+
+    def over(one: str, other: str, bound: float | None = None) -> Figure:
+        bound = bound if dataset_name != "embedded" else None
+        ratio = median_ratio(rates[one], rates[other])
+        return Figure(f"{one} over {other}", statistics.median(rates[one]), "clips/s", ratio, at_least=bound)
+
     show(
         "input",
         f"{dataset_name}, clips of preset {preset_name}, {rounds} rounds of {clips} clips of {len(chosen)} videos",
         [
-            Figure(name, statistics.median(rate), "clips/s", median_ratio(rate, rates["naive"]), at_least=bounds.get(name))
-            for name, rate in rates.items()
+            *(Figure(name, statistics.median(rate), "clips/s") for name, rate in rates.items()),
+            over("cache", "naive", 10.0),
+            over("direct", "naive", 1.5),
+            over("direct", "decord", 1.2),
+            over("direct, evaluation", "decord, evaluation", 2.5),
+            over("direct", "decoder"),
+            over("direct, evaluation", "decoder, evaluation"),
         ],
         data=dataset_name,
         preset=preset_name,
         videos=len(chosen),
-        decoders={name: sum(video.decoder == name for video in chosen) for name in ("decord", "pyav")},
     )
 
 

@@ -32,7 +32,7 @@ def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
     """
 
     def opened(dataset: str, supervised: bool = False) -> VideoSet:
-        how = (data.split, data.validation_fraction, data.embedded)
+        how = (data.split, data.validation_fraction, data.embedded, data.decoder)
         return _open(dataset, *how, runtime.cache, runtime.sources, runtime.stand_ins, supervised)
 
     def beside_others(dataset: str) -> VideoSet:
@@ -90,6 +90,7 @@ def _open(
     split: int,
     validation_fraction: float,
     embedded: EmbeddedSettings,
+    decoder: str,
     cache: Path,
     sources: tuple[tuple[str, DataSource], ...],
     stand_ins: tuple[tuple[str, str], ...],
@@ -98,7 +99,7 @@ def _open(
     """One set, whatever sets it is read beside: the rows of a table that share a set read it once."""
     name = dict(stand_ins).get(dataset, dataset)
     if "+" in name:
-        how = (split, validation_fraction, embedded)
+        how = (split, validation_fraction, embedded, decoder)
         return join_videos([_open(part, *how, cache, sources, (), supervised) for part in name.split("+")])
     if name == "embedded":
         videos = embedded_videos(stand_in(embedded, dataset), cache)
@@ -106,7 +107,7 @@ def _open(
         source = dict(sources).get(name, DataSource(None, None))
         its_split = 1 if name in LAYOUTS and find_layout(name).one_split else split
         videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
-    return take_inventory(videos, cache, supervised=supervised)
+    return take_inventory(videos, cache, decoder=decoder, supervised=supervised)
 
 
 def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:

@@ -30,11 +30,18 @@ class EmbeddedSettings(Settings):
 class DataSettings(Settings):
     """Which data sets an experiment reads, and how their parts are made. Several are joined by +: `kinetics100+ucf101`."""
 
+    off: ClassVar[Mapping[str, Any]] = {"decoder": "pyav"}
+
     pretraining: str = Field("embedded", description="data sets of the self-supervised stages, together; labels unused")
     downstream: str = Field("embedded", description="data sets of finetuning and evaluation, each for itself")
     split: int = Field(1, ge=1, description="official split (UCF101: 1-3) or the test fold of a csv")
     pretraining_share: float = Field(
         1.0, gt=0, le=1, description="share of the pretraining videos that are used; a smaller one is part of a larger one"
+    )
+    decoder: Literal["pyav", "decord"] = Field(
+        "pyav",
+        description="what reads video files: pyav all of them; decord those without damage and open groups of pictures, the "
+        "same frames but for two of 255 levels in some pixels",
     )
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of each class's groups held out of training")
     embedded: EmbeddedSettings = EmbeddedSettings()

@@ -37,11 +37,12 @@ from numpy.typing import NDArray
 
 from trainables.files import digest, replacing, write_atomically
 from trainables.video.contents import content_hash
-from trainables.video.decoding import RULES, Frames, Window, cut, decode_in_order, probe, read_frames
+from trainables.video.decoding import RULES, Frames, Window, cut, decode_in_order, probe, read_clips
 from trainables.video.pixels import Mask, Pixels
 from trainables.video.videos import Video
 
 Progress = Callable[[int, int], None]
+Indices = Sequence[int] | NDArray[np.int64]
 
 _OPEN_MAPS = max(64, min(2**14, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))  # Linux allows 65,530 of a process
 _LONG = 2**26  # bytes of an entry, above which its pages are let go
@@ -98,22 +99,30 @@ class FrameCache:
 
         A video that the cache does not hold is decoded whole and stored, if the bound allows. Raises as `read_frames`.
         """
+        return self.read_clips(video, [indices], size, [window])[0]
+
+    def read_clips(
+        self, video: Video, clips: Sequence[Indices], size: tuple[int, int], windows: Sequence[Window | None]
+    ) -> list[Frames]:
+        """`read` of several clips of a video, each with its window: what is not held is decoded once for all of them."""
         entry = self._entry(video, size)
         if entry is None:
-            return read_frames(video.path, indices, size, window, decoder=video.decoder or None)
-        places = np.asarray(indices, dtype=np.int64)
-        if places.size == 0 or places.min() < 0 or places.max() >= len(entry.pixels):
-            raise IndexError(f"frames {list(indices)} of {video.name}, a video of {len(entry.pixels)} frames")
-        if not entry.is_sound(places):
-            warnings.warn(f"frame cache: {entry.path} is damaged; its video is decoded again", stacklevel=2)
-            with self._lock:
-                self._open.pop((video, size), None)
-            self._remove(entry.path)
-            return read_frames(video.path, indices, size, window, decoder=video.decoder or None)
-        pixels = np.asarray(cut(entry.pixels, window)[places])
+            return read_clips(video.path, clips, size, windows, decoder=video.decoder or None)
+        read = []
+        for indices, window in zip(clips, windows, strict=True):
+            places = np.asarray(indices, dtype=np.int64)
+            if places.size == 0 or places.min() < 0 or places.max() >= len(entry.pixels):
+                raise IndexError(f"frames {list(indices)} of {video.name}, a video of {len(entry.pixels)} frames")
+            if not entry.is_sound(places):
+                warnings.warn(f"frame cache: {entry.path} is damaged; its video is decoded again", stacklevel=2)
+                with self._lock:
+                    self._open.pop((video, size), None)
+                self._remove(entry.path)
+                return read_clips(video.path, clips, size, windows, decoder=video.decoder or None)
+            read.append(Frames(np.asarray(cut(entry.pixels, window)[places]), int(entry.replaced[places].sum())))
         if entry.pixels.nbytes > _LONG:
             entry.mapped.madvise(mmap.MADV_DONTNEED)
-        return Frames(pixels, int(entry.replaced[places].sum()))
+        return read
 
     def fill(self, videos: Sequence[Video], size: tuple[int, int], progress: Progress | None = None) -> None:
         """Store the frames of `videos` as far as the bound allows; `progress(done, total)` after each."""

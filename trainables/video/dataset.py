@@ -86,10 +86,10 @@ class ClipDataset(Dataset[dict[str, Any]]):
         changes = [self._change(rng, frames) for _ in range(max(numbers) + 1)]
         windows = sampled.windows or [changes[number].window for number in numbers]
         transforms = sampled.transforms or [None] * len(numbers)
+        clips = self.cache.read_clips(source, list(sampled.indices), (self.video.height, self.video.width), windows)
         pixels, flips, jitters, replaced = [], [], [], 0
-        for indices, number, window, transform in zip(sampled.indices, numbers, windows, transforms, strict=True):
+        for read, number, transform in zip(clips, numbers, transforms, strict=True):
             change = changes[number]
-            read = self.cache.read(source, indices, (self.video.height, self.video.width), window)
             cropped = resized(read.pixels, self.video.crop)
             pixels.append(cropped if transform is None else transform(cropped))
             flips.append(change.flip)

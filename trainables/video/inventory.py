@@ -45,14 +45,17 @@ class _Finding:
     left_out: str = ""
 
 
-def take_inventory(videos: VideoSet, directory: Path, *, supervised: bool = True) -> VideoSet:
+def take_inventory(videos: VideoSet, directory: Path, *, decoder: str = "pyav", supervised: bool = True) -> VideoSet:
     """The same set with `frames` and `decoder` filled in and the unusable videos moved to `skipped`.
+
+    decoder: the one that is to read the videos of which it is exact; PyAV reads the others.
 
     Videos of one frame are skipped (nothing moves in them); short ones are not (samplers wrap). Raises DataError if there
     is no training video, or, for `supervised` use, none of some class, naming what was skipped of it.
     """
     everything = [*videos.train, *videos.validation, *videos.test]
-    findings = _examine_all(everything, directory / f"inventory-{videos.dataset}.json")
+    name = videos.dataset if decoder == "pyav" else f"{videos.dataset}-{decoder}"
+    findings = _examine_all(everything, directory / f"inventory-{name}.json", decoder)
     skipped = [Skipped(video.name, findings[video.name].reason) for video in everything if findings[video.name].reason]
 
     def with_finding(video: Video) -> Video:
@@ -94,13 +97,13 @@ def _check_classes(videos: VideoSet) -> None:
         )
 
 
-def _examine_all(videos: Sequence[Video], file: Path) -> dict[str, _Finding]:
-    kept = _load(file)
+def _examine_all(videos: Sequence[Video], file: Path, decoder: str) -> dict[str, _Finding]:
+    kept = _load(file, decoder)
     findings = dict(kept)
     installed = decoder_versions()
     began = saved = time.monotonic()
     with ThreadPoolExecutor(max_workers=min(8, max(2, os.cpu_count() or 1))) as pool:
-        examined = pool.map(lambda video: _examine(video.path, kept.get(video.name), installed), videos)
+        examined = pool.map(lambda video: _examine(video.path, decoder, kept.get(video.name), installed), videos)
         for video, finding in zip(videos, examined, strict=True):
             findings[video.name] = finding
             if _is_due(time.monotonic(), saved, began):
@@ -116,7 +119,7 @@ def _is_due(now: float, saved: float, began: float) -> bool:
     return now - saved > max(_SAVE_EVERY, _GROWTH * (saved - began))
 
 
-def _examine(path: Path, known: _Finding | None, installed: Collection[str]) -> _Finding:
+def _examine(path: Path, decoder: str, known: _Finding | None, installed: Collection[str]) -> _Finding:
     """What is known of a file where that still holds, else what reading it gives.
 
     Where no decoder is installed, a file of the same size is taken for the same.
@@ -132,7 +135,7 @@ def _examine(path: Path, known: _Finding | None, installed: Collection[str]) -> 
                 return replace(known, modified=there.modified, changed=there.changed, left_out=_left_out(path))
     content = _content(path)
     try:
-        found = probe(path)
+        found = probe(path, decoder)
     except DecodingError as error:
         return _Finding(*there, content, 0, "", str(error))
     reason = "one frame" if found.frames < 2 else ""
@@ -160,13 +163,17 @@ def _identity(path: Path) -> Identity:
         return Identity(0, 0, 0)
 
 
-def _load(file: Path) -> dict[str, _Finding]:
-    """The findings kept in `file`; none where it is absent, damaged, or of other decoding rules."""
+def _load(file: Path, decoder: str) -> dict[str, _Finding]:
+    """The findings kept in `file`; none where it is absent, damaged, or of other decoding rules. What decord once read, when it
+    was asked for by nobody, PyAV reads."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["rules"] != RULES or content["digest"] != digest(content["videos"]):
             return {}
-        return {name: _Finding(**finding) for name, finding in content["videos"].items()}
+        findings = {name: _Finding(**finding) for name, finding in content["videos"].items()}
+        if decoder == "pyav":
+            return {name: replace(found, decoder=found.decoder and decoder) for name, found in findings.items()}
+        return findings
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

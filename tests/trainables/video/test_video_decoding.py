@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainables.video import decoding
-from trainables.video.decoding import decode, probe, read_all, read_frames
+from trainables.video import decoding, sequence, with_decord
+from trainables.video.decoding import decode, probe, read_all, read_clips, read_frames
 from trainables.video.pixels import DecodingError
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 with_clips = pytest.mark.skipif(CLIPS is None, reason="AUXGRAPH_CLIPS is not set")
-with_decord = pytest.mark.skipif("decord" not in decoding.decoder_versions(), reason="decord is not installed")
+needs_decord = pytest.mark.skipif("decord" not in decoding.decoder_versions(), reason="decord is not installed")
 SIZE = (36, 48)
 
 
@@ -28,7 +28,7 @@ def real_clips() -> list[Path]:
     return [*sorted(Path(CLIPS).glob("originals/*/*.avi")), *sampled, *sorted(Path(CLIPS).glob("ut-*/*/*.mp4"))[::60]]
 
 
-def sequence(path: Path, size: tuple[int, int]) -> np.ndarray:
+def sequence_of(path: Path, size: tuple[int, int]) -> np.ndarray:
     """All frames, by the plainest use of PyAV."""
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -53,23 +53,107 @@ def assert_pure(path: Path, decoder: str | None = None) -> np.ndarray:
     everything, replaced = decode(path, range(count), SIZE, decoder=decoder)
     order = np.random.default_rng(0).permutation(count)
     assert np.array_equal(read_frames(path, order.tolist(), SIZE, decoder=decoder).pixels, everything[order])
-    for index in order[:5]:
-        found, other = decode(path, [int(index)], SIZE, decoder=decoder)
-        assert np.array_equal(found[0], everything[index]) and other[0] == replaced[index]
+    for indices in (*order[:5, None], order[:2], np.sort(order)[count // 2 : count // 2 + 5]):
+        found, other = decode(path, indices.tolist(), SIZE, decoder=decoder)
+        assert np.array_equal(found, everything[indices]) and np.array_equal(other, replaced[indices])
     return everything
+
+
+def seeks(path: Path, monkeypatch, *indices: int) -> list[int]:
+    """Reads frames, and gives the groups at whose key frames decoding began, 0 for the beginning of the file."""
+    begun = []
+    original = sequence.sound_frames
+
+    def noted(path, timeline, take, group=0):
+        begun.append(group)
+        return original(path, timeline, take, group)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sequence, "sound_frames", noted)
+        read_frames(path, indices, SIZE)
+    return begun
 
 
 @with_clips
 @pytest.mark.parametrize("path", real_clips(), ids=lambda path: "-".join(path.parts[-3:]))
 def test_random_access_equals_sequential_decoding_on_real_clips(path: Path) -> None:
-    expected = sequence(path, SIZE)
+    expected = sequence_of(path, SIZE)
     found = probe(path)
     assert found.frames == len(expected)
-    assert found.decoder == ("decord" if "decord" in decoding.decoder_versions() else "pyav")
-    assert np.array_equal(assert_pure(path, "pyav"), expected)
-    with_seeks = assert_pure(path).astype(int)
-    assert np.abs(with_seeks - expected).max() <= 2  # the decoders convert to RGB alike, up to rounding
+    assert found.decoder == "pyav"
+    assert np.array_equal(assert_pure(path), expected)
     assert read_all(path, SIZE).replaced == 0
+
+
+@with_clips
+@needs_decord
+@pytest.mark.parametrize("path", real_clips()[::4], ids=lambda path: "-".join(path.parts[-3:]))
+def test_decord_agrees_on_real_clips_where_it_is_asked_for(path: Path) -> None:
+    assert probe(path, "decord").decoder == "decord"
+    with_seeks = assert_pure(path, "decord").astype(int)
+    assert np.abs(with_seeks - sequence_of(path, SIZE)).max() <= 2  # the decoders convert to RGB alike, up to rounding
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "b_frames", "options"),
+    [
+        ("a.avi", "mpeg4", 0, {}),
+        ("a.mp4", "mpeg4", 0, {}),
+        ("a.mkv", "libx264", 2, {}),
+        ("a.mp4", "libx264", 3, {"x264-params": "open-gop=0:bframes=3:b-pyramid=2"}),
+        ("a.webm", "libvpx-vp9", 0, {}),
+        ("a.mp4", "libx265", 3, {"x265-params": "open-gop=0:log-level=none"}),
+    ],
+    ids=lambda value: str(value) if not isinstance(value, dict) else "",
+)
+def test_decoding_begins_at_the_key_frame_before(
+    tmp_path: Path, write_video, monkeypatch, name: str, codec: str, b_frames: int, options: dict[str, str]
+) -> None:
+    path = write_video(tmp_path / name, frames=90, gop=15, codec=codec, b_frames=b_frames, options=options)
+    assert np.array_equal(assert_pure(path), sequence_of(path, SIZE))
+    begun = seeks(path, monkeypatch, 3, 50, 85)
+    assert begun[0] == 0 and len(begun) == 3 and 1 < begun[1] < begun[2], "a file is decoded from its beginning"
+    assert seeks(path, monkeypatch, *range(40, 56)) == [begun[1] - (50 // 15 - 40 // 15)]
+
+
+def test_where_seeks_are_not_exact_files_are_read_in_sequence(tmp_path: Path, write_video, monkeypatch) -> None:
+    """Open groups of pictures; and a periodic refresh without key frames, after a seek to which frames are incomplete."""
+    open_groups = write_video(tmp_path / "open.avi", frames=90, b_frames=2)
+    refresh = write_video(tmp_path / "a.mp4", frames=90, codec="libx264", gop=30, options={"x264-params": "intra-refresh=1"})
+    for path, frame in ((open_groups, 85), (refresh, 61)):
+        assert np.array_equal(assert_pure(path), sequence_of(path, SIZE))
+        assert seeks(path, monkeypatch, frame)[-1] == 0
+
+
+def test_frames_of_uneven_durations_are_found(tmp_path: Path, write_video) -> None:
+    times = np.cumsum(np.random.default_rng(0).integers(1, 9, size=90))
+    path = write_video(tmp_path / "a.mp4", frames=90, codec="libx264", gop=15, b_frames=2, times=times.tolist())
+    assert np.array_equal(assert_pure(path), sequence_of(path, SIZE))
+
+
+def test_a_seek_that_leads_astray_is_noticed(tmp_path: Path, write_video, monkeypatch) -> None:
+    """A container that seeks to the end of the file, or not at all, or to packets of other sizes."""
+    path = write_video(tmp_path / "a.mp4", frames=90, gop=15)
+    expected, key_time = sequence_of(path, SIZE), sequence.Timeline.key_time
+    for wrong in (lambda time: 10**6, lambda time: time - 1, lambda time: 0):
+        with monkeypatch.context() as patch:
+            patch.setattr(sequence.Timeline, "key_time", lambda self, group, wrong=wrong: wrong(key_time(self, group)))
+            assert np.array_equal(read_frames(path, range(50, 66), SIZE).pixels, expected[50:66])
+    with monkeypatch.context() as patch:
+        patch.setattr(sequence.Timeline, "is_next", lambda self, packet, order: order < 52)
+        assert np.array_equal(read_frames(path, range(50, 66), SIZE).pixels, expected[50:66])
+
+
+def test_several_clips_are_decoded_once(tmp_path: Path, write_video, monkeypatch) -> None:
+    path = write_video(tmp_path / "a.avi", frames=90, gop=15)
+    clips, windows = [range(20, 36), range(30, 46), [29, 29, 80]], [None, (2, 3, 20, 30), None]
+    begun = []
+    original = sequence.sound_frames
+    monkeypatch.setattr(sequence, "sound_frames", lambda *given: begun.append(given[3]) or original(*given))
+    found = read_clips(path, clips, SIZE, windows)
+    assert len(begun) == 2, "once for frames 20 to 45, once for 80"
+    for read, clip, window in zip(found, clips, windows, strict=True):
+        assert np.array_equal(read.pixels, read_frames(path, clip, SIZE, window).pixels)
 
 
 def test_windows_repeats_and_resizing(tmp_path: Path, write_video) -> None:
@@ -78,7 +162,7 @@ def test_windows_repeats_and_resizing(tmp_path: Path, write_video) -> None:
     assert everything.pixels.shape == (24, *SIZE, 3) and everything.pixels.dtype == np.uint8
     window = read_frames(path, [5, 2, 5], SIZE, (3, 4, 20, 30))
     assert np.array_equal(window.pixels, everything.pixels[[5, 2, 5], 3:23, 4:34])
-    assert np.array_equal(read_all(path, (48, 64)).pixels, sequence(path, (48, 64)))
+    assert np.array_equal(read_all(path, (48, 64)).pixels, sequence_of(path, (48, 64)))
     with pytest.raises(ValueError, match="sticks out of frames of 36x48"):
         read_frames(path, [0], SIZE, (20, 0, 20, 20))
     for wrong in ([24], [-1], []):
@@ -87,36 +171,36 @@ def test_windows_repeats_and_resizing(tmp_path: Path, write_video) -> None:
                 read_frames(path, wrong, SIZE, decoder=decoder)
 
 
-@with_decord
+@needs_decord
 def test_decord_reads_only_files_in_which_its_seeks_are_exact(tmp_path: Path, write_video) -> None:
-    assert probe(write_video(tmp_path / "closed.avi")).decoder == "decord"
-    assert probe(write_video(tmp_path / "h264.mp4", codec="libx264", b_frames=2)).decoder == "decord"
+    assert probe(write_video(tmp_path / "closed.avi"), "decord").decoder == "decord"
+    assert probe(write_video(tmp_path / "h264.mp4", codec="libx264", b_frames=2), "decord").decoder == "decord"
     open_groups = write_video(tmp_path / "open.avi", frames=40, b_frames=2)
-    assert probe(open_groups).decoder == "pyav"
-    assert np.array_equal(assert_pure(open_groups), sequence(open_groups, SIZE))
+    assert probe(open_groups, "decord").decoder == "pyav"
+    assert np.array_equal(assert_pure(open_groups), sequence_of(open_groups, SIZE))
     with_seeks = [read_frames(open_groups, [index], SIZE, decoder="decord").pixels[0] for index in range(40)]
-    assert not np.array_equal(np.stack(with_seeks), sequence(open_groups, SIZE)), "decord became exact: use it here too"
+    assert not np.array_equal(np.stack(with_seeks), sequence_of(open_groups, SIZE)), "decord became exact: use it here too"
 
 
-@with_decord
+@needs_decord
 def test_decord_reads_no_video_of_which_it_may_hold_much(tmp_path: Path, write_video, monkeypatch) -> None:
     """It decodes ahead, and keeps all of it."""
     path = write_video(tmp_path / "a.avi")
-    monkeypatch.setattr(decoding, "_SMALL", 48 * 64 - 1)
-    monkeypatch.setattr(decoding, "_DECORD_BYTES", 24 * 48 * 64 * 3)
-    assert probe(path).decoder == "decord"
-    monkeypatch.setattr(decoding, "_DECORD_BYTES", 24 * 48 * 64 * 3 - 1)
-    assert probe(write_video(tmp_path / "b.avi")).decoder == "pyav"
-    monkeypatch.setattr(decoding, "_SMALL", 48 * 64)
-    assert probe(write_video(tmp_path / "c.avi")).decoder == "decord"
+    monkeypatch.setattr(with_decord, "_SMALL", 48 * 64 - 1)
+    monkeypatch.setattr(with_decord, "_BYTES", 24 * 48 * 64 * 3)
+    assert probe(path, "decord").decoder == "decord"
+    monkeypatch.setattr(with_decord, "_BYTES", 24 * 48 * 64 * 3 - 1)
+    assert probe(write_video(tmp_path / "b.avi"), "decord").decoder == "pyav"
+    monkeypatch.setattr(with_decord, "_SMALL", 48 * 64)
+    assert probe(write_video(tmp_path / "c.avi"), "decord").decoder == "decord"
 
 
 def test_pyav_reads_everything_where_decord_is_not_installed(tmp_path: Path, write_video, monkeypatch) -> None:
     path = write_video(tmp_path / "a.avi")
     monkeypatch.setattr(decoding, "_installed", lambda decoder: decoder == "pyav")
     assert decoding.decoder_versions().keys() == {"pyav"}
-    assert probe(path).decoder == "pyav"
-    assert np.array_equal(read_frames(path, range(24), SIZE, decoder="decord").pixels, sequence(path, SIZE))
+    assert probe(path, "decord").decoder == "pyav"
+    assert np.array_equal(read_frames(path, range(24), SIZE, decoder="decord").pixels, sequence_of(path, SIZE))
 
 
 @pytest.mark.parametrize("with_zeros", [True, False], ids=["zeros", "noise"])
@@ -146,7 +230,7 @@ def test_damage_is_replaced_by_earlier_frames_and_counted(
 
 def test_a_video_cut_off_has_the_frames_before_the_cut(tmp_path: Path, write_video) -> None:
     path = write_video(tmp_path / "a.avi", frames=60, height=120, width=160)
-    expected = sequence(path, SIZE)
+    expected = sequence_of(path, SIZE)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     found = probe(path)
     assert 20 <= found.frames <= 35
@@ -190,7 +274,7 @@ def test_odd_sizes_and_names(tmp_path: Path, write_video, name: str) -> None:
     path = write_video(tmp_path / name, frames=13, height=height, width=width, codec=codec, b_frames=int(codec != "mpeg4"))
     found = probe(path)
     assert (found.frames, found.height, found.width) == (13, height, width)
-    assert np.abs(assert_pure(path).astype(int) - sequence(path, SIZE)).max() <= 2
+    assert np.abs(assert_pure(path).astype(int) - sequence_of(path, SIZE)).max() <= 2
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_a_second_inventory_probes_nothing_but_what_changed(videos: VideoSet, tm
     first = take_inventory(videos, tmp_path)
     probed = []
     original = inventory.probe
-    monkeypatch.setattr(inventory, "probe", lambda path: probed.append(path.name) or original(path))
+    monkeypatch.setattr(inventory, "probe", lambda path, _: probed.append(path.name) or original(path))
     assert take_inventory(videos, tmp_path) == first and probed == []
     write_video(tmp_path / "videos" / "a" / "2.avi", frames=30)
     again = take_inventory(videos, tmp_path)
@@ -68,7 +68,7 @@ def test_a_second_inventory_probes_nothing_but_what_changed(videos: VideoSet, tm
 def test_a_data_set_that_was_copied_is_hashed_and_not_probed(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
     first = take_inventory(videos, tmp_path)
     probed = []
-    monkeypatch.setattr(inventory, "probe", probed.append)
+    monkeypatch.setattr(inventory, "probe", lambda path, _: probed.append(path))
     for video in everything(videos):
         content = video.path.read_bytes()
         video.path.unlink()
@@ -127,8 +127,20 @@ def test_findings_without_a_digest_of_frames_are_made_again(videos: VideoSet, tm
     for finding in found.values():
         del finding["shown"], finding["left_out"]
     file.write_text(json.dumps({"rules": RULES, "digest": digest(found), "videos": found}))
-    assert inventory._load(file)["a/0.avi"].frames == 8
+    assert inventory._load(file, "pyav")["a/0.avi"].frames == 8
     assert take_inventory(videos, tmp_path) == first
+
+
+def test_what_decord_once_read_pyav_reads_without_another_look(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
+    """Findings as they were kept when decord was taken wherever it is exact."""
+    first = take_inventory(videos, tmp_path)
+    file = tmp_path / "inventory-folder.json"
+    found = json.loads(file.read_text())["videos"]
+    for finding in found.values():
+        finding["decoder"] = finding["decoder"] and "decord"
+    file.write_text(json.dumps({"rules": RULES, "digest": digest(found), "videos": found}))
+    monkeypatch.setattr(inventory, "probe", lambda path, _: pytest.fail(f"{path} is probed"))
+    assert take_inventory(replace(videos, train=videos.train), tmp_path).train == first.train
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"rules": 1, "videos": {"a/0.avi": {"frames": 3}}}', '{"rules": 0}'])
@@ -137,7 +149,7 @@ def test_a_damaged_file_of_findings_is_ignored_and_replaced(videos: VideoSet, tm
     file.write_text(content)
     taken = take_inventory(videos, tmp_path)
     assert len(everything(taken)) == 8
-    assert len(inventory._load(file)) == 12
+    assert len(inventory._load(file, "pyav")) == 12
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
 
 
