@@ -48,10 +48,11 @@ CONSTANT = ("std", "logits")
 @dataclass(frozen=True)
 class Look:
     """What is known of a stage's beginning: the figures of CONSTANT, where there are any; by layer of ReLUs the share of units
-    that are dead; and how far the first updates moved the weights."""
+    that are dead; the loss of the first batch; and how far the first updates moved the weights."""
 
     figures: dict[str, float] = field(default_factory=dict)
     dead: dict[str, float] = field(default_factory=dict)
+    loss: float | None = None
     leap: float | None = None
 
 
@@ -126,8 +127,10 @@ class Health:
         if isinstance(module, nn.Linear):
             self.logits.append(output.detach().double())
 
-    def updated(self, updates: int) -> None:
-        """So many updates were made since the start of the stage."""
+    def updated(self, updates: int, loss: Tensor) -> None:
+        """So many updates were made since the start of the stage. loss: that of the last one's batch."""
+        if updates == 1:
+            self.start = replace(self.start, loss=float(loss))
         if updates == LEAP:
             self.start = replace(self.start, leap=moved(self.weights, self.first_weights))
 
@@ -153,7 +156,7 @@ class Health:
             found["logits"] = deviation(torch.cat(self.logits))
         self._forget()
         if first:
-            self.start = Look({name: found[name] for name in CONSTANT if name in found}, dead)
+            self.start = replace(self.start, figures={name: found[name] for name in CONSTANT if name in found}, dead=dead)
         return {f"health_{name}": value for name, value in found.items()}
 
 

@@ -155,7 +155,7 @@ class _Loop:
             with self._looking(number, epoch, batch):
                 loss, metrics = train_step(self.work, self.training.at(epoch.batches), self.optimiser, batch)
             epoch.add(batch, {"loss": loss, **metrics})
-            self.health.updated(number * len(self.training.loader) + epoch.batches)
+            self.health.updated(number * len(self.training.loader) + epoch.batches, loss)
             self.samples += len(batch["wrapped"])
             if self.saves.is_due():
                 self._check_finite(epoch.metrics(), number)

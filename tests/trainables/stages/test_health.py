@@ -113,8 +113,9 @@ def test_how_far_the_first_updates_went() -> None:
     for update in range(1, LEAP + 11):
         with torch.no_grad():
             network.weight.add_(0.1)
-        health.updated(update)
+        health.updated(update, torch.tensor(3.0 / update))
         assert health.leap == pytest.approx(min(update, LEAP) * 0.05, rel=1e-4)
+    assert health.start.loss == 3.0
 
 
 def test_dead_units_are_counted_by_layer() -> None:
