@@ -21,11 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models import BACKBONE, Backbone, find_backbone, make_network
+from trainables.models.device import on_device
+from trainables.models.folding import folded
 from trainables.models.weights import convolution_weights, load_convolutions
 from trainables.settings import (
     BACKBONES,
     TASKS,
     BackboneSettings,
+    ComputeSettings,
     ExperimentSettings,
     Readable,
     SettingsError,
@@ -100,7 +103,8 @@ def check_backbone(name: str) -> None:
     """Raises ContractError, or SettingsError for a network that cannot be found.
 
     Checked: features and logits have the announced size, layers in a row, averaged, are the network, it is drawn from torch's
-    random numbers alone, its convolutions are handed on without the head, settings in `reads` exist, and it reads no others.
+    random numbers alone, its convolutions are handed on without the head, settings in `reads` exist, it reads no others, and
+    it says the same in the form in which it is evaluated: with channels last, convolutions doing the work of batch norms.
     """
     kind = find_backbone(name)
     settings = with_values(ExperimentSettings(), {**SMALL, "backbone.family": name})
@@ -127,6 +131,9 @@ def check_backbone(name: str) -> None:
     _expect(maps.dim() == 5, f"{name}: layers() in a row give {tuple(maps.shape)}, expected maps (B, C, T, H, W)")
     alike = torch.allclose(maps.mean((2, 3, 4)), bare(clips), atol=1e-5)
     _expect(alike, f"{name}: its features are not those of layers() in a row, averaged over space and time")
+    quick = on_device(folded(bare), torch.device("cpu"), ComputeSettings(channels_last=True))
+    alike = torch.allclose(quick(clips.contiguous(memory_format=torch.channels_last_3d)), bare(clips), atol=1e-4)
+    _expect(alike, f"{name}: with channels last and batch norms folded into convolutions (folded()) its features are others")
 
 
 def check_layout(name: str, root: Path, splits: Path | None = None) -> None:

@@ -80,8 +80,6 @@ def unread(stage: Stage, name: str) -> str | None:
     """Why a setting is in a stage's key though nothing of the stage read it; None: for no reason."""
     if name in ("plugged_in", "weights", "device"):
         return "no setting, but what the stage is made of"
-    if name == "compute.channels_last":
-        return "read on a GPU only"
     if name == "pretext.task":
         return "says which class the stage is made of, and was read for that"
     if name.endswith(".checkpoint"):
@@ -115,7 +113,7 @@ def test_no_setting_is_without_a_stage_that_reads_it(variety: Ran) -> None:
     of_recipe |= {"teacher_finetune.transferred_from"}
     read = set().union(*(readable.read for _, readable in variety.stages))
     others = {name for name in setting_names() if not name.startswith("data.") and not name.endswith(".checkpoint")}
-    assert others - read == of_recipe | {"compute.channels_last"}
+    assert others - read == of_recipe
 
 
 class Forgetful(VSPP):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 
@@ -9,24 +11,26 @@ from trainables.models.backbone import Backbone
 from trainables.models.encoder import Encoder
 from trainables.settings import ComputeSettings
 
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""The layout of weights of so many dimensions: of images, of clips."""
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @torch.no_grad()
-def on_device(network: nn.Module, device: torch.device, compute: ComputeSettings) -> nn.Module:
-    """The network on the device, its backbones and encoders compiled if asked.
-
-    On a GPU in the memory layout that is fastest for cuDNN: of images for encoders, of clips for backbones.
-    """
+def on_device(network: Network, device: torch.device, compute: ComputeSettings) -> Network:
+    """The network on the device, in the memory layout that is asked for, its backbones and encoders compiled if asked."""
     if compute.compile:
         for module in network.modules():
             if isinstance(module, Backbone):
                 module.compile()
             elif isinstance(module, Encoder):
                 module.compile_methods()
-    if device.type == "cuda" and compute.channels_last:
-        of_images = any(isinstance(module, Encoder) for module in network.modules())
-        layout = torch.channels_last if of_images else torch.channels_last_3d
-        return network.to(device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
-    return network.to(device)
+    network.to(device)
+    if compute.channels_last:
+        for value in (*network.parameters(), *network.buffers()):
+            if value.dim() in CHANNELS_LAST:
+                value.data = value.data.contiguous(memory_format=CHANNELS_LAST[value.dim()])
+    return network
 
 
 def wait_for(device: torch.device) -> None:

@@ -118,7 +118,11 @@ class ComputeSettings(Settings):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = Field(True, description="the memory layout in which a GPU's 3D convolutions are fastest; GPUs only")
+    channels_last: bool = Field(
+        True,
+        description="networks and clips in the memory layout in which GPUs are fastest, and CPUs with networks as narrow as "
+        "those of demo and small; a CPU is slower in it at the width of paper",
+    )
     guard: Literal["on", "off"] = Field(
         "on",
         description="on: a training stage whose network collapses (the same features or logits for all clips, a dead layer) "

@@ -17,7 +17,7 @@ from trainables.stages.kind import CLIPS, LABELLED, Cost, Counts, Kind, identity
 from trainables.stages.probe import clips_looked_at, probe_of
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader
 
 
 def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
@@ -40,7 +40,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     work.on_device(network)
 
     def clips(batch: Batch) -> Tensor:
-        return network_clips(batch, settings.video, work.device)
+        return work.clips(batch, settings.video)
 
     def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         loss, metrics = network(clips[:, 0], clips[:, 1])
@@ -74,7 +74,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
 
     return Kind(
         "auxskd",
-        1,
+        2,
         functools.partial(run, task),
         reads,
         LABELLED,

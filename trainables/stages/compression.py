@@ -113,7 +113,7 @@ def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
 
 KIND = Kind(
     "compression",
-    1,
+    2,
     run,
     _reads,
     PARTS,

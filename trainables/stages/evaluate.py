@@ -20,7 +20,7 @@ from trainables.stages.kind import ARITHMETIC, CLIPS, Cost, Counts, Kind
 from trainables.stages.metrics import confusion_matrix, measure_videos
 from trainables.stages.work import Outcome, Work
 from trainables.store import Artifact
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader
 from trainables.video.sampling import uniform_clips
 from trainables.video.videos import Video
 
@@ -43,8 +43,7 @@ def run_student(work: Work) -> Outcome:
 def _evaluated(work: Work, network: nn.Module, trained: Artifact) -> Outcome:
     classes = work.videos.classes
     network.load_state_dict(trained.tensors())
-    work.on_device(network)
-    network.eval()
+    network = work.for_evaluation(network)
     metrics: dict[str, float] = {}
     confusion: dict[str, list[list[int]]] = {}
     said: dict[str, tuple[Tensor, Sequence[Video]]] = {}
@@ -79,7 +78,7 @@ def predict(work: Work, network: nn.Module, videos: Sequence[Video]) -> Tensor:
 def outputs_of_videos(work: Work, network: nn.Module, videos: Sequence[Video], clips: int) -> Iterator[Tensor]:
     """What the network gives for `clips` clips spread evenly over each video, centre crop: (videos of a batch, clips, C)."""
     for batch in clips_of_videos(work, videos, clips):
-        pixels = network_clips(batch, work.settings.video, work.device)
+        pixels = work.clips(batch, work.settings.video)
         with work.autocast():
             outputs = network(pixels.flatten(0, 1)).float().reshape(*pixels.shape[:2], -1)
         yield outputs
@@ -115,7 +114,7 @@ def _cost(network: str, settings: ExperimentSettings, videos: Counts) -> Cost:
     return Cost(network, (videos.validation + videos.test) * settings.evaluation.clips)
 
 
-KIND = Kind("evaluate", 2, run, _reads, _PARTS, functools.partial(_cost, BACKBONE), where=__name__)
+KIND = Kind("evaluate", 3, run, _reads, _PARTS, functools.partial(_cost, BACKBONE), where=__name__)
 KIND_OF_STUDENT = Kind(
-    "evaluate_student", 1, run_student, _reads_of_student, _PARTS, functools.partial(_cost, "alexnet"), where=__name__
+    "evaluate_student", 2, run_student, _reads_of_student, _PARTS, functools.partial(_cost, "alexnet"), where=__name__
 )

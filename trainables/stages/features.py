@@ -24,8 +24,7 @@ def run(work: Work) -> Outcome:
         backbone = make_backbone(work.settings.backbone)
     if "pretext" in work.inputs:
         load_convolutions(backbone, work.pretrained("pretext"))
-    work.on_device(backbone)
-    backbone.eval()
+    backbone = work.for_evaluation(backbone)
     tensors: dict[str, Tensor] = {}
     for part in PARTS:
         videos = work.videos.part(part)
@@ -48,4 +47,4 @@ def _cost(settings: ExperimentSettings, videos: Counts) -> Cost:
     return Cost(BACKBONE, sum(videos) * settings.frozen.clips)
 
 
-KIND = Kind("features", 1, run, _reads, PARTS, _cost, where=__name__)
+KIND = Kind("features", 2, run, _reads, PARTS, _cost, where=__name__)

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.models import Backbone
+from trainables.models.folding import folded
 from trainables.stages.work import Work
-from trainables.video.dataset import ClipDataset, ClipLoader, network_clips
+from trainables.video.dataset import ClipDataset, ClipLoader
 from trainables.video.sampling import uniform_clips
 from trainables.video.videos import UNLABELLED, Video
 
@@ -43,15 +44,15 @@ class Probe:
 
     @torch.no_grad()
     def accuracy(self) -> float:
-        """The share of videos whose class their neighbours tell. Leaves the backbone in evaluation mode."""
-        self.backbone.eval()
+        """The share of videos whose class their neighbours tell."""
+        backbone = folded(self.backbone)
         video = self.work.settings.video
         sampler = functools.partial(uniform_clips, length=video.clip_frames, clips=1)
         clips = ClipDataset(self.videos, sampler, self.work.cache, video, None, seed=0, stream=f"{self.work.kind}/probe")
         features = []
         for batch in ClipLoader(clips, CLIPS_PER_BATCH, training=False, workers=self.work.runtime.workers).epoch(0):
             with self.work.autocast():
-                features.append(self.backbone(network_clips(batch, video, self.work.device).flatten(0, 1)).float().cpu())
+                features.append(backbone(self.work.clips(batch, video).flatten(0, 1)).float().cpu())
         labels = torch.tensor([one.label for one in self.videos])
         return neighbours_accuracy(torch.cat(features), labels, candidates(self.videos))
 

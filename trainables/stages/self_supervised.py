@@ -18,7 +18,7 @@ from trainables.stages.probe import clips_looked_at, probe_of
 from trainables.stages.work import Means, Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.tasks.tracks import unpack
-from trainables.video.dataset import ON_HOST, Batch, ClipDataset, ClipLoader, network_clips
+from trainables.video.dataset import ON_HOST, Batch, ClipDataset, ClipLoader
 from trainables.video.videos import DataError, Video
 
 
@@ -38,7 +38,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     video = settings.video if of_backbone else encoder.seen(settings.video)
 
     def clips(batch: Batch) -> Tensor:
-        return network_clips(batch, video, work.device)
+        return work.clips(batch, video)
 
     def labels(batch: Batch) -> dict[str, Tensor]:
         return {name: value for name, value in batch.items() if value.dim() == 1 and name not in ON_HOST}
@@ -149,7 +149,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     name = "pretext" if task.encoder == BACKBONE else task.name
     return Kind(
         name,
-        2,
+        3,
         functools.partial(run, task),
         reads,
         LABELLED,

@@ -25,7 +25,7 @@ from trainables.stages.transfer import Transfer
 from trainables.stages.view_bank import BANK, kept_layer
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
-from trainables.video.dataset import Batch, network_clips
+from trainables.video.dataset import Batch
 from trainables.video.videos import DataError
 
 VIEWS = "student.views"
@@ -158,9 +158,9 @@ def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, T
         *_, last = teacher.classifier.state_dict()
         check_classes(task.name, len(weights[f"classifier.{last}"]), len(work.videos.classes))
         teacher.load_state_dict(weights)
-        work.on_device(teacher)
+        teacher = work.for_evaluation(teacher).requires_grad_(False)
         layer = kept_layer(task, settings) if settings.graph.representation != "none" else 1
-        teachers.append((teacher.eval().requires_grad_(False), layer))
+        teachers.append((teacher, layer))
 
     @torch.no_grad()
     def ask(clips: Tensor, batch: Batch) -> Answers:
@@ -168,7 +168,7 @@ def _live(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask, T
         for teacher, layer in teachers:
             seen = teacher.seen(settings.video)
             if seen.pixels not in forms:
-                forms[seen.pixels] = network_clips(batch, seen, work.device)
+                forms[seen.pixels] = work.clips(batch, seen)
             said.append(teacher.outputs(forms[seen.pixels].flatten(0, 1), layer))
         logits, maps, features = ([values.float() for values in found] for found in zip(*said, strict=True))
         return Answers(torch.stack(logits), maps, features)
@@ -276,7 +276,7 @@ def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False
 
     return Kind(
         "student",
-        1,
+        2,
         functools.partial(run, tasks, live),
         reads,
         LABELLED,
@@ -296,7 +296,7 @@ def _selffer_reads(settings: ExperimentSettings) -> tuple[str, ...]:
 
 KIND_OF_SELFFER = Kind(
     "student_selffer",
-    1,
+    2,
     run_selffer,
     _selffer_reads,
     LABELLED,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainables.settings import Optimisation, VideoSettings
 from trainables.stages.work import Means, Step, Training, Work
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader, network_clips
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader
 from trainables.video.sampling import consecutive_clip, uniform_clips
 
 
@@ -37,7 +37,7 @@ def classifier_training(
     judged = classifier or network
 
     def clips_of(batch: Batch) -> Tensor:
-        return network_clips(batch, video, work.device)
+        return work.clips(batch, video)
 
     def cross_entropy_step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits, targets = judged(clips.flatten(0, 1)), batch["target"]

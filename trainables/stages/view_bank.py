@@ -24,7 +24,7 @@ from trainables.stages.metrics import measure_videos
 from trainables.stages.supervised import training_clips
 from trainables.stages.work import Outcome, Work
 from trainables.tasks import SelfSupervisedTask
-from trainables.video.dataset import Batch, ClipLoader, network_clips
+from trainables.video.dataset import Batch, ClipLoader
 from trainables.video.videos import PARTS, DataError
 
 BANK = "views"
@@ -42,8 +42,7 @@ def run(task: type[SelfSupervisedTask], work: Work) -> Outcome:
     classes = work.videos.classes
     teacher = make_encoder(task.encoder, work.settings, len(classes))
     teacher.load_state_dict(work.inputs[task.name].tensors())
-    work.on_device(teacher)
-    teacher.eval()
+    teacher = work.for_evaluation(teacher)
     tensors: dict[str, dict[str, Tensor]] = {"train": _bank(work, teacher, kept_layer(task, work.settings))}
     metrics: dict[str, float] = {}
     for part in ("validation", "test"):
@@ -104,7 +103,7 @@ def _of_videos(work: Work, teacher: Encoder, part: str) -> dict[str, Tensor]:
 
 
 def _outputs(work: Work, teacher: Encoder, batch: Batch, layer: int) -> Outputs:
-    clips = network_clips(batch, teacher.seen(work.settings.video), work.device).flatten(0, 1)
+    clips = work.clips(batch, teacher.seen(work.settings.video)).flatten(0, 1)
     with work.autocast():
         outputs = teacher.outputs(clips, layer)
     return Outputs(*(found.float().cpu() for found in outputs))
@@ -145,4 +144,4 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
         kept = views * _view_bytes(task.encoder, kept_layer(task, settings), settings)
         return Cost(task.encoder, views + asked, kept=kept)
 
-    return Kind(f"{task.name}_views", 2, functools.partial(run, task), reads, PARTS, cost, where=__name__)
+    return Kind(f"{task.name}_views", 3, functools.partial(run, task), reads, PARTS, cost, where=__name__)

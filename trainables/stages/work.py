@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from trainables.models.device import on_device
+from trainables.models.device import Network, on_device
+from trainables.models.folding import folded
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, Optimisation
+from trainables.settings import ExperimentSettings, Optimisation, VideoSettings
 from trainables.store import Artifact, Workplace
 from trainables.video.ahead import brought, read_ahead
 from trainables.video.cache import FrameCache
-from trainables.video.dataset import Batch, ClipLoader, LoaderDied, generator
+from trainables.video.dataset import Batch, ClipLoader, LoaderDied, generator, network_clips
 from trainables.video.videos import VideoSet
 
 if TYPE_CHECKING:
@@ -187,9 +188,17 @@ class Work:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def on_device(self, network: nn.Module) -> nn.Module:
+    def on_device(self, network: Network) -> Network:
         """The network on the device, as the group `compute` says."""
         return on_device(network, self.device, self.settings.compute)
+
+    def for_evaluation(self, network: Network) -> Network:
+        """A copy of the network on the device, as fast as one can be that is never trained."""
+        return self.on_device(folded(network))
+
+    def clips(self, batch: Batch, video: VideoSettings) -> Tensor:
+        """The clips of a batch as (B, V, 3, K, H, W) float32 on the device, in the form of `video` and the networks' layout."""
+        return network_clips(batch, video, self.device, self.settings.compute.channels_last)
 
 
 def checkpoint_file(number: int | None) -> str:

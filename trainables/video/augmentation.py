@@ -7,10 +7,8 @@ end; torchvision applies them in random order, turns hue in HSV, and clamps afte
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +20,14 @@ from trainables.video.sampling import Window
 
 LUMA = (0.299, 0.587, 0.114)
 TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
-NEUTRAL = (1, 1, 1, 0)
-"""Jitter that leaves colours as they are."""
 CROP_RATIOS = (3 / 4, 4 / 3)
 STATISTICS = {
     "rgb_normalised": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
     "rgb_imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 """Mean and deviation of pixels: of Kinetics-400 and of ImageNet, as torchvision's models use them."""
+NEUTRAL = (1.0, 1.0, 1.0, 0.0)
+"""Jitter that changes nothing."""
 MOTION_FLOOR = 0.01  # keeps the noise of a clip in which nothing moves from being blown up
 
 
@@ -96,63 +94,68 @@ def resized(pixels: np.ndarray, side: int) -> np.ndarray:
     return scaled.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
+def to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings, channels_last: bool = False) -> Tensor:
     """Batch of clips as the network takes them.
 
     pixels: (B, K, H, W, 3) uint8 RGB, cropped, on the device that computes; flip: (B,) bool and jitter: (B, K, 4) on the host,
-    which decides what there is to do without waiting for the device. Returns (B, 3, K, H, W) float32, under autocast too.
+    which decides what there is to do without waiting for the device. Returns (B, 3, K, H, W) float32, under autocast too: in
+    the memory layout in which pixels come, for networks that compute in `channels_last`, or contiguous.
     """
     with torch.autocast(pixels.device.type, enabled=False):
-        return _to_network(pixels, flip, jitter, video)
+        clips = _to_network(pixels, flip, jitter, video).permute(0, 4, 1, 2, 3)
+        return clips if channels_last else clips.contiguous()
 
 
 def _to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettings) -> Tensor:
-    flip = flip.to(pixels.device, non_blocking=True)
-    clips = torch.where(flip[:, None, None, None, None], pixels.flip(3), pixels).to(torch.float32).div_(255)
-    if not bool(torch.all(jitter == _constant(NEUTRAL, jitter.device))):
-        clips = _jittered(clips, jitter.to(clips.device, non_blocking=True))
+    """Of (B, K, H, W, 3) the same shape, in memory of its own."""
+    clips = (_mirrored(pixels, flip) if bool(flip.any()) else pixels).to(torch.float32).div_(255)
+    if bool(torch.any(jitter != jitter.new_tensor(NEUTRAL))):
+        clips = _jittered(clips, jitter)
     if video.pixels == "bgr_255":
-        return clips.flip(-1).mul_(255).permute(0, 4, 1, 2, 3).contiguous()
+        return clips.flip(-1).mul_(255)
     if video.pixels == "rgb_unit":
-        return clips.permute(0, 4, 1, 2, 3).contiguous()
+        return clips
     if video.pixels == "rgb_motion":
-        clips = clips - clips.mean(1, keepdim=True)
+        clips.sub_(clips.mean(1, keepdim=True))
         deviation = torch.linalg.vector_norm(clips.flatten(1), dim=1) / math.sqrt(clips[0].numel() - 1)  # the mean is 0
-        clips = clips / (deviation[:, None, None, None, None] + MOTION_FLOOR)
-    else:
-        mean, deviation = (_constant(values, clips.device) for values in STATISTICS[video.pixels])
-        clips = (clips - mean) / deviation
-    return clips.permute(0, 4, 1, 2, 3).contiguous()
+        return clips.div_(deviation[:, None, None, None, None] + MOTION_FLOOR)
+    mean, deviation = (_along_a_row(values, clips) for values in STATISTICS[video.pixels])
+    clips.flatten(3).sub_(mean).div_(deviation)
+    return clips
 
 
-@functools.cache
-def _constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
-    """Float32, brought to each device once: copying it there in every step would wait for the device."""
-    return torch.tensor(values, dtype=torch.float32).to(device)
+def _along_a_row(values: tuple[float, ...], clips: Tensor) -> Tensor:
+    """A value for each channel, for all pixels of a row, (W * 3,): loops over three numbers would take ten times as long."""
+    return torch.tensor(values).repeat(clips.shape[3]).to(clips.device, non_blocking=True)
 
 
-@functools.cache
-def _from_yiq(device: torch.device) -> Tensor:
-    inverse: Tensor = torch.linalg.inv(_constant(TO_YIQ, torch.device("cpu")))
-    return inverse.to(device)
+def _mirrored(pixels: Tensor, flip: Tensor) -> Tensor:
+    """With some of the clips (B, K, H, W, 3) mirrored: these come behind all clips, and then each is taken in its form."""
+    places = flip.nonzero().flatten().to(pixels.device, non_blocking=True)
+    both = torch.cat([pixels, pixels.index_select(0, places).flip(3)])
+    taken = torch.where(flip, len(flip) + flip.cumsum(0) - 1, torch.arange(len(flip)))
+    return both.index_select(0, taken.to(pixels.device, non_blocking=True))
 
 
 def _jittered(clips: Tensor, jitter: Tensor) -> Tensor:
-    batch, frames, height, width, _ = clips.shape
-    luma = _constant(LUMA, clips.device)
+    colour, grey = (values.to(clips.device, non_blocking=True) for values in _colour_maps(jitter))
+    offset = (clips.mean((2, 3)) * grey).sum(-1)
+    frames = clips.flatten(2, 3).flatten(0, 1)
+    changed = torch.bmm(frames, colour.flatten(0, 1).transpose(1, 2))
+    return changed.add_(offset.reshape(-1, 1, 1)).clamp_(0, 1).reshape(clips.shape)
+
+
+def _colour_maps(jitter: Tensor) -> tuple[Tensor, Tensor]:
+    """The affine map of colours in each frame of jitter (B, K, 4): a matrix (B, K, 3, 3), and weights (B, K, 3) of the frame's
+    mean colour, whose weighted sum is added to all channels: a grey, which saturation and hue leave as it is."""
     brightness, contrast, saturation, turn = jitter.unbind(-1)
-    bright_mean = (clips.mean((2, 3)) @ luma) * brightness
-    grey = (1 - saturation)[..., None, None] * luma.expand(3, 3) + saturation[..., None, None] * torch.eye(
-        3, device=clips.device
-    )
+    luma, to_yiq = jitter.new_tensor(LUMA), jitter.new_tensor(TO_YIQ)
+    grey = (1 - saturation)[..., None, None] * luma.expand(3, 3) + saturation[..., None, None] * torch.eye(3)
     angle = 2 * torch.pi * turn
-    rotation = torch.zeros(batch, frames, 3, 3, device=clips.device)
+    rotation = torch.zeros(*turn.shape, 3, 3)
     rotation[..., 0, 0] = 1
     rotation[..., 1, 1] = rotation[..., 2, 2] = angle.cos()
     rotation[..., 1, 2], rotation[..., 2, 1] = -angle.sin(), angle.sin()
-    hue = _from_yiq(clips.device) @ rotation @ _constant(TO_YIQ, clips.device)
+    hue = torch.linalg.inv(to_yiq) @ rotation @ to_yiq
     colour = (hue @ grey) * (contrast * brightness)[..., None, None]
-    offset = ((1 - contrast) * bright_mean)[..., None]  # a grey: saturation and hue leave it as it is
-    flat = clips.reshape(batch * frames, height * width, 3)
-    changed = torch.baddbmm(offset.reshape(-1, 1, 1).expand(-1, 1, 3), flat, colour.reshape(-1, 3, 3).transpose(1, 2))
-    return changed.clamp_(0, 1).reshape(clips.shape)
+    return colour, ((1 - contrast) * brightness)[..., None] * luma

@@ -213,10 +213,10 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     return {name: value if name in ON_HOST else value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
-def network_clips(batch: Batch, video: VideoSettings, device: torch.device) -> Tensor:
-    """The clips of a batch as (B, V, 3, K, H, W) float32 on the device."""
+def network_clips(batch: Batch, video: VideoSettings, device: torch.device, channels_last: bool = False) -> Tensor:
+    """The clips of a batch as (B, V, 3, K, H, W) float32 on the device. channels_last: as of `to_network`."""
     batch = on_device(batch, device)
     samples, views = batch["pixels"].shape[:2]
     pixels, flip, jitter = (batch[name].flatten(0, 1) for name in ("pixels", "flip", "jitter"))
-    clips = to_network(pixels, flip, jitter, video)
+    clips = to_network(pixels, flip, jitter, video, channels_last)
     return clips.reshape(samples, views, *clips.shape[1:])

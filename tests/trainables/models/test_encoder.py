@@ -143,18 +143,6 @@ def test_the_whole_network_can_be_compiled(name: str) -> None:
     assert {method for method in asked if hasattr(getattr(around[0], method), "_torchdynamo_orig_callable")} == asked != set()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@every_encoder
-def test_on_a_gpu_weights_are_laid_out_for_images(name: str) -> None:
-    network = make_encoder(name, TINY, classes=5).eval()
-    clips = torch.rand(2, 3, 4, 32, 32)
-    expected = network(clips)
-    on_device(network, torch.device("cuda"), ComputeSettings(channels_last=True))
-    weights = [value for value in network.parameters() if value.ndim == 4]
-    assert weights and all(value.is_contiguous(memory_format=torch.channels_last) for value in weights)
-    torch.testing.assert_close(network(clips.cuda()).cpu(), expected, rtol=1e-2, atol=1e-3)
-
-
 def test_frames_are_taken_from_the_middle_of_equal_parts() -> None:
     """4 of 16: parts of 4 frames, whose middle is their third; 3 of 7: at 7/6, 21/6 and 35/6; more than there are repeat."""
 

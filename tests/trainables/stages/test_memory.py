@@ -110,8 +110,7 @@ def test_a_stage_says_what_needs_less(
 def test_a_stage_that_trains_nothing_says_so_too(
     tiny: ExperimentSettings, runtime: Callable[..., Runtime], run_stage: RunStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.stages.features.network_clips", exhausted, raising=False)
-    monkeypatch.setattr("trainables.stages.evaluate.network_clips", exhausted)
+    monkeypatch.setattr("trainables.stages.work.network_clips", exhausted)
     settings = with_values(tiny, {"recipe": "scratch", "evaluation.measures": ["linear_probe"]})
     with pytest.raises(
         OutOfMemory, match=r"^features: out of memory on .*, with clips of 8 frames of 12x12 pixels; .*bfloat16$"

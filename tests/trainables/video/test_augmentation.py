@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainables.settings import AugmentationSettings, VideoSettings
-from trainables.video.augmentation import draw_change, resized, to_network, unchanged
+from trainables.video.augmentation import MOTION_FLOOR, STATISTICS, draw_change, resized, to_network, unchanged
 
 VIDEO = VideoSettings(clip_frames=4, height=12, width=16, crop=8)
 BGR = VideoSettings(clip_frames=4, height=12, width=16, crop=8, pixels="bgr_255")
@@ -154,6 +154,31 @@ def test_draws_stay_in_their_ranges_and_use_them() -> None:
     assert 421 < sum(change.flip for change in changes) < 579, "5 standard deviations around 500"
     jittered_clips = sum(bool(np.any(change.jitter != NEUTRAL)) for change in changes)
     assert 737 < jittered_clips < 863, "5 standard deviations around 800"
+
+
+@pytest.mark.parametrize("form", ["rgb_normalised", "rgb_imagenet", "rgb_unit", "bgr_255", "rgb_motion"])
+def test_layouts_have_the_same_pixels_and_unjittered_ones_are_the_formula_to_the_bit(form: Any) -> None:
+    """One of two clips mirrored: p / 255, times 255 or less the mean over the deviation, of a channel or of the clip."""
+    video = VIDEO.model_copy(update={"pixels": form})
+    flip, jitter = torch.tensor([False, True]), torch.tensor(NEUTRAL).expand(2, 4, 4)
+    clips = torch.stack([pixels()[0], pixels()[1].flip(2)]).permute(0, 4, 1, 2, 3).float() / 255
+    if form == "bgr_255":
+        clips = clips.flip(1) * 255
+    elif form == "rgb_motion":
+        clips = clips - clips.mean(2, keepdim=True)
+        clips = clips / (clips.flatten(1).std(1)[:, None, None, None, None] + MOTION_FLOOR)
+    elif form in STATISTICS:
+        mean, deviation = (torch.tensor(values)[:, None, None, None] for values in STATISTICS[form])
+        clips = (clips - mean) / deviation
+    plain = to_network(pixels(), flip, jitter, video)
+    if form == "rgb_motion":
+        torch.testing.assert_close(plain, clips, atol=1e-5, rtol=1e-5)
+    else:
+        assert torch.equal(plain, clips)
+    for colours in (jitter, torch.tensor((0.7, 1.4, 0.5, 0.1)).expand(2, 4, 4)):
+        contiguous, last = (to_network(pixels(), flip, colours, video, layout) for layout in (False, True))
+        assert contiguous.is_contiguous() and last.is_contiguous(memory_format=torch.channels_last_3d)
+        assert torch.equal(contiguous, last)
 
 
 def test_evaluation_is_the_centre_crop_and_nothing_else() -> None:
