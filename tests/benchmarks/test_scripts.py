@@ -45,7 +45,7 @@ def test_those_for_a_machine_with_a_gpu_need_neither_the_harness_nor_video_decod
     """A process that can import none of them imports these."""
     missing = ("ray", "optuna", "wandb", "decord", "av")
     program = f"import sys; sys.modules.update(dict.fromkeys({missing}))\n"
-    program += "import benchmarks.distillation_step, benchmarks.pretraining_throughput"
+    program += "import benchmarks.distillation_step, benchmarks.gpu, benchmarks.pretraining_throughput"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

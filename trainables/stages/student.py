@@ -125,7 +125,7 @@ def _banked(work: Work, tasks: Sequence[type[SelfSupervisedTask]]) -> tuple[Ask,
 
     def ask(clips: Tensor, batch: Batch) -> Answers:
         said = {name: [_told(bank[name], batch).to(work.device).float() for bank in at_hand] for name in names}
-        return Answers(torch.stack(said["logits"]), said.get("maps", ()), said.get("features", ()))
+        return Answers(torch.stack(said["logits"]), said.get("maps", []), said.get("features", []))
 
     channels, prototypes = [bank["maps"].shape[2] for bank in banks], [bank["prototypes"] for bank in banks]
     return ask, Teachers([task.name for task in tasks], channels, prototypes)

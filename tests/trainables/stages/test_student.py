@@ -29,6 +29,7 @@ from trainables.stages.work import Work
 from trainables.store import Artifact, Store, Workplace
 from trainables.store.state import saved_state
 from trainables.tasks import find_task
+from trainables.video.dataset import network_clips
 from trainables.video.videos import DataError
 
 Contents = Callable[[Path, Result], dict[str, bytes]]
@@ -56,7 +57,8 @@ def test_cached_and_live_teachers_say_the_same_of_the_same_clips(
     asked, live_teachers = _live(live, TEACHERS)
     assert teachers.tasks == live_teachers.tasks == list(TEACHER_TASKS)
     assert teachers.channels == live_teachers.channels == [6, 6, 6, 6]
-    (cached_logits, cached_maps, features), (logits, maps, live_features) = cached(batch), asked(batch)
+    seen = network_clips(batch, tiny_graph.video, banked.device)
+    (cached_logits, cached_maps, features), (logits, maps, live_features) = cached(seen, batch), asked(seen, batch)
     assert (features, [len(values) for values in live_features]) == ([], [5] * 4), "asked for by learned edges only"
     assert logits.shape == (4, 5, 6)
     assert not logits.requires_grad
