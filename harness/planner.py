@@ -12,6 +12,7 @@ from harness.ledger import Ledger
 from harness.proposals import Configuration, Exhausted
 from harness.trials import Job, Sweep
 from trainables.pipeline import Stage
+from trainables.video.videos import DataError
 
 APART = ("experiments", "expected")
 
@@ -50,21 +51,23 @@ class Plan:
 
 
 def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) -> Plan:
-    """What the sweep would run, with notes. Starts and writes nothing. Raises SweepError where it would be refused, and
-    OutOfMemory."""
+    """What the sweep would run, with notes. Starts and writes nothing. Raises SweepError where it would be refused, DataError
+    where a stage of a configuration that it would run has no video long enough, and OutOfMemory."""
     changes = sweep.changes()
-    found = outlook(sweep, ledger, concurrency, cache_bytes)
+    found = outlook(sweep, ledger, concurrency, cache_bytes, check=True)
     return replace(found, notes=(*changes, *sweep.reuse.notes()))
 
 
-def outlook(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int, measure: bool = True) -> Plan:
+def outlook(
+    sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int, measure: bool = True, check: bool = False
+) -> Plan:
     """Which stages the sweep needs and which the store holds, with no notes. Starts and writes nothing.
 
     cache_bytes: how large the cache of decoded frames may get. measure: whether the networks of stages that are not on record
-    may be measured, on the device that computes.
+    may be measured, on the device that computes. check: whether stages are asked if they have videos that they can use.
 
     A proposal beyond the fixed rows depends on results; a random draw stands in for it, so its stages count as new. Raises
-    OutOfMemory.
+    OutOfMemory, and DataError with `check`.
     """
     store = sweep.runtime.open_store()
     estimate = Estimate(sweep.directory.parent, sweep.runtime, measure)
@@ -90,6 +93,8 @@ def outlook(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int, me
                 if store.find(stage.kind, stage.key) is not None:
                     found.add(stage.key)
                 else:
+                    if check and known:
+                        _check_videos(stage, job)
                     to_run[stage.key] = stage, estimate.of(stage, job.experiment.settings, job.data[stage.data])
             its = [one for stage in job.stages if stage.key in to_run and (one := to_run[stage.key][1])]
             longest.append((sum(one.networks for one in its), sum(one.seconds for one in its)))
@@ -109,6 +114,15 @@ def outlook(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int, me
         experiments=tuple(experiments),
         expected=tuple(to_run.values()),
     )
+
+
+def _check_videos(stage: Stage, job: Job) -> None:
+    """Raises DataError, which names stage and configuration."""
+    try:
+        stage.declared.check_videos(job.experiment.settings, job.data[stage.data])
+    except DataError as error:
+        of = f" of {job.configuration.row}" if job.configuration.row else ""
+        raise DataError(f"stage {stage.name}{of}: {error}") from None
 
 
 def _is_complete(sweep: Sweep, ledger: Ledger, job: Job) -> bool:

@@ -26,14 +26,22 @@ def downstream_roles(data: DataSettings) -> tuple[str, ...]:
 
 def open_data(data: DataSettings, runtime: Runtime) -> dict[str, VideoSet]:
     """The video sets by role, frame counts known and unreadable files left out: `pretraining` (several sets joined), and
-    `downstream`, or `downstream/<set>` where there are several.
+    `downstream`, or `downstream/<set>` where there are several. Those of the same settings are the same objects.
 
     Raises DataError.
     """
+    return dict(_by_role(data, runtime.cache, runtime.sources, runtime.stand_ins))
+
+
+@functools.lru_cache(maxsize=32)
+def _by_role(
+    data: DataSettings, cache: Path, sources: tuple[tuple[str, DataSource], ...], stand_ins: tuple[tuple[str, str], ...]
+) -> dict[str, VideoSet]:
+    """`open_data`."""
 
     def opened(dataset: str, supervised: bool = False) -> VideoSet:
         how = (data.split, data.validation_fraction, data.embedded, data.decoder)
-        return _open(dataset, *how, runtime.cache, runtime.sources, runtime.stand_ins, supervised)
+        return _open(dataset, *how, cache, sources, stand_ins, supervised)
 
     def beside_others(dataset: str) -> VideoSet:
         videos = opened(dataset)

@@ -23,6 +23,7 @@ from trainables.pipeline import run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import flat
 from trainables.stages.kind import Counts
+from trainables.video.videos import DataError
 
 MakeSweep = Callable[..., Sweep]
 DROPOUTS = replace(
@@ -103,7 +104,8 @@ def test_the_rows_of_graph_table_2_share_their_teachers(
     stand_ins = tuple((name, "embedded") for name in ("ccv", "hmdb51", "ucf101"))
     space = table_space("graph/table2", "demo")
     given = {name: value for name, value in tiny_graph_values.items() if name != "recipe"}
-    sweep = make_sweep({**given, **space.base}, space=space, trials=27, seeds=2, runtime=runtime(stand_ins=stand_ins))
+    values = {**given, **space.base, "prediction.stride": 1}  # the clips are short
+    sweep = make_sweep(values, space=space, trials=27, seeds=2, runtime=runtime(stand_ins=stand_ins))
     tasks = ("sorting", "ego_motion", "tracking", "prediction")
     expected = {"tracks": 1, **dict.fromkeys(tasks, 2)}
     expected |= {f"{task}_{stage}": 2 * 3 for task in tasks for stage in ("classifier", "views")}
@@ -230,6 +232,15 @@ def test_a_plan_names_what_is_known_and_what_is_not(make_sweep: MakeSweep) -> No
 def test_a_plan_writes_nothing(make_sweep: MakeSweep, tmp_path: Path) -> None:
     plan(make_sweep(trials=8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_refuses_what_no_video_is_long_enough_for(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep({"recipe": "pretext", "pretext.task": "vcop", "vcop.interval": 500}, space=DROPOUTS, trials=1)
+    with pytest.raises(
+        DataError, match=r"^stage pretext of 0\.0: vcop needs \d{3,} frames, and none of .* longest has \d+ frames"
+    ):
+        plan(sweep)
+    assert outlook(sweep, Ledger(sweep.directory), 1, 2**30, measure=False).trials == 1, "a sweep runs its other trials"
 
 
 def test_more_trials_at_once_take_less_time(make_sweep: MakeSweep) -> None:

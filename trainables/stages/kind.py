@@ -64,7 +64,8 @@ class Kind:
     one. of_device: whether it measures the device. plugged_in: things from outside the package that it is made of, with their
     versions, by import path. starts_from: given the settings, the network whose weights a user gives and it starts from.
     check: given the settings and the files with such weights, raises DataError for what would end the stage later; it is asked
-    before the first stage of an experiment. where: what declares `reads`, for messages.
+    before the first stage of an experiment. check_videos: given the settings and its data set, raises DataError where no video
+    can take part. where: what declares `reads`, for messages.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Kind:
     plugged_in: Mapping[str, int] = field(default_factory=dict)
     starts_from: Callable[[ExperimentSettings], str | None] = lambda settings: None
     check: Callable[[ExperimentSettings, Mapping[str, Path]], None] = lambda settings, files: None
+    check_videos: Callable[[ExperimentSettings, VideoSet], None] = lambda settings, videos: None
     where: str = ""
 
 

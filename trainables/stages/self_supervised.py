@@ -19,7 +19,7 @@ from trainables.stages.work import Means, Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.tasks.tracks import unpack
 from trainables.video.dataset import ON_HOST, Batch, ClipDataset, ClipLoader
-from trainables.video.videos import DataError, Video
+from trainables.video.videos import DataError, Video, VideoSet
 
 
 def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
@@ -146,6 +146,12 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
         validated = clips * videos.validation * optimisation.validation_clips
         return Cost(task.encoder, validated + probed, clips * samples)
 
+    def check_videos(settings: ExperimentSettings, videos: VideoSet) -> None:
+        if not task.needs_tracks(settings):
+            made = task(settings)
+            for part in (videos.train, videos.validation):
+                _usable(made, part)
+
     name = "pretext" if task.encoder == BACKBONE else task.name
     return Kind(
         name,
@@ -156,5 +162,6 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
         cost,
         schedule=task.schedule(),
         plugged_in=identity(task),
+        check_videos=check_videos,
         where=f"`reads` of {task.__module__}.{task.__qualname__}, or in trainables/stages/self_supervised.py",
     )

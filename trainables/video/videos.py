@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainables.video.contents import content_hash
@@ -87,6 +87,7 @@ class VideoSet:
     skipped: tuple[Skipped, ...] = ()
     labelled: bool = True
     notes: tuple[str, ...] = ()
+    _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def part(self, name: str) -> tuple[Video, ...]:
         """The videos of "train", "validation" or "test"."""
@@ -99,15 +100,21 @@ class VideoSet:
         """16 hex digits that identify the content of `parts` (all three by default).
 
         Hashes the classes and, for each video, (part, name, content, label, further labels if any); no path, host or time
-        goes in, so the same data has the same fingerprint wherever it lies. Reads the files of which no inventory was
-        taken. Raises DataError if one cannot be read.
+        goes in, so the same data has the same fingerprint wherever it lies. Computed once where an inventory was taken;
+        reads the files of which none was. Raises DataError if one cannot be read.
         """
+        named = tuple(sorted(set(parts or PARTS)))
+        if named in self._fingerprints:
+            return self._fingerprints[named]
         digest = hashlib.sha256(json.dumps(self.classes).encode())
-        for part in sorted(set(parts or PARTS)):
+        for part in named:
             for video in sorted(self.part(part), key=lambda video: video.name):
                 content = video.content or _content_of(video)
                 digest.update(json.dumps([part, video.name, content, video.label, *video.others]).encode())
-        return digest.hexdigest()[:16]
+        found = digest.hexdigest()[:16]
+        if all(video.content for part in named for video in self.part(part)):
+            self._fingerprints[named] = found
+        return found
 
 
 def join_videos(sets: Sequence[VideoSet]) -> VideoSet:

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import pytest
 
+from trainables.data import open_data
 from trainables.models import make_encoder
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import TEACHER_TASKS, ExperimentSettings, with_values
+from trainables.stages import self_supervised
 from trainables.stages.work import Work
 from trainables.store import Artifact, Store
 from trainables.tasks import find_task
@@ -176,6 +178,10 @@ def test_no_video_left_ends_the_experiment_and_says_what_is_needed(
 ) -> None:
     settings = with_values(tiny_graph, {"recipe": "fusion", "teachers.tasks": task, **values})
     place = runtime()
+    if "tracking.least_motion" not in values:  # of which nobody knows before tracks were looked for
+        videos = open_data(settings.data, place)["pretraining"]
+        with pytest.raises(DataError, match=rf"^{says}.*, and none of 12 videos has that(; the longest has 20 frames.*)?$"):
+            self_supervised.kind_of(find_task(task)).check_videos(settings, videos)
     with pytest.raises(DataError, match=rf"^{says}.*, and none of 12 videos has that(; the longest has 20 frames.*)?$"):
         run_experiment(Experiment(settings, 0), place, ignore)
     assert not list(place.store.glob(f"{task}/*/done.json"))

@@ -10,6 +10,7 @@ import pytest
 
 from trainables.files import digest
 from trainables.video import inventory
+from trainables.video import videos as videos_module
 from trainables.video.decoding import RULES
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import read_videos
@@ -129,6 +130,14 @@ def test_findings_without_a_digest_of_frames_are_made_again(videos: VideoSet, tm
     file.write_text(json.dumps({"rules": RULES, "digest": digest(found), "videos": found}))
     assert inventory._load(file, "pyav")["a/0.avi"].frames == 8
     assert take_inventory(videos, tmp_path) == first
+
+
+def test_a_fingerprint_is_computed_once_of_what_an_inventory_was_taken(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
+    taken = take_inventory(videos, tmp_path)
+    found = [taken.fingerprint("train"), taken.fingerprint(), taken.fingerprint("test", "train")]
+    assert replace(taken, notes=("another",)).fingerprint("train") == found[0], "computed anew"
+    monkeypatch.setattr(videos_module.hashlib, "sha256", lambda *_: pytest.fail("computed again"))
+    assert [taken.fingerprint("train"), taken.fingerprint(), taken.fingerprint("train", "test")] == found
 
 
 def test_what_decord_once_read_pyav_reads_without_another_look(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
