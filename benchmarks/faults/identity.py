@@ -41,8 +41,9 @@ def changed_code(home: Path) -> list[str]:
 
 def raised_version(home: Path) -> list[str]:
     """The version of a stage."""
-    raised = r"results? of stage finetune by its version 1: not used"
-    return _in_copy(home, lambda text: text.replace('KIND = Kind("finetune", 1,', 'KIND = Kind("finetune", 2,'), raised)
+    declared = re.compile(r'(KIND = Kind\("finetune", )(\d+)')
+    raised = r"results? of stage finetune by its version \d+: not used"
+    return _in_copy(home, lambda text: declared.sub(lambda found: f"{found[1]}{int(found[2]) + 1}", text), raised)
 
 
 def _in_copy(home: Path, change: Callable[[str], str], named: str) -> list[str]:
