@@ -11,6 +11,7 @@ from typing import Any
 
 from search_spaces.paper_tables import table_rows
 from search_spaces.space import Parameters, Row, Space, Suggest
+from search_spaces.teaching import ALL, LAYERS, NONE
 
 OF_DATA = "data."
 
@@ -25,7 +26,6 @@ def _rows() -> tuple[Row, ...]:
 
 
 ROWS = _rows()
-TAUGHT: Parameters = {"teacher_finetune.transferred_layers": None}
 FORMS = {"graph.logits": ("none", "average", "graph"), "graph.representation": ("none", "single", "graph")}
 OF_LOGITS_GRAPH = {
     "graph.distance": ("em", "class_em", "cosine"),
@@ -37,7 +37,7 @@ DISTANCES = (("em", 0.2), ("em", 0.0), ("class_em", 0.2), ("cosine", 0.2))
 
 
 def _suggest(trial: Suggest) -> Parameters:
-    choices: dict[str, tuple[Any, ...]] = {"recipe": ("fusion", "ensemble", "distillation"), **dict.fromkeys(TAUGHT, (None, 0))}
+    choices: dict[str, tuple[Any, ...]] = {"recipe": ("fusion", "ensemble", "distillation"), LAYERS: (ALL, NONE)}
     found: Parameters = {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
     if found["recipe"] == "distillation":
         found |= {name: trial.suggest_categorical(name, values) for name, values in (FORMS | OF_LOGITS_GRAPH).items()}
@@ -56,8 +56,8 @@ def _grid() -> list[Parameters]:
                 {**form, "graph.distance": distance, "graph.sample_cost": cost, "graph.edges": kind}
                 for (distance, cost), kind in itertools.product(distances, edges)
             ]
-    controls = [dict(row.parameters) for row in ROWS if not TAUGHT.items() <= row.parameters.items()]
-    return [*(point | TAUGHT for point in found), *controls]
+    controls = [dict(row.parameters) for row in ROWS if row.parameters[LAYERS] == NONE]
+    return [*(point | {LAYERS: ALL} for point in found), *controls]
 
 
 SPACE = Space(
