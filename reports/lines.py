@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from reports.circumstances import backbone_of, is_comparable
 from reports.comparison import Cell, Effect, FilledTable
@@ -18,6 +18,7 @@ from reports.pairs import Paired
 from reports.power import Sensitivity
 from reports.seeds import Estimate, Outperforming, VideoError, estimate
 from reports.sheet import Line, configuration_text
+from reports.sources import Sources
 from reports.teaching import Teaching
 from reports.verdicts import Judgement
 from reports.worth import MEASURES, Worth
@@ -113,6 +114,25 @@ def teaching_lines(found: Sequence[Teaching]) -> Iterator[Line]:
             yield {**line, "measure": "top-1 from its task", **_of_values(teacher.taught.values())}
             yield {**line, "measure": "top-1 from scratch", **_of_values(teacher.scratch.values())}
             yield {**line, "measure": "difference", **_of_estimate(teacher.gain), **_of_test(teacher.transfer)}
+
+
+VARIANCE_COLUMNS = (
+    "sweep", "downstream", "group", "preset", "protocol", "protocol_version", "data", "missing_videos",
+    "varies", "measure", "deviation", "low", "high", "seeds", "share",
+)  # fmt: skip
+
+
+def variance_lines(found: Mapping[str, Sequence[Sources]]) -> Iterator[Line]:
+    """One line per source and measure: the standard deviation over seeds, and the share of the whole variance, from 0 to 1."""
+    for sweep, of_sweep in found.items():
+        for number, one in enumerate(of_sweep, start=1):
+            of_group = {"sweep": sweep, "downstream": one.data_set, **_of_group(number, one.group)}
+            for source in one.sources:
+                for measure, value in source.spreads.items():
+                    low, high = map(_number, value.interval)
+                    numbers = {"deviation": _number(value.value), "low": low, "high": high, "seeds": value.n}
+                    share = _number(one.share(source, measure))
+                    yield {**of_group, "varies": source.label, "measure": measure, **numbers, "share": share}
 
 
 def _of_values(values: Collection[float]) -> dict[str, object]:

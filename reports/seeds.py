@@ -44,6 +44,15 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Standard deviation of n values and its 95 % interval, in the unit of the values."""
+
+    value: float
+    interval: tuple[float, float]
+    n: int
+
+
+@dataclass(frozen=True)
 class VideoError:
     """Standard error, percentage points, that the choice of so many videos gives a mean difference."""
 
@@ -80,6 +89,14 @@ def estimate(values: Sequence[float], videos: VideoError | None = None) -> Estim
         return Estimate(mean, (float(sample.min()), float(sample.max())), 2)
     half = _half_width(1 - CONFIDENCE, _error(values), int(sample.size), videos)
     return Estimate(mean, (mean - half, mean + half), int(sample.size))
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Standard deviation of two or more values; the interval is exact for normal ones, s sqrt((n - 1) / chi^2)."""
+    n, deviation = len(values), float(np.std(values, ddof=1))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (deviation * math.sqrt((n - 1) / float(stats.chi2.ppf(level, n - 1))) for level in (1 - tail, tail))
+    return Spread(deviation, (low, high), n)
 
 
 @dataclass(frozen=True)

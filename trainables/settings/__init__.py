@@ -3,8 +3,8 @@
 `ExperimentSettings` is the whole configuration of an experiment. A stage reads some of its groups (`video`, `auxskd`, ...);
 only those enter the stage's key. Any value is overridden by its dotted name: `auxskd.teacher_temperature=0.05`.
 
-Groups by file: `data` (what both papers read), `auxskd`, `teachers`, `graph`; `experiment` joins them. Defaults are published
-settings; sizes and other recipes: trainables/presets.py; where paper and code differ: docs/fidelity.md.
+Groups by file: `data` (what both papers read), `seeds`, `auxskd`, `teachers`, `graph`; `experiment` joins them. Defaults are
+published settings; sizes and other recipes: trainables/presets.py; where paper and code differ: docs/fidelity.md.
 """
 
 from trainables.settings.auxskd import (
@@ -65,6 +65,7 @@ from trainables.settings.registry import (
     is_in_file,
     use_folders,
 )
+from trainables.settings.seeds import SOURCES, USUAL_SOURCES, SeedsSettings, Source
 from trainables.settings.teachers import (
     EgoMotionSettings,
     FrameSettings,
@@ -84,8 +85,10 @@ __all__ = [
     "GRAPH_RECIPES",
     "LAYOUTS",
     "PRETEXT_TASKS",
+    "SOURCES",
     "TASKS",
     "TEACHER_TASKS",
+    "USUAL_SOURCES",
     "AlexNetSettings",
     "AugmentationSettings",
     "AuxSKDSettings",
@@ -108,10 +111,12 @@ __all__ = [
     "RSPNetSettings",
     "Readable",
     "Registry",
+    "SeedsSettings",
     "SelfSupervisedSettings",
     "Settings",
     "SettingsError",
     "SortingSettings",
+    "Source",
     "StudentSettings",
     "TeacherFinetuneSettings",
     "TeachersSettings",

@@ -24,6 +24,7 @@ from trainables.settings.base import Count, Settings, SettingsError
 from trainables.settings.data import AugmentationSettings, ComputeSettings, DataSettings, VideoSettings
 from trainables.settings.graph import AlexNetSettings, GraphSettings, StudentSettings, ViewsSettings
 from trainables.settings.registry import PRETEXT_TASKS, TASKS, is_import_path, is_in_file
+from trainables.settings.seeds import SeedsSettings
 from trainables.settings.teachers import (
     EgoMotionSettings,
     FrameSettings,
@@ -93,6 +94,7 @@ class ExperimentSettings(Settings):
     augmentation: AugmentationSettings = AugmentationSettings()
     backbone: BackboneSettings = BackboneSettings()
     compute: ComputeSettings = ComputeSettings()
+    seeds: SeedsSettings = SeedsSettings()
     vspp: VSPPSettings = VSPPSettings()
     video_pace: VideoPaceSettings = VideoPaceSettings()
     vcop: VCOPSettings = VCOPSettings()

@@ -29,7 +29,8 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         work.cache,
         settings.video,
         settings.augmentation,
-        seed=work.seed,
+        seed=work.seed_of("clips"),
+        order_seed=work.seed_of("order"),
         stream="auxskd/train",
         clips_per_video=auxskd.clips_per_video,
     )

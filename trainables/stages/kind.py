@@ -100,11 +100,12 @@ def identity(thing: Any) -> dict[str, int]:
 def trained_by(settings: ExperimentSettings, group: str, model: type[Optimisation] | None = None) -> tuple[str, ...]:
     """The settings of a training stage's group that training depends on; of a `model` that the group extends only its own.
 
-    Which checkpoint is handed on is not among them: it is the next stage's choice. Whether a collapse ends it is.
+    Which checkpoint is handed on is not among them: it is the next stage's choice. Whether a collapse ends it is, and what of
+    its randomness follows the seed.
     """
     values: Optimisation = getattr(settings, group)
     fields = (model or type(values)).model_fields
-    return ("compute.guard", *(f"{group}.{name}" for name in fields if name not in (*values.unread(), "checkpoint")))
+    return ("compute.guard", "seeds", *(f"{group}.{name}" for name in fields if name not in (*values.unread(), "checkpoint")))
 
 
 def supervised_cost(network: str, group: str) -> Callable[[ExperimentSettings, Counts], Cost]:

@@ -97,7 +97,8 @@ def _training_loader(work: Work, task: SelfSupervisedTask) -> ClipLoader:
         work.cache,
         work.settings.video,
         task.augmentation,
-        seed=work.seed,
+        seed=work.seed_of("clips"),
+        order_seed=work.seed_of("order"),
         stream=f"{work.kind}/train",
         clips_per_video=task.optimisation.clips_per_video,
     )

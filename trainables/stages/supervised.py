@@ -80,7 +80,8 @@ def training_clips(work: Work, stream: str, clips_per_video: int = 1) -> ClipDat
         work.cache,
         work.settings.video,
         work.settings.augmentation,
-        seed=work.seed,
+        seed=work.seed_of("clips"),
+        order_seed=work.seed_of("order"),
         stream=stream,
         clips_per_video=clips_per_video,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,11 +103,15 @@ class _Loop:
         training, work, progress = self.training, self.work, self.progress
         if progress.history:
             work.report({"stage": work.kind, "before": curves(progress.history)})
-        elif progress.epoch is None and training.probe is not None:
-            progress.probed = [training.probe.accuracy()] * 2
+        elif progress.epoch is None:
+            if work.settings.seeds.varies("rounding"):
+                with work.seeded(f"{work.kind}/rounding", source="rounding"):
+                    move_by_one_unit(self.parameters)
+            if training.probe is not None:
+                progress.probed = [training.probe.accuracy()] * 2
         for epoch in range(len(progress.history), self.optimisation.epochs):
             begun, samples = time.monotonic(), self.samples
-            with work.seeded(f"{work.kind}/epoch", epoch):
+            with work.seeded(f"{work.kind}/epoch", epoch, source="noise"):
                 metrics = self._train_epoch(epoch) | {"learning_rate": learning_rate(self.optimisation, epoch)}
             speed = (self.samples - samples) / max(time.monotonic() - begun, 1e-9)
             if training.validate is not None:
@@ -261,6 +265,15 @@ def _set_random_state(states: Mapping[str, Tensor], device: torch.device) -> Non
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@torch.no_grad()
+def move_by_one_unit(parameters: Iterable[Tensor]) -> None:
+    """Move every weight to the next number that its type holds, up or down, as torch's global generator says."""
+    for parameter in parameters:
+        up = (torch.rand(parameter.shape) < 0.5).to(parameter.device)
+        towards = torch.where(up, math.inf, -math.inf).to(parameter.dtype)
+        parameter.copy_(torch.nextafter(parameter, towards))
 
 
 def _is_best(name: str | None, metrics: Mapping[str, float], kind: str, progress: Progress) -> bool:

@@ -136,7 +136,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     def reads(settings: ExperimentSettings) -> tuple[str, ...]:
         kept = ("views.views", "views.stored", "views.side", f"views.{task.encoder}_layer")
         network = network_reads(task.encoder, settings, of_clips=True)
-        return (*network, *CLIPS, *ARITHMETIC, "augmentation", *kept, "evaluation.clips")
+        return (*network, *CLIPS, *ARITHMETIC, "augmentation", "seeds", *kept, "evaluation.clips")
 
     def cost(settings: ExperimentSettings, videos: Counts) -> Cost:
         asked = (videos.validation + videos.test) * settings.evaluation.clips

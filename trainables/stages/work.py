@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from trainables.models.device import Network, on_device
 from trainables.models.folding import folded
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, Optimisation, VideoSettings
+from trainables.settings import ExperimentSettings, Optimisation, Source, VideoSettings
 from trainables.store import Artifact, Workplace
 from trainables.video.ahead import brought, read_ahead
 from trainables.video.cache import FrameCache
@@ -179,9 +179,13 @@ class Work:
                         f"{len(loader)}, last {error}; a system short of memory kills them: fewer --workers need less of it"
                     ) from None
 
-    def seeded(self, purpose: str, *numbers: int) -> AbstractContextManager[None]:
+    def seed_of(self, source: Source) -> int:
+        """What the random numbers of a source of variance come from: the trial's seed, unless the group `seeds` fixes it."""
+        return self.settings.seeds.of(source, self.seed)
+
+    def seeded(self, purpose: str, *numbers: int, source: Source = "weights") -> AbstractContextManager[None]:
         """Torch's global random numbers inside are those of (seed, purpose, numbers); outside they are untouched."""
-        return _Seeded(int(generator(self.seed, purpose, *numbers).integers(2**63)))
+        return _Seeded(int(generator(self.seed_of(source), purpose, *numbers).integers(2**63)))
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.settings.compute.precision == "bfloat16":

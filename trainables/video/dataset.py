@@ -47,7 +47,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
 
     A sample holds pixels (V, K, crop, crop, 3) uint8, flip (V,), jitter (V, K, 4), the sampler's labels, the class label
     `target`, the number of `wrapped` clips and of frames `replaced` because they could not be decoded, and what was asked for:
-    `epoch` and `index`. V clips per sample.
+    `epoch` and `index`. V clips per sample. order_seed: of the order in which training sees them, where it is not `seed`.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         seed: int,
         stream: str,
         clips_per_video: int = 1,
+        order_seed: int | None = None,
     ) -> None:
         if not videos:
             raise DataError(f"{stream}: there is no video to read")
@@ -70,6 +71,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         self.video = video
         self.augmentation = augmentation
         self.seed = seed
+        self.order_seed = seed if order_seed is None else order_seed
         self.stream = stream
         self.clips_per_video = clips_per_video
 
@@ -132,7 +134,7 @@ class EpochOrder(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.arange(len(self.dataset))
         if self.shuffled:
-            generator(self.dataset.seed, self.dataset.stream + "/order", self.epoch).shuffle(order)
+            generator(self.dataset.order_seed, self.dataset.stream + "/order", self.epoch).shuffle(order)
         shown = self.epoch if self.views is None else self.epoch % self.views
         return ((shown, int(index)) for index in order[self.start :])
 
