@@ -254,7 +254,14 @@ Tensorboard = Annotated[
     bool,
     typer.Option("--tensorboard", help="write event files for TensorBoard below the sweep's directory", rich_help_panel=WATCH),
 ]
-Plan = Annotated[bool, typer.Option("--plan", help="show what would run and stop; writes nothing", rich_help_panel=WATCH)]
+Plan = Annotated[
+    bool,
+    typer.Option(
+        "--plan",
+        help="show what would run and stop; writes nothing, but what it found out of thousands of videos",
+        rich_help_panel=WATCH,
+    ),
+]
 Report = Annotated[bool, typer.Option("--report", help="show what the sweep has found so far and stop", rich_help_panel=WATCH)]
 Settings = Annotated[
     str | None,

@@ -12,12 +12,14 @@ What only shows something starts at once: torch, Optuna and Ray are imported whe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from trainables.runtime import Runtime
 
 MOST_WORKERS = 8
+LARGE_INVENTORY = 2**20
+"""Bytes of what a plan found out about videos (some 3,000) from which on it is written down; else a plan writes nothing."""
 TRACKER_SECONDS = 60.0
 TRACKER_SECONDS_WHEN_STOPPED = 10.0
 EXAMPLES = """
@@ -302,7 +306,8 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
     from harness.planner import make_plan
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
-        with told("reading the data, measuring the networks"):
+        told_of = told("reading the data, measuring the networks")
+        with told_of, _large_inventories_kept(Path(scratch), runtime.cache):
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
         if as_json:
@@ -322,11 +327,34 @@ def _show_report(request: Request, runtime: Runtime) -> None:
 
 
 def _reading_only(runtime: Runtime, scratch: Path) -> Runtime:
-    """The runtime with a throw-away cache that sees what the real one holds."""
+    """The runtime with a throw-away cache that sees what the real one holds; inventories, which are appended to, as copies."""
+    from trainables.video.inventory import KEPT
+
     if runtime.cache.is_dir():
+        inventories = set(runtime.cache.glob(KEPT.format("*")))
         for path in runtime.cache.iterdir():
-            (scratch / path.name).symlink_to(path)
+            if path in inventories:
+                shutil.copy(path, scratch)
+            else:
+                (scratch / path.name).symlink_to(path)
     return replace(runtime, cache=scratch, cache_bytes=0)
+
+
+@contextlib.contextmanager
+def _large_inventories_kept(scratch: Path, cache: Path) -> Iterator[None]:
+    """Keeps what a plan found out about many videos, also where it is interrupted: else the next would take as long."""
+    from trainables.files import write_atomically
+    from trainables.video.inventory import KEPT
+
+    try:
+        yield
+    finally:
+        for path in scratch.glob(KEPT.format("*")):
+            kept = cache / path.name
+            with contextlib.suppress(OSError):
+                if path.stat().st_size - (kept.stat().st_size if kept.is_file() else 0) > LARGE_INVENTORY:
+                    cache.mkdir(parents=True, exist_ok=True)
+                    write_atomically(kept, path.read_bytes())
 
 
 def _run(

@@ -11,6 +11,7 @@ from typing import Any
 
 from trainables.runtime import Runtime
 from trainables.settings import LAYOUTS, DataSettings, EmbeddedSettings
+from trainables.video.decoding import Verify
 from trainables.video.duplicates import duplicates
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
@@ -40,7 +41,7 @@ def _by_role(
     """`open_data`."""
 
     def opened(dataset: str, supervised: bool = False) -> VideoSet:
-        how = (data.split, data.validation_fraction, data.embedded, data.decoder)
+        how = (data.split, data.validation_fraction, data.embedded, data.decoder, data.verify)
         return _open(dataset, *how, cache, sources, stand_ins, supervised)
 
     def beside_others(dataset: str) -> VideoSet:
@@ -99,6 +100,7 @@ def _open(
     validation_fraction: float,
     embedded: EmbeddedSettings,
     decoder: str,
+    verify: Verify,
     cache: Path,
     sources: tuple[tuple[str, DataSource], ...],
     stand_ins: tuple[tuple[str, str], ...],
@@ -107,7 +109,7 @@ def _open(
     """One set, whatever sets it is read beside: the rows of a table that share a set read it once."""
     name = dict(stand_ins).get(dataset, dataset)
     if "+" in name:
-        how = (split, validation_fraction, embedded, decoder)
+        how = (split, validation_fraction, embedded, decoder, verify)
         return join_videos([_open(part, *how, cache, sources, (), supervised) for part in name.split("+")])
     if name == "embedded":
         videos = embedded_videos(stand_in(embedded, dataset), cache)
@@ -115,7 +117,7 @@ def _open(
         source = dict(sources).get(name, DataSource(None, None))
         its_split = 1 if name in LAYOUTS and find_layout(name).one_split else split
         videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
-    return take_inventory(videos, cache, decoder=decoder, supervised=supervised)
+    return take_inventory(videos, cache, decoder=decoder, verify=verify, supervised=supervised)
 
 
 def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:

@@ -286,6 +286,22 @@ def test_plan_as_json_counts_and_writes_nothing(run: Run, tmp_path: Path, tiny_v
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_keeps_what_it_found_out_of_many_videos(
+    run: Run, tmp_path: Path, tiny_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And adds nothing to what is there otherwise: the next plan reads no video."""
+    plan = ("--space", "temperatures", "--plan", "--json", *settings(tiny_values))
+    monkeypatch.setattr(sweep, "LARGE_INVENTORY", 100)
+    assert run(*plan)[0] == 0
+    (kept,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept.name == "inventory-embedded.jsonl"
+    whole = kept.read_bytes()
+    monkeypatch.setattr(sweep, "LARGE_INVENTORY", 2**20)
+    kept.write_bytes(whole[: len(whole) // 2])
+    assert run(*plan)[0] == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept] and kept.read_bytes() == whole[: len(whole) // 2]
+
+
 def test_plan_for_people(run: Run, tmp_path: Path, tiny_values: dict[str, Any]) -> None:
     code, output, _ = run("--space", "temperatures", "--plan", "--trials", "8", *settings(tiny_values))
     assert code == 0

@@ -268,6 +268,13 @@ def test_what_is_off_is_in_no_key(request: pytest.FixtureRequest, data: Data, of
     assert found(on) == {f"{group}.warmup_epochs" for group in expected}
 
 
+def test_how_lengths_are_known_is_in_the_keys_of_what_reads_videos(tiny: ExperimentSettings, data: Data) -> None:
+    """Counted packets may be more than sound frames are."""
+    before, after = (resolve(Experiment(with_values(tiny, values), 0), data) for values in ({}, {"data.verify": "packets"}))
+    assert not any("data.verify" in stage.settings for stage in before)
+    assert [one.key != other.key for one, other in zip(before, after, strict=True)] == [True] * len(before)
+
+
 def test_the_collapse_guard_is_in_the_keys_of_training_stages_where_it_is_off(tiny: ExperimentSettings, data: Data) -> None:
     """It changes no number of what it lets pass, so that it is in no key where it is on."""
     stages = resolve(Experiment(with_values(tiny, {"compute.guard": "off"}), 0), data)

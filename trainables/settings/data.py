@@ -30,7 +30,7 @@ class EmbeddedSettings(Settings):
 class DataSettings(Settings):
     """Which data sets an experiment reads, and how their parts are made. Several are joined by +: `kinetics100+ucf101`."""
 
-    off: ClassVar[Mapping[str, Any]] = {"decoder": "pyav"}
+    off: ClassVar[Mapping[str, Any]] = {"decoder": "pyav", "verify": "frames"}
 
     pretraining: str = Field("embedded", description="data sets of the self-supervised stages, together; labels unused")
     downstream: str = Field("embedded", description="data sets of finetuning and evaluation, each for itself")
@@ -42,6 +42,11 @@ class DataSettings(Settings):
         "pyav",
         description="what reads video files: pyav all of them; decord those without damage and open groups of pictures, the "
         "same frames but for two of 255 levels in some pixels",
+    )
+    verify: Literal["frames", "packets"] = Field(
+        "frames",
+        description="what says how long a video is: frames, its last sound frame, so the last one is decoded; packets, of "
+        "which no more than the first is decoded: faster, and the same unless the end of a file is damaged",
     )
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of each class's groups held out of training")
     embedded: EmbeddedSettings = EmbeddedSettings()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ def identity(path: Path) -> Identity:
     """Raises OSError; a frame that cannot be looked at counts for nothing."""
     status = path.stat()
     own = Identity(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    if not path.is_dir():
+    if not stat.S_ISDIR(status.st_mode):
         return own
     frames = list(_statuses(path))
     return Identity(

@@ -1,8 +1,8 @@
 """Frames out of videos: the same pixels for the same file and frame, whatever was read before.
 
-`probe(path)` decodes a file once, without converting to RGB, and says how many frames are there;
-`read_frames(path, indices, size)` gives the frames asked for. PyAV reads all files: it begins at the key frame before a frame
-where that gives the same frame as decoding from the first one, and converts only the frames asked for
+`probe(path)` says how many frames are there, by counting packets and decoding the last one, or all of a file where that is not
+sound; `read_frames(path, indices, size)` gives the frames asked for. PyAV reads all files: it begins at the key frame before a
+frame where that gives the same frame as decoding from the first one, and converts only the frames asked for
 (trainables/video/sequence.py). decord reads those that it reads exactly, if it is asked for (trainables/video/with_decord.py).
 
 A directory of images is a video, too (`frame_folders`): PyAV decodes only the images asked for.
@@ -17,13 +17,14 @@ Frames are resized by torch (bilinear with antialiasing, on uint8), each for its
 whether the frame cache is used or not, so that all ways to a frame agree to the bit. One thread decodes.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,11 @@ from trainables.video import with_decord
 from trainables.video.contents import Identity, identity
 from trainables.video.images import probe_images, read_images
 from trainables.video.pixels import DecodingError, Mask, Pixels, converter
-from trainables.video.sequence import Timeline, read, sound_frames
+from trainables.video.sequence import Astray, Timeline, read, sound_frames
 from trainables.video.shown import Shown
 
 Window = tuple[int, int, int, int]
+Verify = Literal["frames", "packets"]
 
 RULES = 1  # raised with every change of what a file decodes to: kept inventories and caches of other rules are not used
 
@@ -44,7 +46,7 @@ RULES = 1  # raised with every change of what a file decodes to: kept inventorie
 class Probe:
     """What a video holds: the frames that can be decoded, their size in pixels, and the decoder that reads it.
 
-    shown: a digest of some of the frames, the same for files that decode to the same.
+    shown: a digest of some of the frames, the same for files that decode to the same; "" where only packets were asked for.
     """
 
     frames: int
@@ -62,11 +64,13 @@ class Frames:
     replaced: int
 
 
-def probe(path: Path, decoder: str = "pyav") -> Probe:
+def probe(path: Path, decoder: str = "pyav", verify: Verify = "frames") -> Probe:
     """What a file, or a directory of frames, holds. Raises DecodingError with the reason where no frame can be decoded.
 
-    decoder: the one that is asked for; with `decord`, PyAV reads what it does not read exactly. Decodes all of it
-    the first time; the answer is kept while the process lives and nothing changes.
+    decoder: the one that is asked for; with `decord`, PyAV reads what it does not read exactly, for which all of a file is
+    decoded. verify: `frames`: up to the last sound frame; of a sound file three frames are decoded, each from the key frame
+    before it. `packets`: as many as there are packets, or images; only the first is decoded, unless it is damaged or packets do
+    not say where frames are. The answer is kept while the process lives and nothing changes.
     """
     try:
         found = identity(path)
@@ -74,7 +78,7 @@ def probe(path: Path, decoder: str = "pyav") -> Probe:
         raise DecodingError(f"cannot be read: {error.strerror}") from None
     if found.bytes == 0 and not path.is_dir():
         raise DecodingError("empty file")
-    return _probe(path, found, decoder)
+    return _probe(path, found, decoder, verify)
 
 
 def read_frames(
@@ -179,13 +183,46 @@ def _installed(decoder: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _probe(path: Path, _: Identity, decoder: str) -> Probe:
-    if path.is_dir():
-        _expect_pyav()
-        found = probe_images(path)
-        return Probe(found.frames, found.height, found.width, "pyav", found.shown)
+def _probe(path: Path, _: Identity, decoder: str, verify: Verify) -> Probe:
     _expect_pyav()
+    if path.is_dir():
+        found = probe_images(path, all_of_them=verify == "frames")
+        return Probe(found.frames, found.height, found.width, "pyav", found.shown)
     timeline = Timeline(path)
+    if decoder == "pyav" and (sound := _probe_sound(path, timeline, verify)):
+        return sound
+    return _probe_all(path, timeline, decoder)
+
+
+def _probe_sound(path: Path, timeline: Timeline, verify: Verify) -> Probe | None:
+    """What a file holds of which the frames looked at are sound, the last one among them unless only packets count; None of
+    another."""
+    digest = Shown(timeline.places)
+    looked_at = np.asarray(digest.places if verify == "frames" else digest.places[:1], dtype=np.int64)
+    if not looked_at.size or not timeline.tells_places:
+        return None
+    sizes: list[tuple[int, int]] = []
+    for group, needed in timeline.runs(looked_at):
+        wanted = needed.tolist()
+
+        def take(place: int, frame: Any) -> tuple[tuple[int, int], str]:
+            return (frame.height, frame.width), digest.take(place, frame)
+
+        with contextlib.suppress(Astray), contextlib.closing(sound_frames(path, timeline, take, group)) as frames:
+            for place, (size, seen) in frames:
+                if place == wanted[0]:
+                    digest.add(place, seen)
+                    sizes.append(size)
+                    wanted.pop(0)
+                if not wanted or place > wanted[0]:
+                    break
+        if wanted:
+            return None
+    return Probe(timeline.places, *sizes[0], "pyav", digest.of(timeline.places) if verify == "frames" else "")
+
+
+def _probe_all(path: Path, timeline: Timeline, decoder: str) -> Probe:
+    """What a file holds by decoding all of it. Raises DecodingError."""
     digest = Shown(timeline.places)
     compared = {timeline.places // 2, timeline.places - 1}
     samples: dict[int, Pixels] = {}

@@ -32,12 +32,16 @@ class Images(NamedTuple):
     shown: str
 
 
-def probe_images(directory: Path) -> Images:
-    """Decodes all images. Raises DecodingError where there is none, where it is not clear which they are, and for sizes that
-    differ."""
+def probe_images(directory: Path, all_of_them: bool = True) -> Images:
+    """Decodes all images; if they need not be looked at, only the first, unless it is damaged.
+
+    Raises DecodingError where there is none, where it is not clear which they are, and for sizes that differ.
+    """
     names = _frames(directory)
     if reason := ambiguity(names):
         raise DecodingError(printable(reason))
+    if not all_of_them and (image := _decoded(directory / names[0])) is not None:
+        return Images(len(names), image.height, image.width, "")
     digest = Shown(len(names))
     last, first, shape = -1, "", (0, 0)
     for place, name in enumerate(names):

@@ -2,60 +2,46 @@
 
 `take_inventory(videos, directory)` fills in the number of frames of each video, its decoder, the hash of its content and a
 digest of what it shows, and moves those that cannot be used to `skipped`, with the reason. Findings are kept in
-`<directory>/inventory-<dataset>.json` by name. A file whose size and times (of its content and of its inode, which nobody
-can set back) are the same is not read again; any other is hashed again, and probed only if its content differs, so a data
-set that was moved or copied costs no decoding.
+`<directory>/inventory-<dataset>.jsonl` by name (trainables/video/findings.py). A file whose size and times (of its content and
+of its inode, which nobody can set back) are the same is not read again; any other is hashed again, and probed only if its
+content differs, so a data set that was moved or copied costs no decoding.
 """
 
-import json
 import os
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from trainables.files import digest, write_atomically
 from trainables.video.contents import Identity, content_hash, identity
-from trainables.video.decoding import RULES, decoder_versions, probe
+from trainables.video.decoding import Verify, decoder_versions, probe
+from trainables.video.findings import Finding, add_findings, read_findings
 from trainables.video.frame_folders import image_left_out
 from trainables.video.pixels import DecodingError
 from trainables.video.videos import DataError, Skipped, Video, VideoSet, printable
 
-_SAVE_EVERY = 60.0  # seconds between two writes at least: an interrupted inventory of a large dataset goes on from there
-_GROWTH = 0.25  # of the time that it took so far, likewise: what is read for a day is written some thirty times
+KEPT = "inventory-{}.jsonl"
+"""Name of the file of findings of a data set."""
+_SAVE_EVERY = 60.0  # seconds between two writes: an interrupted inventory of a large data set goes on from there
+_TOGETHER = 512  # files that a thread looks at in a row
 
 
-@dataclass(frozen=True)
-class _Finding:
-    """What reading a video of this identity gave: its content, and frames and decoder, or why it cannot be used.
-
-    content: "" where it could not be read. shown: a digest of what it decodes to. left_out: an image in a directory of frames
-    that is none of them.
-    """
-
-    bytes: int
-    modified: int
-    changed: int
-    content: str
-    frames: int
-    decoder: str
-    reason: str
-    shown: str = ""
-    left_out: str = ""
-
-
-def take_inventory(videos: VideoSet, directory: Path, *, decoder: str = "pyav", supervised: bool = True) -> VideoSet:
+def take_inventory(
+    videos: VideoSet, directory: Path, *, decoder: str = "pyav", verify: Verify = "frames", supervised: bool = True
+) -> VideoSet:
     """The same set with `frames` and `decoder` filled in and the unusable videos moved to `skipped`.
 
-    decoder: the one that is to read the videos of which it is exact; PyAV reads the others.
+    decoder: the one that is to read the videos of which it is exact; PyAV reads the others. verify: by what the number of
+    frames is known, as of `probe`.
 
     Videos of one frame are skipped (nothing moves in them); short ones are not (samplers wrap). Raises DataError if there
     is no training video, or, for `supervised` use, none of some class, naming what was skipped of it.
     """
     everything = [*videos.train, *videos.validation, *videos.test]
-    name = videos.dataset if decoder == "pyav" else f"{videos.dataset}-{decoder}"
-    findings = _examine_all(everything, directory / f"inventory-{name}.json", decoder)
+    how = [part for part in (decoder, verify) if part not in ("pyav", "frames")]
+    file = directory / KEPT.format("-".join([videos.dataset, *how]))
+    findings = _examine_all(everything, file, decoder, verify)
     skipped = [Skipped(video.name, findings[video.name].reason) for video in everything if findings[video.name].reason]
 
     def with_finding(video: Video) -> Video:
@@ -97,49 +83,56 @@ def _check_classes(videos: VideoSet) -> None:
         )
 
 
-def _examine_all(videos: Sequence[Video], file: Path, decoder: str) -> dict[str, _Finding]:
-    kept = _load(file, decoder)
-    findings = dict(kept)
+def _examine_all(videos: Sequence[Video], file: Path, decoder: str, verify: Verify) -> dict[str, Finding]:
+    findings = read_findings(file)
     installed = decoder_versions()
-    began = saved = time.monotonic()
+    parts = [videos[begin : begin + _TOGETHER] for begin in range(0, len(videos), _TOGETHER)]
     with ThreadPoolExecutor(max_workers=min(8, max(2, os.cpu_count() or 1))) as pool:
-        examined = pool.map(lambda video: _examine(video.path, decoder, kept.get(video.name), installed), videos)
-        for video, finding in zip(videos, examined, strict=True):
-            findings[video.name] = finding
-            if _is_due(time.monotonic(), saved, began):
-                _save(file, findings)
-                saved = time.monotonic()
-    if findings != kept:
-        _save(file, findings)
+        changed = pool.map(lambda part: [one for one in part if not _holds(findings.get(one.name), one.path, installed)], parts)
+        unknown = [video for part in changed for video in part]
+        examined = pool.map(lambda one: _examine(one.path, decoder, verify, findings.get(one.name), installed), unknown)
+        new: dict[str, Finding] = {}
+        saved = time.monotonic()
+        for video, finding in zip(unknown, examined, strict=True):
+            new[video.name] = finding
+            if time.monotonic() - saved > _SAVE_EVERY:
+                _keep(file, new, findings)
+                saved, new = time.monotonic(), {}
+        _keep(file, new, findings)
     return findings
 
 
-def _is_due(now: float, saved: float, began: float) -> bool:
-    """Whether to write what is known, after the last time and the start."""
-    return now - saved > max(_SAVE_EVERY, _GROWTH * (saved - began))
+def _keep(file: Path, new: Mapping[str, Finding], findings: dict[str, Finding]) -> None:
+    """Take new findings in, and write down those that are others than before."""
+    add_findings(file, {name: found for name, found in new.items() if findings.get(name) != found})
+    findings.update(new)
 
 
-def _examine(path: Path, decoder: str, known: _Finding | None, installed: Collection[str]) -> _Finding:
-    """What is known of a file where that still holds, else what reading it gives.
-
-    Where no decoder is installed, a file of the same size is taken for the same.
-    """
+def _holds(known: Finding | None, path: Path, installed: Collection[str]) -> bool:
+    """Whether a file is as it was. Where no decoder is installed, one of the same size is taken for the same."""
+    if known is None or not (_serves(known, installed) if installed else True):
+        return False
     there = _identity(path)
-    if known is not None:
-        if not installed and known.bytes == there.bytes:
-            return known
-        if known.content and (not known.decoder or (known.decoder in installed and known.shown)):
-            if (known.bytes, known.modified, known.changed) == there:
-                return known
-            if known.content == _content(path):
-                return replace(known, modified=there.modified, changed=there.changed, left_out=_left_out(path))
+    return known.identity == there if installed else known.bytes == there.bytes
+
+
+def _serves(known: Finding, installed: Collection[str]) -> bool:
+    """Whether what was found of a content is all that there is to know of it."""
+    return bool(known.content) and (not known.decoder or known.decoder in installed)
+
+
+def _examine(path: Path, decoder: str, verify: Verify, known: Finding | None, installed: Collection[str]) -> Finding:
+    """What is known of a file's content where that is the same, else what reading it gives."""
+    there = _identity(path)
     content = _content(path)
+    if known is not None and _serves(known, installed) and known.content == content:
+        return known._replace(modified=there.modified, changed=there.changed, left_out=_left_out(path))
     try:
-        found = probe(path, decoder)
+        found = probe(path, decoder, verify)
     except DecodingError as error:
-        return _Finding(*there, content, 0, "", str(error))
+        return Finding(*there, content, 0, "", str(error))
     reason = "one frame" if found.frames < 2 else ""
-    return _Finding(*there, content, found.frames, found.decoder, reason, found.shown, _left_out(path))
+    return Finding(*there, content, found.frames, found.decoder, reason, found.shown, _left_out(path))
 
 
 def _left_out(path: Path) -> str:
@@ -161,29 +154,3 @@ def _identity(path: Path) -> Identity:
         return identity(path)
     except OSError:
         return Identity(0, 0, 0)
-
-
-def _load(file: Path, decoder: str) -> dict[str, _Finding]:
-    """The findings kept in `file`; none where it is absent, damaged, or of other decoding rules. What decord once read, when it
-    was asked for by nobody, PyAV reads."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["rules"] != RULES or content["digest"] != digest(content["videos"]):
-            return {}
-        findings = {name: _Finding(**finding) for name, finding in content["videos"].items()}
-        if decoder == "pyav":
-            return {name: replace(found, decoder=found.decoder and decoder) for name, found in findings.items()}
-        return findings
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _save(file: Path, findings: dict[str, _Finding]) -> None:
-    """Replace `file` in one step. A directory that cannot be written to costs probing again next time, nothing else."""
-    videos = {name: asdict(findings[name]) for name in sorted(findings)}
-    content = {"rules": RULES, "digest": digest(videos), "videos": videos}
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(content, ensure_ascii=False, indent=0))
-    except OSError:
-        pass

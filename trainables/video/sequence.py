@@ -45,7 +45,7 @@ class Timeline:
 
     `places` is the number of places for frames. `timed` says whether packets have distinct presentation times, which tell the
     spot of a frame (else places are counted as frames come out). `closed` says that no packet is shown before the key frame
-    that precedes it in the file, and that all packets could be read. `pixels` are those of a frame.
+    that precedes it in the file, and that all packets could be read to their ends. `pixels` are those of a frame.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,6 +61,8 @@ class Timeline:
                 if packet is None:
                     self.closed = False
                 elif packet.size:
+                    if packet.is_corrupt:  # cut off
+                        self.closed = False
                     if packet.is_keyframe:
                         self._keys.append(len(times))
                         key = packet.pts
@@ -76,6 +78,11 @@ class Timeline:
         self._orders = array("i", map(known.__getitem__, self._times))
         self._groups = array("i", (groups[order] for order in self._orders))
 
+    @property
+    def tells_places(self) -> bool:
+        """Whether it is known of every frame where it is, and from which key frame on it can be decoded."""
+        return self.closed and self.timed
+
     def spot(self, time: int | None, key: bool, last: _Spot) -> _Spot | None:
         """Where a packet or frame of this presentation time is, which comes out after `last`; None if nowhere."""
         if not self.timed:
@@ -87,7 +94,7 @@ class Timeline:
 
     def runs(self, needed: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """The frames `needed` (rising) in parts, and of each the group at whose key frame decoding begins; 0: in sequence."""
-        if not (self.closed and self.timed) or needed[-1] >= self.places:
+        if not self.tells_places or needed[-1] >= self.places:
             yield 0, needed
             return
         orders, groups = (np.frombuffer(values, dtype=np.int32)[needed] for values in (self._orders, self._groups))
@@ -136,6 +143,9 @@ def _open(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise DecodingError("no video stream")
+    if container.streams.video[0].codec_context is None:
+        container.close()
+        raise DecodingError("a video stream in a codec that PyAV does not know")
     return container
 
 

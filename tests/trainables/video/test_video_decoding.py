@@ -1,6 +1,7 @@
 """Decoding against plain sequential decoding with PyAV, on sound, damaged and difficult files."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.nn import functional
 from trainables.video import decoding, sequence, with_decord
 from trainables.video.decoding import decode, probe, read_all, read_clips, read_frames
 from trainables.video.pixels import DecodingError
+from trainables.video.sequence import Timeline
 
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
 with_clips = pytest.mark.skipif(CLIPS is None, reason="AUXGRAPH_CLIPS is not set")
@@ -83,6 +85,69 @@ def test_random_access_equals_sequential_decoding_on_real_clips(path: Path) -> N
     assert found.decoder == "pyav"
     assert np.array_equal(assert_pure(path), expected)
     assert read_all(path, SIZE).replaced == 0
+
+
+@with_clips
+def test_every_real_clip_is_as_long_by_its_packets_and_its_end_as_decoded_whole() -> None:
+    """All 520, also after damage: what is found by packets and the last frame is what decoding everything finds."""
+    assert CLIPS is not None
+    paths = [path for path in sorted(Path(CLIPS).glob("*/*/*")) if path.suffix in (".avi", ".mp4")]
+    assert len(paths) > 500
+    for path in paths:
+        timeline = Timeline(path)
+        found = decoding._probe_sound(path, timeline, "frames")
+        assert found is not None and found.frames == probe(path, verify="packets").frames == timeline.places
+        if path in paths[::25]:
+            assert found == decoding._probe_all(path, timeline, "pyav")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "b_frames"), [("a.avi", "mpeg4", 0), ("a.mp4", "libx264", 2), ("a.mkv", "libx264", 0)]
+)
+def test_damage_anywhere_leaves_the_length_that_decoding_everything_finds(
+    tmp_path: Path, write_video, name: str, codec: str, b_frames: int
+) -> None:
+    content = write_video(tmp_path / name, frames=40, codec=codec, gop=8, b_frames=b_frames).read_bytes()
+    quick, shorter = 0, 0
+    for number in range(40):
+        path = tmp_path / f"{number}-{name}"
+        path.write_bytes(content[: len(content) - number * 120] if number % 4 == 0 else content)
+        if number % 4:
+            spoil(path, number / 41, number / 41 + 0.01, with_zeros=number % 2 == 0)
+        try:
+            timeline = Timeline(path)
+            expected = decoding._probe_all(path, timeline, "pyav")
+        except DecodingError as error:
+            with pytest.raises(DecodingError, match=re.escape(str(error))):
+                probe(path)
+            continue
+        found = probe(path)
+        assert (found.frames, found.height, found.width) == (expected.frames, expected.height, expected.width)
+        quick += decoding._probe_sound(path, timeline, "frames") is not None
+        shorter += found.frames < 40
+    assert quick and shorter, "of both sorts"
+
+
+def test_packets_alone_say_how_long_a_video_is(tmp_path: Path, write_video, monkeypatch) -> None:
+    """One frame is decoded, as often as there is no doubt; a video that was cut off is decoded."""
+    decoded = []
+    original = sequence.sound_frames
+
+    def noted(path, timeline, take, group=0):
+        for place, taken in original(path, timeline, take, group):
+            decoded.append(place)
+            yield place, taken
+
+    monkeypatch.setattr(decoding, "sound_frames", noted)
+    path = write_video(tmp_path / "a.avi", frames=40, codec="mpeg4", gop=8)
+    assert probe(path, verify="packets") == decoding.Probe(40, 48, 64, "pyav", "") and decoded == [0]
+    decoded.clear()
+    assert probe(path).frames == 40 and decoded[0] == 0 and decoded[-1] == 39 and len(decoded) < 15
+    spoiled = spoil(write_video(tmp_path / "end.avi", frames=40, gop=8), 0.93, 0.95)
+    assert probe(spoiled).frames < probe(spoiled, verify="packets").frames
+    cut = write_video(tmp_path / "cut.avi", frames=40)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    assert probe(cut, verify="packets").frames == probe(cut).frames < 40
 
 
 @with_clips
@@ -257,6 +322,10 @@ def test_files_that_are_no_videos_are_refused_with_the_reason(tmp_path: Path, wr
         container.mux(stream.encode(silence))
         container.mux(stream.encode())
     assert refused("sound.mp4", (tmp_path / "sound.mp4").read_bytes()) == "no video stream"
+    avi = bytearray(write_video(tmp_path / "known.avi").read_bytes())
+    assert (
+        refused("unknown.avi", avi.replace(b"FMP4", b"\x01\x02\x03\x04")) == "a video stream in a codec that PyAV does not know"
+    )
     with pytest.raises(DecodingError, match="cannot be read: No such file"):
         probe(tmp_path / "absent.avi")
 

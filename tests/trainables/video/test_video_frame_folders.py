@@ -261,6 +261,9 @@ def test_damaged_images_are_replaced_by_earlier_ones_and_counted(tmp_path: Path)
     (directory / "img_7.jpg").unlink()
     (directory / "img_7.jpg").symlink_to(directory / "img_7.jpg")
     assert probe(directory).frames == 9, "a video ends with its last sound frame"
+    (directory / "img_0.jpg").write_bytes(whole)
+    assert probe(directory, verify="packets").frames == 10, "only the first is looked at"
+    (directory / "img_0.jpg").write_bytes(b"")
     pixels, replaced = decode(directory, range(9), SIZE)
     assert replaced.tolist() == [True, True, False, False, True, True, False, True, False]
     assert levels(directory) == [2, 2, 2, 3, 3, 3, 6, 6, 8]

@@ -1,17 +1,18 @@
 """The inventory against files of which it is known what is wrong with them."""
 
 import errno
-import json
+import multiprocessing
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from trainables.files import digest
-from trainables.video import inventory
+from trainables.checksums import sealed_line
+from trainables.video import findings, inventory
 from trainables.video import videos as videos_module
 from trainables.video.decoding import RULES
+from trainables.video.findings import Finding, add_findings, read_findings
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import read_videos
 from trainables.video.videos import DataError, DataSource, VideoSet
@@ -54,7 +55,7 @@ def test_a_second_inventory_probes_nothing_but_what_changed(videos: VideoSet, tm
     first = take_inventory(videos, tmp_path)
     probed = []
     original = inventory.probe
-    monkeypatch.setattr(inventory, "probe", lambda path, _: probed.append(path.name) or original(path))
+    monkeypatch.setattr(inventory, "probe", lambda path, *_: probed.append(path.name) or original(path))
     assert take_inventory(videos, tmp_path) == first and probed == []
     write_video(tmp_path / "videos" / "a" / "2.avi", frames=30)
     again = take_inventory(videos, tmp_path)
@@ -69,7 +70,7 @@ def test_a_second_inventory_probes_nothing_but_what_changed(videos: VideoSet, tm
 def test_a_data_set_that_was_copied_is_hashed_and_not_probed(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
     first = take_inventory(videos, tmp_path)
     probed = []
-    monkeypatch.setattr(inventory, "probe", lambda path, _: probed.append(path))
+    monkeypatch.setattr(inventory, "probe", lambda path, *_: probed.append(path))
     for video in everything(videos):
         content = video.path.read_bytes()
         video.path.unlink()
@@ -91,45 +92,59 @@ def test_an_edit_of_equal_size_with_its_time_set_back_is_seen(videos: VideoSet, 
 
 def test_a_digit_changed_in_the_findings_is_noticed(videos: VideoSet, tmp_path: Path) -> None:
     first = take_inventory(videos, tmp_path)
-    file = tmp_path / "inventory-folder.json"
+    file = tmp_path / "inventory-folder.jsonl"
     whole = file.read_text()
-    file.write_text(whole.replace('"frames": 9', '"frames": 8'))
+    file.write_text(whole.replace('", 9, "pyav"', '", 8, "pyav"'))
     assert file.read_text() != whole
-    assert take_inventory(videos, tmp_path) == first and file.read_text() == whole
+    assert take_inventory(videos, tmp_path) == first and sorted(file.read_text()) == sorted(whole)
 
 
-def test_findings_are_written_by_time_and_not_by_number(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
+def test_findings_are_appended_by_time_and_each_is_written_once(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
     written = []
-    monkeypatch.setattr(inventory, "write_atomically", lambda path, content: written.append(content))
-    take_inventory(videos, tmp_path)
-    assert len(written) == 1
+    original = inventory.add_findings
+    monkeypatch.setattr(inventory, "add_findings", lambda file, found: written.append(len(found)) or original(file, found))
     monkeypatch.setattr(inventory, "_SAVE_EVERY", -1.0)
-    monkeypatch.setattr(inventory, "_GROWTH", -1.0)
-    take_inventory(videos, tmp_path)
-    assert len(written) == 1 + 12 + 1
-
-
-def test_an_inventory_of_a_day_is_written_some_thirty_times_and_loses_a_fifth_at_most() -> None:
-    """A file per second; seen before: a write a minute, 480 in eight hours."""
-    saved, writes = 0, []
-    for now in range(24 * 3600):
-        if inventory._is_due(now, saved, 0):
-            assert now - saved <= max(61, 0.2 * now + 1)
-            saved = now
-            writes.append(now)
-    assert 20 < len(writes) < 40 and writes[0] == 61
-
-
-def test_findings_without_a_digest_of_frames_are_made_again(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
-    """As an earlier version kept them."""
     first = take_inventory(videos, tmp_path)
-    file = tmp_path / "inventory-folder.json"
-    found = json.loads(file.read_text())["videos"]
-    for finding in found.values():
-        del finding["shown"], finding["left_out"]
-    file.write_text(json.dumps({"rules": RULES, "digest": digest(found), "videos": found}))
-    assert inventory._load(file, "pyav")["a/0.avi"].frames == 8
-    assert take_inventory(videos, tmp_path) == first
+    assert written == [1] * 12 + [0]
+    file = tmp_path / "inventory-folder.jsonl"
+    assert file.read_text().count("\n") == 12
+    assert take_inventory(videos, tmp_path) == first and written[13:] == [0] and file.read_text().count("\n") == 12
+
+
+def test_the_last_line_of_a_video_counts_and_old_ones_are_cleared_away(tmp_path: Path) -> None:
+    file = tmp_path / "findings"
+    found = Finding(1, 2, 3, "content", 4, "pyav", "")
+    for frames in range(3):
+        add_findings(file, {"a": found._replace(frames=frames), "b": found})
+    assert read_findings(file) == {"a": found._replace(frames=2), "b": found}
+    assert file.read_text().count("\n") == 2, "six lines of two videos"
+
+
+@pytest.mark.parametrize("cut", range(2, 60, 7))
+def test_a_line_that_a_crash_cut_off_costs_itself_alone(tmp_path: Path, cut: int) -> None:
+    file = tmp_path / "findings"
+    found = Finding(1, 2, 3, "content", 4, "pyav", "")
+    add_findings(file, {"a": found, "b": found})
+    with file.open("r+b") as opened:
+        opened.truncate(file.stat().st_size - cut)
+    add_findings(file, {"c": found})
+    assert read_findings(file) == {"a": found, "c": found}
+
+
+def test_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "findings"
+
+    def add(of: str) -> None:
+        for number in range(50):
+            names = [f"{of}-{number}-{place}" for place in range(20)]
+            add_findings(file, {name: Finding(1, 2, 3, "content" * 9, 4, "pyav", "") for name in names})
+
+    processes = [multiprocessing.get_context("fork").Process(target=add, args=(name,)) for name in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(read_findings(file)) == 2000 and file.read_text().count("\n") == 2000
 
 
 def test_a_fingerprint_is_computed_once_of_what_an_inventory_was_taken(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
@@ -140,25 +155,24 @@ def test_a_fingerprint_is_computed_once_of_what_an_inventory_was_taken(videos: V
     assert [taken.fingerprint("train"), taken.fingerprint(), taken.fingerprint("train", "test")] == found
 
 
-def test_what_decord_once_read_pyav_reads_without_another_look(videos: VideoSet, tmp_path: Path, monkeypatch) -> None:
-    """Findings as they were kept when decord was taken wherever it is exact."""
-    first = take_inventory(videos, tmp_path)
-    file = tmp_path / "inventory-folder.json"
-    found = json.loads(file.read_text())["videos"]
-    for finding in found.values():
-        finding["decoder"] = finding["decoder"] and "decord"
-    file.write_text(json.dumps({"rules": RULES, "digest": digest(found), "videos": found}))
-    monkeypatch.setattr(inventory, "probe", lambda path, _: pytest.fail(f"{path} is probed"))
-    assert take_inventory(replace(videos, train=videos.train), tmp_path).train == first.train
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"rules": 1, "videos": {"a/0.avi": {"frames": 3}}}', '{"rules": 0}'])
-def test_a_damaged_file_of_findings_is_ignored_and_replaced(videos: VideoSet, tmp_path: Path, content: str) -> None:
-    file = tmp_path / "inventory-folder.json"
-    file.write_text(content)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]\n",
+        b"\xff\n",
+        b'{"found": [1, 2, 3, "", 4, "pyav", ""], "name": "a/0.avi", "rules": 1}\n',
+        sealed_line({"name": "a/0.avi", "found": [1, 2], "rules": RULES}),
+        sealed_line({"name": "a/0.avi", "found": [1, 2, 3, "", 4, "pyav", ""], "rules": RULES - 1}),
+    ],
+)
+def test_a_damaged_file_of_findings_is_ignored_and_replaced(videos: VideoSet, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "inventory-folder.jsonl"
+    file.write_bytes(content)
     taken = take_inventory(videos, tmp_path)
     assert len(everything(taken)) == 8
-    assert len(inventory._load(file, "pyav")) == 12
+    assert len(read_findings(file)) == 12
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
 
 
@@ -182,7 +196,8 @@ def test_an_error_of_the_disk_costs_an_inventory_and_nothing_else(
         raise OSError(number, os.strerror(number))
 
     first = take_inventory(videos, tmp_path)
+    (tmp_path / "inventory-folder.jsonl").write_text("damaged")
     owner, _, name = call.rpartition(".")
-    monkeypatch.setattr(getattr(inventory, owner) if owner else inventory, name, fail)
+    monkeypatch.setattr(getattr(findings, owner) if owner else findings, name, fail)
     os.utime(videos.train[0].path)
     assert take_inventory(videos, tmp_path) == first
