@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from harness.ledger import Record
+from harness.ledger import Record, is_fraction
 from trainables.video.duplicates import said_of_duplicates
 from trainables.video.videos import PARTS, printable
 
@@ -49,6 +49,17 @@ def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
         highlight=False,
     )
     show_disk(plan.disk, console)
+
+
+def show_resolution(sweep: Sweep, console: Console) -> None:
+    """Which differences so many seeds can see, by the trials that are on record beside the sweep."""
+    objective, runs = sweep.space.objective, sweep.directory.parent
+    if runs.is_dir() and is_fraction(objective):
+        metric = objective.replace("validation/", "test/")
+        table = ["--table", sweep.space.table] if sweep.space.table else []
+        asked = ["--preset", sweep.preset, "--seeds", str(sweep.seeds), "--metric", metric]
+        console.print("power: ", end="", style="bold")
+        _report("resolution.py", *asked, *table, "--runs-dir", str(runs))
 
 
 def show_disk(disk: Needed, console: Console) -> None:

@@ -42,7 +42,7 @@ from harness.listener import Listener
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.signs import Signs, SignsOfJoined
-from harness.summary import findings_of, show_circumstances, show_disk, show_plan, show_results
+from harness.summary import findings_of, show_circumstances, show_disk, show_plan, show_resolution, show_results
 from harness.tracking import Tracker
 from harness.wandb_runs import WandbRuns
 from search_spaces.narrowing import parse_range
@@ -314,6 +314,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> No
             print(json.dumps(found.as_json(), indent=1))
         else:
             show_plan(sweep, found, at_once, console)
+            show_resolution(sweep, console)
 
 
 def _show_report(request: Request, runtime: Runtime) -> None:
