@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
+import resource
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -188,3 +190,14 @@ def test_classes_with_few_videos_are_counted_in_a_note_and_a_part_without_any_is
 def test_a_cpu_runs_one_thread(runtime: Callable[..., Runtime]) -> None:
     assert runtime().torch_device() == torch.device("cpu")
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="a C library other than glibc")
+def test_memory_is_used_again_without_the_system(runtime: Callable[..., Runtime]) -> None:
+    """Tensors of 40 MB, more than glibc keeps by itself, made and freed 20 times: pages of a few are enough for all."""
+    runtime().torch_device()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(10_000_000)
+    pages = 40_000_000 / resource.getpagesize()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 5 * pages

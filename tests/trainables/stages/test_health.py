@@ -23,6 +23,7 @@ from trainables.stages.health import (
     alignment,
     deviation,
     effective_rank,
+    greatest,
     looked_at,
     moved,
     spread,
@@ -139,6 +140,15 @@ def test_dead_units_are_counted_by_layer() -> None:
         network(clips)
     found = health.measures()
     assert (found["health_dead"], found["health_died"]) == pytest.approx((6 / 10, 2 / 4)), "two of four died, of six none"
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (4, 5, 6), (3, 18, 5, 7), (2, 8, 4, 6, 6), (1, 3, 1, 1, 1)], ids=str)
+def test_the_greatest_value_of_a_channel_is_that_of_any_layout(shape: tuple[int, ...]) -> None:
+    """Against torch's amax, with channels first and last in memory; a NaN counts as the greatest there as well."""
+    maps = torch.randn(shape, generator=torch.Generator().manual_seed(len(shape)))
+    maps[-1, 1] = torch.nan
+    for layout in (maps, maps.movedim(1, -1).contiguous().movedim(-1, 1)):
+        assert torch.equal(greatest(layout).nan_to_num(9), maps.amax([0, *range(2, len(shape))]).nan_to_num(9))
 
 
 def test_how_much_logits_differ_between_clips() -> None:
