@@ -14,12 +14,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from trainables.data import open_data
 from trainables.files import digest
 from trainables.models import find_backbone
+from trainables.models.kernels import kernels
 from trainables.recipes import last_stages
 from trainables.runtime import Runtime
 from trainables.settings import (
@@ -35,7 +37,7 @@ from trainables.settings import (
 from trainables.source import Code, code_of
 from trainables.stages import pictures
 from trainables.stages.guard import Collapsed, advice
-from trainables.stages.kind import Kind, identity
+from trainables.stages.kind import ARITHMETIC, Kind, identity
 from trainables.stages.memory import OutOfMemory, memory_of, within_memory
 from trainables.stages.training import NonFiniteLoss, most_parts, train
 from trainables.stages.work import Outcome, Report, Training, Work, curves
@@ -424,9 +426,11 @@ def run_stage(stage: Stage, work: Work) -> Artifact:
 
 
 def _outcome(stage: Stage, work: Work) -> Outcome:
-    said = stage.declared.run(work)
+    of_network = ARITHMETIC[0] in stage.settings
     try:
-        outcome = _trained(said, work) if isinstance(said, Training) else said
+        with kernels(work.settings.compute, work.device) if of_network else nullcontext():
+            said = stage.declared.run(work)
+            outcome = _trained(said, work) if isinstance(said, Training) else said
     except Collapsed as collapse:
         raise Collapsed(f"{collapse}; {advice(stage.declared.schedule or stage.kind)}") from None
     for name, value in outcome.metrics.items():

@@ -199,7 +199,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "teacher_finetune.step_epochs": 20,
         "graph.sketch": 128,
     },
-    "paper": {"views.side": 13, "views.stored": "float16"},
+    "paper": {"views.side": 13, "views.stored": "float16", "compute.cudnn_benchmark": True},
 }
 
 BY_PRETRAINING: dict[str, dict[str, dict[str, Any]]] = {"paper": {"ucf101": dict.fromkeys(FOLLOW_PRETRAINING, 10)}}

@@ -19,6 +19,8 @@ from trainables.video.videos import DataSource
 
 DEFAULT_CACHE_BYTES = 8 * 2**30
 DEFAULT_SAVE_EVERY = 300.0
+CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+"""Memory in which cuBLAS gives the same bits from run to run. A process reads it once, whatever its stages are."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,13 @@ class Runtime:
 
     def torch_device(self) -> torch.device:
         """The device; on a CPU torch is held to one thread, so that results do not depend on the number of cores, and memory
-        that it frees is kept for it."""
+        that it frees is kept for it. To be asked before a GPU computes anything, when it is too late for CUBLAS_WORKSPACE."""
         name = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         if name == "cpu":
             torch.set_num_threads(1)
             keep_freed_memory()
+        elif name.startswith("cuda"):
+            os.environ.setdefault(*CUBLAS_WORKSPACE)
         return torch.device(name)
 
     def device_name(self) -> str:

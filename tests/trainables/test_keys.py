@@ -282,6 +282,31 @@ def test_the_collapse_guard_is_in_the_keys_of_training_stages_where_it_is_off(ti
     assert not any("compute.guard" in stage.settings for stage in resolve(Experiment(tiny, 0), data))
 
 
+@pytest.mark.parametrize("of", ["tiny", "tiny_graph"])
+def test_what_a_gpu_computes_with_is_in_the_keys_of_networks_alone(request: pytest.FixtureRequest, data: Data, of: str) -> None:
+    """As torch has it by default it is in no key, so that what was computed before there were such settings still counts; and
+    never which kernels cuDNN tries, which preset `paper` has otherwise."""
+    settings = request.getfixturevalue(of)
+    before = keys(settings, data)
+    stages = resolve(Experiment(settings, 0), data)
+    networks = {stage.name for stage in stages if "compute.precision" in stage.settings}
+    trained = {stage.name for stage in stages if stage.declared.schedule is not None}
+    assert trained < networks < set(before) | {"evaluate_student"}
+    for changes, expected in (
+        ({"compute.cudnn_benchmark": True}, set[str]()),
+        ({"compute.tf32": "all"}, networks),
+        ({"compute.deterministic": True}, networks),
+        ({"compute.fused": True}, trained),
+    ):
+        asked = with_values(settings, changes)
+        assert {stage.name for stage in resolve(Experiment(asked, 0), data) if changes.keys() & set(stage.settings)} == expected
+        inherited = {stage.name for stage in stages if expected & {source.name for source in stage.upstream()}}
+        assert differing(before, keys(asked, data)) == inherited, changes
+    compiled = with_values(settings, {"compute.compile": True})
+    graphs = with_values(compiled, {"compute.cuda_graphs": True})
+    assert networks <= differing(keys(compiled, data), keys(graphs, data))
+
+
 def test_a_cosine_schedule_knows_no_steps(tiny: ExperimentSettings, data: Data) -> None:
     for schedule, expected in (("step", FINETUNED), ("cosine", set[str]())):
         settings = with_values(tiny, {"finetune.schedule": schedule})

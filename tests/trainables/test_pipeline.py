@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from trainables import pipeline
+from trainables.models.kernels import FORBIDDEN, Kernels, kernels
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
@@ -53,6 +56,28 @@ def test_an_experiment_gives_metrics_of_all_stages_and_the_second_run_trains_not
     assert {kind: (0.0, spent.used) for kind, spent in first.made.items()} == {
         kind: (spent.used, spent.saved) for kind, spent in second.made.items()
     }
+
+
+def test_a_stage_with_a_network_computes_with_the_kernels_that_are_asked_for(
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told that its device is a GPU, which is where that is done; between and after the stages torch has its own."""
+    usual = Kernels.chosen()
+    seen: list[tuple[bool, Kernels]] = []
+    monkeypatch.setattr(pipeline, "kernels", lambda compute, device: kernels(compute, torch.device("cuda")))
+    values = {"recipe": "pretext", "evaluation.measures": ["linear_probe"]}
+    settings = with_values(tiny, {**values, "compute.tf32": "all", "compute.deterministic": True})
+
+    def report(line: dict[str, Any]) -> None:
+        seen.append(("epoch" in line, Kernels.chosen()))
+
+    run_experiment(Experiment(settings, 0), runtime(), report)
+    asked = usual._replace(products=True, deterministic=FORBIDDEN)
+    assert {inside: {chosen for within, chosen in seen if within == inside} for inside in (True, False)} == {
+        True: {asked},
+        False: {usual},
+    }
+    assert Kernels.chosen() == usual
 
 
 def test_confusion_matrix_and_top1_agree(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:

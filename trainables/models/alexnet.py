@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from trainables.models.average_pool import AveragePool
 from trainables.models.encoder import FrameEncoder
 from trainables.models.frames import MaxPool, initialise, padding
 from trainables.models.weights import mismatch
@@ -56,7 +57,7 @@ class AlexNet(FrameEncoder):
             modules += [convolution, nn.BatchNorm2d(convolution.out_channels)] if alexnet.batch_norm else [convolution]
             modules.append(nn.ReLU(inplace=True))
         self.features = nn.Sequential(*modules, MaxPool(3, 2))
-        self.avgpool = nn.AdaptiveAvgPool2d(cells)
+        self.avgpool = AveragePool(cells)
         self.classifier = nn.Sequential(
             nn.Dropout(alexnet.dropout),
             nn.Linear(last * cells * cells, alexnet.hidden),

@@ -13,18 +13,21 @@ from trainables.settings import ComputeSettings
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 """The layout of weights of so many dimensions: of images, of clips."""
+CUDA_GRAPHS = "reduce-overhead"
+"""Torch's name of the mode in which compiled networks are launched as CUDA graphs."""
 Network = TypeVar("Network", bound=nn.Module)
 
 
 @torch.no_grad()
 def on_device(network: Network, device: torch.device, compute: ComputeSettings) -> Network:
     """The network on the device, in the memory layout that is asked for, its backbones and encoders compiled if asked."""
+    mode = CUDA_GRAPHS if compute.cuda_graphs and device.type == "cuda" else None
     if compute.compile:
         for module in network.modules():
             if isinstance(module, Backbone):
-                module.compile()
+                module.compile(mode=mode)
             elif isinstance(module, Encoder):
-                module.compile_methods()
+                module.compile_methods(mode)
     network.to(device)
     if compute.channels_last:
         for value in (*network.parameters(), *network.buffers()):

@@ -61,11 +61,11 @@ class Encoder(nn.Module, ABC):
             )
         return last.weight.detach()
 
-    def compile_methods(self) -> None:
-        """torch.compile what is asked of the network, which is more than `forward`."""
+    def compile_methods(self, mode: str | None = None) -> None:
+        """torch.compile what is asked of the network, which is more than `forward`. mode: torch's, None being its default."""
         for name in COMPILED:
             if hasattr(self, name):
-                setattr(self, name, torch.compile(getattr(self, name)))
+                setattr(self, name, torch.compile(getattr(self, name), mode=mode))
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits (B, classes) of clips (B, 3, K, H, W)."""

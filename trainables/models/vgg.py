@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from trainables.models.average_pool import AveragePool
 from trainables.models.encoder import FrameEncoder
 from trainables.models.frames import MaxPool, initialise, padding
 from trainables.settings import ExperimentSettings
@@ -33,7 +34,7 @@ class VGG(FrameEncoder):
                 inputs, side, stride = outputs, 3, 1
             self.features.append(nn.Sequential(*layer))
         self.pool, self.cells = MaxPool(2, 2), vgg.cells
-        self.avgpool = nn.AdaptiveAvgPool2d(vgg.cells)
+        self.avgpool = AveragePool(vgg.cells)
         self.classifier = nn.Sequential(
             nn.Linear(inputs * vgg.cells**2, vgg.hidden),
             nn.ReLU(inplace=True),

@@ -112,9 +112,22 @@ class AugmentationSettings(Settings):
 
 
 class ComputeSettings(Settings):
-    """Arithmetic of the training steps. It changes the numbers, so it is part of every stage's key."""
+    """Arithmetic of the training steps. It changes the numbers, so it is part of the key of every stage with a network.
 
-    off: ClassVar[Mapping[str, Any]] = {"guard": "on"}
+    What says that it is of a GPU changes nothing on a CPU. Which kernels cuDNN tries is in no key: they differ in the order of
+    summation, as a GPU's do from run to run, and where they may not (`deterministic`) it does not try.
+    """
+
+    off: ClassVar[Mapping[str, Any]] = {
+        "guard": "on",
+        "tf32": "convolutions",
+        "fused": False,
+        "deterministic": False,
+        "cuda_graphs": False,
+    }
+
+    def _changes_nothing(self, name: str, value: Any) -> bool:
+        return name == "cudnn_benchmark" or super()._changes_nothing(name, value)
 
     @field_validator("guard", mode="before")
     @classmethod
@@ -134,6 +147,23 @@ class ComputeSettings(Settings):
         "ends its trial as failed, with the reason; off: it goes on",
     )
     compile: bool = Field(False, description="torch.compile the networks of training stages")
+    cuda_graphs: bool = Field(
+        False, description="of a GPU: what was compiled is launched as CUDA graphs (mode reduce-overhead); needs compile"
+    )
+    tf32: Literal["none", "convolutions", "all"] = Field(
+        "convolutions",
+        description="of a GPU: what in float32 is computed with factors rounded to TensorFloat-32; convolutions: torch's "
+        "default; all: products of matrices too",
+    )
+    cudnn_benchmark: bool = Field(
+        False, description="of a GPU: cuDNN tries its convolutions on each new shape, and takes the fastest; in no key"
+    )
+    fused: bool = Field(False, description="of a GPU: the optimiser's step as one kernel")
+    deterministic: bool = Field(
+        False,
+        description="of a GPU: only kernels that give the same bits from run to run, as a CPU does anyway; what has none ends "
+        "its trial; not with cudnn_benchmark",
+    )
     accumulation: Count = Field(
         1,
         description="parts of two or more samples in which a batch passes the network, one after the other, before the "
@@ -141,3 +171,17 @@ class ComputeSettings(Settings):
         "graph.bandwidth), which are each part's; a loss that compares the samples of a batch (tracking; graph.distance em "
         "and sinkhorn, graph.edges learned, and gain of running means) is never divided",
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.deterministic and self.cudnn_benchmark:
+            raise ValueError(
+                "deterministic = true with cudnn_benchmark = true: what is fastest is another kernel from run to run; valid "
+                "with it: cudnn_benchmark = false (--set compute.cudnn_benchmark=false)"
+            )
+        if self.cuda_graphs and not self.compile:
+            raise ValueError(
+                "cuda_graphs = true without compile = true: graphs are made of what was compiled; valid with it: "
+                "compile = true (--set compute.compile=true)"
+            )
+        return self

@@ -1,8 +1,9 @@
 """What teachers and student cost: parameters, operations, latency and memory of one clip's forward pass (Sec. 5.7).
 
-The networks are untrained, as weights change none of it. A metric is `compression/<network>_<quantity>`, the network a
-teacher's task or `student`: parameters; flops (a multiplication and an addition are two); latency in seconds, the median of
-several passes of a single clip; peak_memory in bytes, of weights and what lives at once beside them.
+The networks are untrained, as weights change none of it, and a GPU's kernels are of torch's own choice. A metric is
+`compression/<network>_<quantity>`, the network a teacher's task or `student`: parameters; flops (a multiplication and an
+addition are two); latency in seconds, the median of several passes of a single clip; peak_memory in bytes, of weights and what
+lives at once beside them.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _address(tensor: Tensor) -> int:
 
 
 def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
-    arithmetic = ("compute.channels_last", "compute.compile")
+    arithmetic = ("compute.channels_last", "compute.compile", "compute.cuda_graphs")
     return ("vgg", "prednet", "alexnet", "frames", "video.clip_frames", "video.crop", *arithmetic)
 
 

@@ -19,7 +19,15 @@ FRAME_SIZE = ("video.height", "video.width", "video.crop", "data.decoder", "data
 CLIPS = (*FRAME_SIZE, "video.clip_frames")
 """Settings that clips of consecutive frames depend on, before a network gives them the form in which it takes pixels."""
 
-ARITHMETIC = ("compute.precision", "compute.channels_last", "compute.compile")
+ARITHMETIC = (
+    "compute.precision",
+    "compute.channels_last",
+    "compute.compile",
+    "compute.cuda_graphs",
+    "compute.tf32",
+    "compute.cudnn_benchmark",
+    "compute.deterministic",
+)
 """Of a network's passes; stages that train it on batches in parts read all of `compute`."""
 
 LABELLED = ("train", "validation")
@@ -100,12 +108,13 @@ def identity(thing: Any) -> dict[str, int]:
 def trained_by(settings: ExperimentSettings, group: str, model: type[Optimisation] | None = None) -> tuple[str, ...]:
     """The settings of a training stage's group that training depends on; of a `model` that the group extends only its own.
 
-    Which checkpoint is handed on is not among them: it is the next stage's choice. Whether a collapse ends it is, and what of
-    its randomness follows the seed.
+    Which checkpoint is handed on is not among them: it is the next stage's choice. Whether a collapse ends it is, how the
+    optimiser computes, and what of its randomness follows the seed.
     """
     values: Optimisation = getattr(settings, group)
     fields = (model or type(values)).model_fields
-    return ("compute.guard", "seeds", *(f"{group}.{name}" for name in fields if name not in (*values.unread(), "checkpoint")))
+    own = (f"{group}.{name}" for name in fields if name not in (*values.unread(), "checkpoint"))
+    return ("compute.guard", "compute.fused", "seeds", *own)
 
 
 def supervised_cost(network: str, group: str) -> Callable[[ExperimentSettings, Counts], Cost]:

@@ -92,7 +92,7 @@ class _Loop:
         self.training, self.work = training, work
         self.network, self.optimisation = training.network, training.optimisation
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        self.optimiser = make_optimiser(self.parameters, self.optimisation)
+        self.optimiser = make_optimiser(self.parameters, self.optimisation, work.fuses)
         self.progress = Progress()
         self.health = Health(self.network, looks=not work.settings.compute.compile)
         self.saves = Pace(work.runtime.save_every)
@@ -280,9 +280,10 @@ def _is_best(name: str | None, metrics: Mapping[str, float], kind: str, progress
     return name is not None and all(metrics[name] > past[f"{kind}/{name}"] for past in progress.history)
 
 
-def make_optimiser(parameters: list[nn.Parameter], optimisation: Optimisation) -> torch.optim.Optimizer:
-    """SGD, or Adam with `momentum` as beta1; weight decay is an L2 penalty in both."""
-    common: dict[str, Any] = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay, "foreach": True}
+def make_optimiser(parameters: list[nn.Parameter], optimisation: Optimisation, fused: bool = False) -> torch.optim.Optimizer:
+    """SGD, or Adam with `momentum` as beta1; weight decay is an L2 penalty in both. fused: its step is one kernel."""
+    common: dict[str, Any] = {"lr": optimisation.learning_rate, "weight_decay": optimisation.weight_decay}
+    common |= {"fused": True} if fused else {"foreach": True}
     if optimisation.optimiser == "adam":
         return torch.optim.Adam(parameters, betas=(optimisation.momentum, ADAM_BETA2), **common)
     return torch.optim.SGD(parameters, momentum=optimisation.momentum, **common)
@@ -313,6 +314,8 @@ def train_step(
     Returns the mean loss of the batch and its metrics, those of samples (B,); `gradient_norm` is that of all parameters, before
     the gradient is shortened to `clip_gradient`.
     """
+    if work.settings.compute.cuda_graphs:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
     optimiser.zero_grad(set_to_none=True)
     losses, found = [], []
     for share, part in _parts(batch, training):

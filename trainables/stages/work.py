@@ -192,6 +192,11 @@ class Work:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
+    @property
+    def fuses(self) -> bool:
+        """Whether the optimiser's step is one kernel."""
+        return self.settings.compute.fused and self.device.type == "cuda"
+
     def on_device(self, network: Network) -> Network:
         """The network on the device, as the group `compute` says."""
         return on_device(network, self.device, self.settings.compute)

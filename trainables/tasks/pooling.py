@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.models.average_pool import average_pool
 from trainables.models.encoder import FrameEncoder
 
 GRID = 8
@@ -15,7 +15,7 @@ GRID = 8
 def pooled(maps: Tensor) -> Tensor:
     """Maps (N, C, h, w) averaged to at most GRID x GRID places and flattened: (N, C * places)."""
     height, width = maps.shape[-2:]
-    return F.adaptive_avg_pool2d(maps, (min(GRID, height), min(GRID, width))).flatten(1)
+    return average_pool(maps, min(GRID, height), min(GRID, width)).flatten(1)
 
 
 def map_shape(encoder: FrameEncoder, side: int, layers: int | None = None) -> tuple[int, int, int]:

@@ -277,6 +277,7 @@ def test_presets_keep_the_paper_s_task() -> None:
     training += ("dropout", "units", "validation_clips", "graph.sketch")
     learnable = ("sorting.channel_splitting", "sorting.pair", "sorting.layers", "sorting.tuples", "prediction.stride")
     learnable += ("auxskd.student_temperature",)
+    sizes += ("compute.cudnn_benchmark",)  # the shapes are worth it
     paper = flat(preset("paper"))
     for name in ("demo", "small"):
         other = flat(preset(name))

@@ -1,5 +1,6 @@
 """A step gives a device its work and waits for nothing: it neither reads a number from there nor copies one to it that the host
-has just made. Tried on torch's device `meta`, of which nothing can be read as it computes nothing."""
+has just made. Where `compute.deterministic` is on it computes nothing that gives other bits from run to run. Tried on torch's
+device `meta`, of which nothing can be read as it computes nothing."""
 
 from __future__ import annotations
 
@@ -34,6 +35,32 @@ META = torch.device("meta")
 READING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "bincount", "_linalg_check_errors"}
 """Operators of which the host waits for the result, or for its size."""
 INDEXING = {"index", "index_put", "index_put_"}
+UNEQUAL = {
+    "_adaptive_avg_pool2d_backward",
+    "_adaptive_avg_pool3d_backward",
+    "avg_pool3d_backward",
+    "adaptive_max_pool2d_backward",
+    "fractional_max_pool2d_backward",
+    "fractional_max_pool3d_backward",
+    "max_unpool2d",
+    "max_unpool3d",
+    "upsample_linear1d_backward",
+    "upsample_bilinear2d_backward",
+    "upsample_bicubic2d_backward",
+    "upsample_trilinear3d_backward",
+    "reflection_pad1d_backward",
+    "reflection_pad2d_backward",
+    "reflection_pad3d_backward",
+    "nll_loss2d_forward",
+    "_ctc_loss_backward",
+    "put_",
+    "histc",
+    "cumsum",
+    "grid_sampler_2d_backward",
+    "grid_sampler_3d_backward",
+}
+"""Operators of which a GPU has no kernel that gives the same bits from run to run: what raises with torch's deterministic
+algorithms (torch.use_deterministic_algorithms). `median.dim` and `median.dim_values` have one name with `median`, which may."""
 STEPS = 2
 
 MORE: Mapping[str, Mapping[str, Any]] = {
@@ -48,6 +75,10 @@ class Waited(AssertionError):
     """Something waits for the device."""
 
 
+class Unequal(AssertionError):
+    """Something has no deterministic kernel."""
+
+
 class Operators(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
         named = named or {}
@@ -55,6 +86,8 @@ class Operators(TorchDispatchMode):
         if any(isinstance(one, Tensor) and one.device == META for one in tree_leaves((given, named))):
             if name in READING:
                 raise Waited(f"{function} reads from the device")
+            if name in UNEQUAL or function in (torch.ops.aten.median.dim, torch.ops.aten.median.dim_values):
+                raise Unequal(f"{function} gives other bits from run to run")
             if name in INDEXING and any(place is not None and must_be_read(place) for place in given[1]):
                 raise Waited(f"{function} by a mask, the size of which is read, or by places on the host")
         if name in ("_to_copy", "copy_") and not named.get("non_blocking", len(given) > 2 and given[2]):
@@ -151,9 +184,13 @@ def steps(work: Work, training: Training) -> None:
     """The first steps. What is made in the first one only may be made at leisure: what an optimiser remembers, and more."""
     optimiser = make_optimiser([one for one in training.network.parameters() if one.requires_grad], training.optimisation)
     training.network.train()
-    for number, batch in enumerate(itertools.islice(training.loader.epoch(0), STEPS)):
-        with not_waiting() if number else contextlib.nullcontext():
-            train_step(work, training.at(number), optimiser, on_device(batch, META))
+    torch.use_deterministic_algorithms(True)
+    try:
+        for number, batch in enumerate(itertools.islice(training.loader.epoch(0), STEPS)):
+            with not_waiting() if number else contextlib.nullcontext():
+                train_step(work, training.at(number), optimiser, on_device(batch, META))
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.slow
@@ -195,6 +232,15 @@ def test_no_step_of_any_stage_waits_for_the_device(
 def test_what_waits_is_seen(waits: Any) -> None:
     with pytest.raises(Waited), not_waiting():
         waits(torch.zeros(2, device=META))
+
+
+def test_what_gives_other_bits_is_seen() -> None:
+    """A gradient of adaptive pooling, which networks take by other means where it must be the same; and sums of a row."""
+    maps = torch.zeros(1, 1, 4, 4, device=META, requires_grad=True)
+    with pytest.raises(Unequal), not_waiting():
+        torch.nn.functional.adaptive_avg_pool2d(maps, 2).sum().backward()
+    with pytest.raises(Unequal), not_waiting():
+        maps.cumsum(0)
 
 
 def test_what_does_not_wait_passes() -> None:
