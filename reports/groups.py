@@ -23,6 +23,9 @@ CHECKPOINTS = {"auxskd.checkpoint": "auxskd.checkpoints", "pretext.checkpoint": 
 Free = Callable[[Record], Collection[str]]
 """Names of settings in which this very record may differ from others."""
 
+_SHARES = {"pretraining": "data.pretraining_share", "downstream": "data.labelled_share"}
+"""By role, the setting that says which share of the training videos is used."""
+
 _Version = tuple[tuple[str, str], ...]
 """What a data set's name stands for: data set and fingerprint (more than one only where a record contradicts itself)."""
 
@@ -221,7 +224,7 @@ def used_sets(record: Record) -> list[UsedSet]:
                 f"trial {record.trial}: its data lacks what docs/ledger.md says ({field}: {problem['msg']})"
             ) from None
         asked = name or str(record.settings.get(f"data.{role}", data.dataset))
-        share = float(record.settings.get("data.pretraining_share", 1.0)) if role == "pretraining" else 1.0
+        share = float(record.settings.get(_SHARES.get(role, ""), 1.0))
         used.append(UsedSet(role, asked, data, split, share))
     return used
 

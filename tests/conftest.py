@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
 from trainables.pipeline import Result
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, with_values
+
+hypothesis.settings.register_profile("no deadline", deadline=None)  # how fast a machine is, is no property
+hypothesis.settings.load_profile("no deadline")
 
 TINY: dict[str, Any] = {
     "data.embedded.classes": 6,

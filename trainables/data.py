@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from trainables.video.duplicates import duplicates
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
 from trainables.video.layouts import find_layout, read_videos
-from trainables.video.videos import DataError, DataSource, VideoSet, join_videos, printable
+from trainables.video.videos import DataError, DataSource, Video, VideoSet, join_videos, printable
 
 
 def downstream_roles(data: DataSettings) -> tuple[str, ...]:
@@ -52,7 +53,8 @@ def _by_role(
     joined = opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])
     sets = {"pretraining": share_of(joined, data.pretraining_share)}
     for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
-        sets[role] = _fit_for_results(opened(name, supervised=True), name)
+        labelled = labelled_share_of(opened(name, supervised=True), data.labelled_share, data.labelled_draw)
+        sets[role] = _fit_for_results(labelled, name)
     return sets
 
 
@@ -87,9 +89,37 @@ def share_of(videos: VideoSet, share: float) -> VideoSet:
     """The set with a share of its training videos, at least two, drawn by their names: a smaller share is part of a larger."""
     if share == 1:
         return videos
-    kept = max(2, round(share * len(videos.train)))
-    drawn = sorted(videos.train, key=lambda video: hashlib.sha256(video.name.encode()).digest())[:kept]
-    names = {video.name for video in drawn}
+    return _with_training(videos, _drawn(videos.train, max(2, round(share * len(videos.train)))))
+
+
+def labelled_share_of(videos: VideoSet, share: float, draw: int) -> VideoSet:
+    """The set with a share of each class's training videos, at least one, drawn by their names and the number of the draw.
+
+    A smaller share of the same draw is part of a larger one. A note says of how many classes the share is less than a video.
+    """
+    if share == 1:
+        return videos
+    by_class: dict[int, list[Video]] = {}
+    for video in videos.train:
+        if video.labels:
+            by_class.setdefault(video.label, []).append(video)
+    wanted = {label: round(share * len(of_class)) for label, of_class in by_class.items()}
+    drawn = [video for label, of_class in by_class.items() for video in _drawn(of_class, max(1, wanted[label]), draw)]
+    raised = sum(not count for count in wanted.values())
+    of = f"{raised} of {len(by_class)} classes"
+    note = f"data.labelled_share = {share} is less than a training video of {of}: one is used of each"
+    found = _with_training(videos, drawn)
+    return replace(found, notes=(*found.notes, note)) if raised else found
+
+
+def _drawn(videos: Sequence[Video], count: int, draw: int = 0) -> list[Video]:
+    salt = f"{draw}/" if draw else ""
+    return sorted(videos, key=lambda video: hashlib.sha256(f"{salt}{video.name}".encode()).digest())[:count]
+
+
+def _with_training(videos: VideoSet, kept: Sequence[Video]) -> VideoSet:
+    """In the order of the whole set."""
+    names = {video.name for video in kept}
     return replace(videos, train=tuple(video for video in videos.train if video.name in names))
 
 

@@ -244,7 +244,7 @@ TRIALS = st.lists(
 
 
 @given(drawn=TRIALS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_trials_nothing_is_mixed_and_none_is_lost(drawn: list[dict[str, Any]], make_trial_of_row: Make) -> None:
     trials = [_trial(number, draw, make_trial_of_row) for number, draw in enumerate(drawn)]
     groups = comparable_groups(trials, TABLE2.varied)

@@ -7,6 +7,7 @@ import itertools
 import json
 import resource
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,37 @@ def test_a_smaller_share_of_the_pretraining_videos_is_part_of_a_larger_one(
     for smaller, larger in itertools.pairwise(parts.values()):
         assert set(smaller) < set(larger)
         assert sorted(smaller, key=names.index) == smaller
+
+
+def test_a_share_of_the_labels_is_of_every_class_and_part_of_a_larger_one(
+    tiny: ExperimentSettings, runtime: Callable[..., Runtime]
+) -> None:
+    """Of six classes of ten videos; at least one of each, which a note says where it is more than was asked for."""
+    tiny = with_values(tiny, {"data.embedded.train": 10})
+    whole = open_data(tiny.data, runtime())
+
+    def labels(share: float, draw: int = 0) -> VideoSet:
+        changes = {"data.labelled_share": share, "data.labelled_draw": draw}
+        data = open_data(with_values(tiny, changes).data, runtime())
+        assert data["pretraining"] == whole["pretraining"]
+        found = data["downstream"]
+        assert replace(found, train=whole["downstream"].train, notes=whole["downstream"].notes) == whole["downstream"]
+        return found
+
+    parts = {share: labels(share) for share in (0.01, 0.1, 0.35, 1.0)}
+    counts = {share: Counter(video.label for video in part.train) for share, part in parts.items()}
+    assert [set(of.values()) for of in counts.values()] == [{1}, {1}, {4}, {10}]
+    assert all(len(of) == 6 for of in counts.values())
+    assert any("less than a training video of 6 of 6 classes" in note for note in parts[0.01].notes)
+    assert not any("less than" in note for note in parts[0.35].notes)
+    names = [video.name for video in whole["downstream"].train]
+    for smaller, larger in itertools.pairwise(parts.values()):
+        of_smaller, of_larger = ([video.name for video in part.train] for part in (smaller, larger))
+        assert set(of_smaller) <= set(of_larger)
+        assert sorted(of_smaller, key=names.index) == of_smaller
+    other = labels(0.35, draw=1)
+    assert {video.name for video in other.train} != {video.name for video in parts[0.35].train}
+    assert other.fingerprint("train") != parts[0.35].fingerprint("train") != whole["downstream"].fingerprint("train")
 
 
 def test_downstream_roles() -> None:

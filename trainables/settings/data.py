@@ -38,6 +38,14 @@ class DataSettings(Settings):
     pretraining_share: float = Field(
         1.0, gt=0, le=1, description="share of the pretraining videos that are used; a smaller one is part of a larger one"
     )
+    labelled_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of each class's downstream training videos that are used, at least one of each; a smaller one "
+        "is part of a larger one",
+    )
+    labelled_draw: int = Field(0, ge=0, description="which of many such shares: another number draws other videos")
     decoder: Literal["pyav", "decord"] = Field(
         "pyav",
         description="what reads video files: pyav all of them; decord those without damage and open groups of pictures, the "

@@ -69,7 +69,7 @@ def by_definition(scores: list[int], relevant: list[bool]) -> float:
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=20), st.randoms())
 def test_average_precision_is_that_of_its_definition_in_any_order(pairs: list[tuple[int, bool]], random) -> None:
     scores, relevant = (list(column) for column in zip(*[*pairs, (3, True)], strict=True))

@@ -68,7 +68,7 @@ def test_a_camera_without_room_is_an_error_that_names_what_to_set(
     EgoMotion(tiny.model_copy(update={"video": video, "ego_motion": settings.model_copy(update={"objective": "closeness"})}))
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(
     st.integers(8, 60),
     st.integers(0, 20),

@@ -10,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -72,7 +71,6 @@ def test_short_videos_loop_from_their_first_frame(tiny: ExperimentSettings, vide
     assert seen == {str([slow, slow, fast]): 1, str([fast, fast, slow]): 2}
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(1, 80), st.sampled_from([2, 3, 4]), st.integers(0, 2**32 - 1))
 def test_properties_of_samples_and_views(
     tiny: ExperimentSettings, video: MakeVideo, frames: int, speed: int, seed: int

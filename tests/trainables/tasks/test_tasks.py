@@ -99,7 +99,7 @@ def test_what_is_no_task_is_refused() -> None:
         find_task("trainables.models:Backbone")
 
 
-@hypothesis_settings(max_examples=120, deadline=None)
+@hypothesis_settings(max_examples=120)
 @given(st.sampled_from(CASES), st.integers(1, 100), st.sampled_from(["rgb_unit", "rgb_motion"]), st.integers(0, 2**32 - 1))
 def test_draws_lie_within_video_and_frame_and_depend_on_the_generator_only(
     tiny: ExperimentSettings, video: MakeVideo, case: tuple[str, Values], frames: int, pixels: str, seed: int

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
@@ -88,7 +87,6 @@ def test_minimum_frames(tiny: ExperimentSettings, values: dict[str, object], fra
     assert task(tiny, **values).minimum_frames == frames
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(1, 120), st.sampled_from([2, 3, 4]), st.integers(0, 20), st.integers(0, 2**32 - 1))
 def test_properties_of_samples(
     tiny: ExperimentSettings, video: MakeVideo, frames: int, clips: int, interval: int, seed: int

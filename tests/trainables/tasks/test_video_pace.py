@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from trainables.models import make_backbone
@@ -46,7 +45,6 @@ def test_a_video_that_is_too_short_wraps_and_is_counted(tiny: ExperimentSettings
     assert all(sampled.wrapped == sampled.labels["speed"] for sampled in samples)
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(1, 80), st.integers(2, 8), st.integers(0, 2**32 - 1))
 def test_properties_of_samples(tiny: ExperimentSettings, video: MakeVideo, frames: int, speeds: int, seed: int) -> None:
     sampled = task(tiny, video_pace__speeds=speeds).sample(video(frames), np.random.default_rng(seed))

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -68,7 +67,6 @@ def test_inclusive_spans_at_the_highest_speed() -> None:
     assert [int(vspp_offsets(16, 4, segment, 4, "inclusive")[-1]) for segment in (1, 2, 3, 4)] == [27, 30, 30, 27]
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(2, 32), st.integers(1, 32), st.integers(1, 6), st.data())
 def test_properties_of_exact_offsets(length: int, segments: int, speed: int, data: st.DataObject) -> None:
     segments = min(segments, length)
@@ -86,7 +84,6 @@ def task(tiny: ExperimentSettings, **values: object) -> VSPP:
     return VSPP(with_values(tiny, {name.replace("__", "."): value for name, value in values.items()}))
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(1, 80), st.integers(0, 2**32 - 1), st.sampled_from(["exact", "inclusive"]))
 def test_samples_lie_in_the_video(tiny: ExperimentSettings, video: MakeVideo, frames: int, seed: int, form: str) -> None:
     vspp = task(tiny, video__clip_frames=16, vspp__segments=3, vspp__segment_frames=form)
