@@ -15,7 +15,7 @@ from trainables.settings import LAYOUTS, DataSettings, EmbeddedSettings
 from trainables.video.decoding import Verify
 from trainables.video.duplicates import duplicates
 from trainables.video.embedded import embedded_videos
-from trainables.video.inventory import take_inventory
+from trainables.video.inventory import check_classes, take_inventory
 from trainables.video.layouts import find_layout, read_videos
 from trainables.video.videos import DataError, DataSource, Video, VideoSet, join_videos, printable
 
@@ -41,25 +41,26 @@ def _by_role(
 ) -> dict[str, VideoSet]:
     """`open_data`."""
 
-    def opened(dataset: str, supervised: bool = False) -> VideoSet:
+    def opened(dataset: str) -> VideoSet:
         how = (data.split, data.validation_fraction, data.embedded, data.decoder, data.verify)
-        return _open(dataset, *how, cache, sources, stand_ins, supervised)
+        return _open(dataset, *how, cache, sources, stand_ins)
 
     def beside_others(dataset: str) -> VideoSet:
         videos = opened(dataset)
-        return videos if videos.dataset == dataset else replace(videos, dataset=f"{videos.dataset} for {dataset}")
+        return videos if videos.dataset == dataset else videos.described(dataset=f"{videos.dataset} for {dataset}")
 
     names = data.pretraining_sets
     joined = opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])
     sets = {"pretraining": share_of(joined, data.pretraining_share)}
     for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
-        labelled = labelled_share_of(opened(name, supervised=True), data.labelled_share, data.labelled_draw)
+        labelled = labelled_share_of(opened(name), data.labelled_share, data.labelled_draw)
         sets[role] = _fit_for_results(labelled, name)
     return sets
 
 
 def _fit_for_results(videos: VideoSet, name: str) -> VideoSet:
     """The set, with notes on classes that have few videos. Raises DataError for one that no result can come from."""
+    check_classes(videos)
     if not videos.labelled:
         raise DataError(f"data.downstream = {name}: its videos have no labels, so it serves for pretraining only")
     if len(videos.classes) == 1:
@@ -70,7 +71,7 @@ def _fit_for_results(videos: VideoSet, name: str) -> VideoSet:
     for part in ("validation", "test"):
         if not any(video.labels for video in videos.part(part)):
             raise DataError(f"data.downstream = {name}: no labelled {part} videos that can be used; results come from them")
-    return replace(videos, notes=(*videos.notes, *_classes_of_few(videos)))
+    return videos.described(notes=(*videos.notes, *_classes_of_few(videos)))
 
 
 def _classes_of_few(videos: VideoSet) -> list[str]:
@@ -134,20 +135,19 @@ def _open(
     cache: Path,
     sources: tuple[tuple[str, DataSource], ...],
     stand_ins: tuple[tuple[str, str], ...],
-    supervised: bool,
 ) -> VideoSet:
-    """One set, whatever sets it is read beside: the rows of a table that share a set read it once."""
+    """One set, whatever it is read for and beside what other sets: the rows of a table that share a set read it once."""
     name = dict(stand_ins).get(dataset, dataset)
     if "+" in name:
         how = (split, validation_fraction, embedded, decoder, verify)
-        return join_videos([_open(part, *how, cache, sources, (), supervised) for part in name.split("+")])
+        return join_videos([_open(part, *how, cache, sources, ()) for part in name.split("+")])
     if name == "embedded":
         videos = embedded_videos(stand_in(embedded, dataset), cache)
     else:
         source = dict(sources).get(name, DataSource(None, None))
         its_split = 1 if name in LAYOUTS and find_layout(name).one_split else split
         videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
-    return take_inventory(videos, cache, decoder=decoder, verify=verify, supervised=supervised)
+    return take_inventory(videos, cache, decoder=decoder, verify=verify, supervised=False)
 
 
 def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:

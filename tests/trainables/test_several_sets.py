@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from trainables import data
 from trainables.data import describe, open_data
 from trainables.pipeline import Experiment, Stage, named_metrics, resolve, run_experiment, with_means
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, SettingsError, with_values
 from trainables.stages import evaluate
+from trainables.video.videos import VideoSet
 
 Make = Callable[..., Runtime]
 BOTH = "ucf101+hmdb51"
@@ -95,6 +97,24 @@ def test_pretraining_on_several_sets_together(tiny: ExperimentSettings, runtime:
     values = {"recipe": "pretext", "pretext.epochs": 1, "evaluation.measures": ["retrieval"]}
     result = run_experiment(Experiment(with_values(joined, values), 0), place, lambda line: None)
     assert result.metrics["test/retrieval_r50"] == 1, "all of 18 training videos are among 50"
+
+
+def test_a_set_is_read_once_whatever_it_is_read_for(tiny: ExperimentSettings, runtime: Make, monkeypatch) -> None:
+    """Its fingerprints, too, are computed once: a note on a set changes none."""
+    data._by_role.cache_clear()
+    data._open.cache_clear()
+    read = []
+    original = data.take_inventory
+    monkeypatch.setattr(
+        data, "take_inventory", lambda videos, *args, **how: read.append(videos) or original(videos, *args, **how)
+    )
+    sets = open_data(on(tiny, BOTH, "ucf101").data, runtime(stand_ins=STANDING_IN))
+    assert len(read) == 2
+    assert sets["pretraining"].train is sets["downstream/ucf101"].train
+    noted = sets["pretraining"].described(notes=("another",))
+    assert noted.notes == ("another",) and noted.fingerprint() == sets["pretraining"].fingerprint()
+    monkeypatch.setattr(VideoSet, "part", lambda *_: pytest.fail("computed again"))
+    assert noted.fingerprint() == sets["pretraining"].fingerprint()
 
 
 @pytest.mark.parametrize("value", ["ucf101+ucf101", "ucf101+", "+", ""])

@@ -21,8 +21,10 @@ import argparse
 import contextlib
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,6 +53,8 @@ _STEP = 0.04  # length travelled from frame to frame at pace 1
 _TURN = np.deg2rad(10.0)  # angle turned from frame to frame at pace 1
 _PERIOD = 18.0  # frames of one sweep to and fro at pace 1
 _SHAPES = 4
+_THREADS = 8
+"""That draw clips side by side, at most: numpy and the encoder run beside other threads."""
 
 
 class _Scene:
@@ -151,15 +155,24 @@ def embedded_videos(settings: EmbeddedSettings, directory: Path) -> VideoSet:
     home = f"embedded-{_settings_hash(settings)}"
     known, found = _known_contents(directory / home), {}
     parts: dict[str, list[Video]] = {part: [] for part in PARTS}
-    for name, label, part, number in _listing(settings):
+    listing = tuple(_listing(settings))
+
+    def content_of(name: str, label: int, part: str, number: int) -> str:
         path = directory / home / name
-        parts[part].append(Video(f"{home}/{name}", path, label, str(PurePosixPath(name).with_suffix(""))))
         try:
             if not _is_sound(path, known.get(name)):
                 _write(path, draw_video(settings, label, part, number))
-            found[name] = content_hash(path)
+            return content_hash(path)
         except OSError as error:
             raise DataError(f"{path}: the embedded clips cannot be written there: {error.strerror}") from None
+
+    with ThreadPoolExecutor(max_workers=min(_THREADS, os.cpu_count() or 1)) as pool:
+        contents = pool.map(lambda one: content_of(*one), listing)
+        for (name, label, part, _), content in zip(listing, contents, strict=True):
+            parts[part].append(
+                Video(f"{home}/{name}", directory / home / name, label, str(PurePosixPath(name).with_suffix("")))
+            )
+            found[name] = content
     if found != known:
         with contextlib.suppress(OSError):  # where nothing can be written, what is there is as good as before
             write_atomically(directory / home / CONTENTS, sealed(found))

@@ -60,7 +60,7 @@ def take_inventory(
         notes=(*videos.notes, *_notes_on_images_left_out(findings[video.name].left_out for video in everything)),
     )
     if supervised or not taken.train:
-        _check_classes(taken)
+        check_classes(taken)
     return taken
 
 
@@ -71,7 +71,8 @@ def _notes_on_images_left_out(images: Iterable[str]) -> list[str]:
     return [f"{len(left_out)} directories of frames hold other images, which are left out, such as {left_out[0]}"]
 
 
-def _check_classes(videos: VideoSet) -> None:
+def check_classes(videos: VideoSet) -> None:
+    """Raises DataError where a class has no training video."""
     trained = {video.label for video in videos.train}
     without = [name for label, name in enumerate(videos.classes) if label not in trained]
     if without:

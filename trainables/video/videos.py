@@ -1,9 +1,12 @@
 """A dataset as the rest of the program sees it: videos with labels and groups, in three parts."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 from trainables.video.contents import content_hash
@@ -96,6 +99,14 @@ class VideoSet:
             raise ValueError(f"unknown part {name!r}; valid: {', '.join(PARTS)}")
         return parts[name]
 
+    def described(self, dataset: str | None = None, notes: tuple[str, ...] | None = None) -> VideoSet:
+        """The same videos under another name or with other notes: what is known of their fingerprints holds of both."""
+        other = replace(
+            self, dataset=self.dataset if dataset is None else dataset, notes=self.notes if notes is None else notes
+        )
+        object.__setattr__(other, "_fingerprints", self._fingerprints)
+        return other
+
     def fingerprint(self, *parts: str) -> str:
         """16 hex digits that identify the content of `parts` (all three by default).
 
@@ -109,8 +120,7 @@ class VideoSet:
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for part in named:
             for video in sorted(self.part(part), key=lambda video: video.name):
-                content = video.content or _content_of(video)
-                digest.update(json.dumps([part, video.name, content, video.label, *video.others]).encode())
+                digest.update(_described(part, video).encode())
         found = digest.hexdigest()[:16]
         if all(video.content for part in named for video in self.part(part)):
             self._fingerprints[named] = found
@@ -144,6 +154,12 @@ def join_videos(sets: Sequence[VideoSet]) -> VideoSet:
         labelled=all(videos.labelled for videos in sets),
         notes=tuple(f"{videos.dataset}: {note}" for videos in sets for note in videos.notes),
     )
+
+
+def _described(part: str, video: Video) -> str:
+    """What `json.dumps` makes of it, in a fifth of the time. Raises DataError."""
+    labels = ", ".join(map(str, (video.label, *video.others)))
+    return f'["{part}", {encode_basestring_ascii(video.name)}, "{video.content or _content_of(video)}", {labels}]'
 
 
 def _content_of(video: Video) -> str:

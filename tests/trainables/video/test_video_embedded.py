@@ -30,6 +30,20 @@ def test_the_files_follow_from_the_settings_to_the_byte(tmp_path: Path) -> None:
     assert len(set(groups)) == len(groups) == 24
 
 
+def test_the_files_do_not_depend_on_how_many_are_drawn_at_once(tmp_path: Path, monkeypatch) -> None:
+    """Nor do what is known of them, and their order."""
+    made = []
+    for threads in (1, 8):
+        monkeypatch.setattr(embedded, "_THREADS", threads)
+        monkeypatch.setattr(embedded.os, "cpu_count", lambda: 8)
+        videos = embedded_videos(SMALL, tmp_path / str(threads))
+        known = (videos.train[0].path.parents[1] / embedded.CONTENTS).read_bytes()
+        made.append(
+            (known, [(video.name, video.path.read_bytes()) for video in (*videos.train, *videos.validation, *videos.test)])
+        )
+    assert made[0] == made[1] and len(made[0][1]) == 24
+
+
 def test_no_two_videos_are_alike_whatever_their_part() -> None:
     settings = SMALL
     first_frames = {

@@ -1,6 +1,8 @@
 """The inventory against files of which it is known what is wrong with them."""
 
 import errno
+import hashlib
+import json
 import multiprocessing
 import os
 from dataclasses import replace
@@ -179,6 +181,16 @@ def test_a_damaged_file_of_findings_is_ignored_and_replaced(videos: VideoSet, tm
 def test_findings_that_cannot_be_written_are_done_without(videos: VideoSet, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert len(everything(take_inventory(videos, tmp_path / "file"))) == 8
+
+
+def test_a_fingerprint_is_that_of_json_whatever_the_names(videos: VideoSet, tmp_path: Path) -> None:
+    """As it has been since the first version: keys of stages depend on it."""
+    names = ("a/1.avi", 'b/"2" \\ ü\n.avi', "c/\U0001f600\x7f.avi", "d/e/f")
+    train = tuple(replace(videos.train[0], name=name, content=f"{at:032x}", others=(7,) * at) for at, name in enumerate(names))
+    expected = hashlib.sha256(json.dumps(videos.classes).encode())
+    for video in sorted(train, key=lambda video: video.name):
+        expected.update(json.dumps(["train", video.name, video.content, video.label, *video.others]).encode())
+    assert replace(videos, train=train).fingerprint("train") == expected.hexdigest()[:16]
 
 
 def test_a_class_without_training_videos_is_an_error(videos: VideoSet, tmp_path: Path) -> None:
