@@ -17,7 +17,7 @@ from trainables.stages.kind import CLIPS, LABELLED, Cost, Counts, Kind, identity
 from trainables.stages.probe import clips_looked_at, probe_of
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader
+from trainables.video.dataset import Batch, ClipDataset
 
 
 def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
@@ -47,7 +47,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         loss, metrics = network(clips[:, 0], clips[:, 1])
         return loss, metrics
 
-    loader = ClipLoader(dataset, auxskd.batch_size, training=True, workers=work.runtime.workers)
+    loader = work.loader(dataset, auxskd.batch_size, training=True)
     weights = functools.partial(convolution_weights, network.backbone)
     probe = probe_of(work, network.backbone)
     return Training(network, loader, auxskd, clips, step, weights, probe=probe, parts=settings.compute.accumulation)

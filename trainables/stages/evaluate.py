@@ -20,7 +20,7 @@ from trainables.stages.kind import ARITHMETIC, CLIPS, Cost, Counts, Kind
 from trainables.stages.metrics import confusion_matrix, measure_videos
 from trainables.stages.work import Outcome, Work
 from trainables.store import Artifact
-from trainables.video.dataset import Batch, ClipDataset, ClipLoader
+from trainables.video.dataset import Batch, ClipDataset
 from trainables.video.sampling import uniform_clips
 from trainables.video.videos import Video
 
@@ -96,7 +96,7 @@ def clips_of_videos(work: Work, videos: Sequence[Video], clips: int) -> Iterator
         seed=0,
         stream=work.kind,
     )
-    return work.batches(ClipLoader(dataset, VIDEOS_PER_BATCH, training=False, workers=work.runtime.workers))
+    return work.batches(work.loader(dataset, VIDEOS_PER_BATCH, training=False))
 
 
 _SCORES = ("evaluation.clips", "evaluation.average")

@@ -22,7 +22,7 @@ from torch import Tensor
 from trainables.models import Backbone
 from trainables.models.folding import folded
 from trainables.stages.work import Work
-from trainables.video.dataset import ClipDataset, ClipLoader
+from trainables.video.dataset import ClipDataset
 from trainables.video.sampling import uniform_clips
 from trainables.video.videos import UNLABELLED, Video
 
@@ -50,7 +50,7 @@ class Probe:
         sampler = functools.partial(uniform_clips, length=video.clip_frames, clips=1)
         clips = ClipDataset(self.videos, sampler, self.work.cache, video, None, seed=0, stream=f"{self.work.kind}/probe")
         features = []
-        for batch in ClipLoader(clips, CLIPS_PER_BATCH, training=False, workers=self.work.runtime.workers).epoch(0):
+        for batch in self.work.loader(clips, CLIPS_PER_BATCH, training=False).epoch(0):
             with self.work.autocast():
                 features.append(backbone(self.work.clips(batch, video).flatten(0, 1)).float().cpu())
         labels = torch.tensor([one.label for one in self.videos])

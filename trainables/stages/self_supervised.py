@@ -102,7 +102,7 @@ def _training_loader(work: Work, task: SelfSupervisedTask) -> ClipLoader:
         stream=f"{work.kind}/train",
         clips_per_video=task.optimisation.clips_per_video,
     )
-    return ClipLoader(clips, task.optimisation.batch_size, training=True, workers=work.runtime.workers)
+    return work.loader(clips, task.optimisation.batch_size, training=True)
 
 
 def _validation_loader(work: Work, task: SelfSupervisedTask) -> ClipLoader:
@@ -117,7 +117,7 @@ def _validation_loader(work: Work, task: SelfSupervisedTask) -> ClipLoader:
         stream=f"{work.kind}/validation",
         clips_per_video=task.optimisation.validation_clips,
     )
-    return ClipLoader(clips, task.optimisation.batch_size, training=False, workers=work.runtime.workers)
+    return work.loader(clips, task.optimisation.batch_size, training=False)
 
 
 @functools.cache

@@ -59,7 +59,7 @@ def classifier_training(
     training = training_clips(work, stream or f"{work.kind}/train", optimisation.clips_per_video)
     return Training(
         network,
-        ClipLoader(training, optimisation.batch_size, training=True, workers=work.runtime.workers, views=views),
+        work.loader(training, optimisation.batch_size, training=True, views=views),
         optimisation,
         clips_of,
         step or cross_entropy_step,
@@ -97,4 +97,4 @@ def _validation_loader(work: Work, optimisation: Optimisation) -> ClipLoader:
         seed=0,
         stream=f"{work.kind}/validation",
     )
-    return ClipLoader(dataset, optimisation.batch_size, training=False, workers=work.runtime.workers)
+    return work.loader(dataset, optimisation.batch_size, training=False)

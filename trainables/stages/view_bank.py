@@ -24,7 +24,7 @@ from trainables.stages.metrics import measure_videos
 from trainables.stages.supervised import training_clips
 from trainables.stages.work import Outcome, Work
 from trainables.tasks import SelfSupervisedTask
-from trainables.video.dataset import Batch, ClipLoader
+from trainables.video.dataset import Batch
 from trainables.video.videos import PARTS, DataError
 
 BANK = "views"
@@ -54,7 +54,7 @@ def run(task: type[SelfSupervisedTask], work: Work) -> Outcome:
 
 @torch.no_grad()
 def _bank(work: Work, teacher: Encoder, layer: int) -> dict[str, Tensor]:
-    loader = ClipLoader(training_clips(work, BANK), CLIPS_PER_BATCH, training=False, workers=work.runtime.workers)
+    loader = work.loader(training_clips(work, BANK), CLIPS_PER_BATCH, training=False)
     found: dict[str, Tensor] = {}
     count, videos = work.settings.views.views, len(loader.dataset)
     for view in range(count):

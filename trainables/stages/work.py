@@ -20,7 +20,7 @@ from trainables.settings import ExperimentSettings, Optimisation, Source, VideoS
 from trainables.store import Artifact, Workplace
 from trainables.video.ahead import brought, read_ahead
 from trainables.video.cache import FrameCache
-from trainables.video.dataset import Batch, ClipLoader, LoaderDied, generator, network_clips
+from trainables.video.dataset import Batch, ClipDataset, ClipLoader, LoaderDied, generator, network_clips
 from trainables.video.videos import VideoSet
 
 if TYPE_CHECKING:
@@ -157,6 +157,11 @@ class Work:
         if self.pace.is_due():
             self.report({"stage": self.kind, "batch": batch, "batches": batches})
 
+    def loader(self, clips: ClipDataset, batch_size: int, *, training: bool, views: int | None = None) -> ClipLoader:
+        """Batches of the clips, read by as many processes as the trial has for it, and into pinned memory for a GPU."""
+        workers, pinned = self.runtime.workers, self.device.type == "cuda"
+        return ClipLoader(clips, batch_size, training=training, workers=workers, views=views, pinned=pinned)
+
     def batches(self, loader: ClipLoader, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch `start` on, on the device, reported on the way.
 
@@ -185,7 +190,7 @@ class Work:
 
     def seeded(self, purpose: str, *numbers: int, source: Source = "weights") -> AbstractContextManager[None]:
         """Torch's global random numbers inside are those of (seed, purpose, numbers); outside they are untouched."""
-        return _Seeded(int(generator(self.seed_of(source), purpose, *numbers).integers(2**63)))
+        return _Seeded(int(generator(self.seed_of(source), purpose, *numbers).integers(2**63)), self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.settings.compute.precision == "bfloat16":
@@ -216,11 +221,11 @@ def checkpoint_file(number: int | None) -> str:
 
 
 class _Seeded(AbstractContextManager[None]):
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.seed, self.device = seed, device
 
     def __enter__(self) -> None:
-        self.fork = torch.random.fork_rng()
+        self.fork = torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
         self.fork.__enter__()
         torch.manual_seed(self.seed)
 

@@ -142,18 +142,26 @@ class EpochOrder(Sampler[tuple[int, int]]):
 class ClipLoader:
     """Batches of a dataset, epoch by epoch. Training drops an incomplete last batch unless it is the only one.
 
-    views: how many epochs differ in what they show; None: all.
+    views: how many epochs differ in what they show; None: all. pinned: batches lie where a GPU copies them from without the
+    host.
     """
 
     def __init__(
-        self, dataset: ClipDataset, batch_size: int, *, training: bool, workers: int, views: int | None = None
+        self,
+        dataset: ClipDataset,
+        batch_size: int,
+        *,
+        training: bool,
+        workers: int,
+        views: int | None = None,
+        pinned: bool = False,
     ) -> None:
         if training and len(dataset) < 2:
             raise DataError(f"{dataset.stream}: one clip is too few to train on; batch normalisation needs two")
         self.order = EpochOrder(dataset, shuffled=training, views=views)
         self.batch_size = min(batch_size, len(dataset))
         self.training = training
-        self.workers = workers
+        self.workers, self.pinned = workers, pinned
         self.loader = self._new_loader()
 
     @property
@@ -195,7 +203,7 @@ class ClipLoader:
             drop_last=self.training,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self.pinned,
             generator=torch.Generator(),
         )
 

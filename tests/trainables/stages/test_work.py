@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.data import open_data
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings
 from trainables.stages import work as work_module
+from trainables.stages.supervised import training_clips
 from trainables.stages.work import Pace, Work
 from trainables.video.dataset import LoaderDied
 from trainables.video.videos import VideoSet
@@ -54,6 +57,25 @@ def work(tmp_path: Path) -> Callable[..., Work]:
         return Work("evaluate", ExperimentSettings(), 0, videos, {}, runtime, report=lines.append)
 
     return make
+
+
+def test_a_trial_touches_its_own_device_alone(
+    tiny: ExperimentSettings, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with a GPU a trial on the CPU neither pins memory for it nor asks for its random numbers."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked: list[list[torch.device]] = []
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices=None: asked.append(devices) or contextlib.nullcontext())
+    for device, forked in (("cpu", []), ("cuda:1", [torch.device("cuda:1")])):
+        place = Runtime(tmp_path, clips, device=device)
+        videos = open_data(tiny.data, place)["pretraining"]
+        work = Work("finetune", tiny, 0, videos, {}, place)
+        for training in (True, False):
+            loader = work.loader(training_clips(work, "train"), 4, training=training)
+            assert loader.pinned == loader.loader.pin_memory == (device != "cpu")
+        with work.seeded("purpose"):
+            assert asked == [forked]
+        asked.clear()
 
 
 def test_a_pace_is_due_once_in_so_many_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
