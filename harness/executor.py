@@ -43,6 +43,7 @@ from trainables.pipeline import Expected, Experiment, OtherCode, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import validated
 from trainables.stages.guard import Collapsed
+from trainables.stages.kind import StartError
 from trainables.stages.memory import OutOfMemory
 from trainables.stages.training import NonFiniteLoss
 from trainables.tracebacks import own_frames
@@ -119,7 +120,8 @@ def unfit(error: Exception) -> dict[str, Any]:
 def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
     """A trial's last report after an error. begun: whether any stage was begun or found: before that its data, which were found
     when the sweep was planned, are not at hand."""
-    if isinstance(error, (OSError, LoaderDied, OtherCode)) or (isinstance(error, DataError) and not begun):
+    no_data = isinstance(error, DataError) and not isinstance(error, StartError) and not begun
+    if no_data or isinstance(error, (OSError, LoaderDied, OtherCode)):
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
     if isinstance(error, OutOfMemory):
         return {"outcome": "failed", "reason": one_line(error), "parts": error.parts}

@@ -12,6 +12,7 @@ from harness.ledger import Ledger
 from harness.proposals import Configuration, Exhausted
 from harness.trials import Job, Sweep
 from trainables.pipeline import Stage
+from trainables.stages.kind import StartError
 from trainables.video.videos import DataError
 
 APART = ("experiments", "expected")
@@ -55,16 +56,17 @@ def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) 
     where a stage of a configuration that it would run has no video long enough, and OutOfMemory."""
     changes = sweep.changes()
     found = outlook(sweep, ledger, concurrency, cache_bytes, check=True)
-    return replace(found, notes=(*changes, *sweep.reuse.notes()))
+    return replace(found, notes=(*changes, *sweep.reuse.notes(), *found.notes))
 
 
 def outlook(
     sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int, measure: bool = True, check: bool = False
 ) -> Plan:
-    """Which stages the sweep needs and which the store holds, with no notes. Starts and writes nothing.
+    """Which stages the sweep needs and which the store holds. Starts and writes nothing.
 
     cache_bytes: how large the cache of decoded frames may get. measure: whether the networks of stages that are not on record
-    may be measured, on the device that computes. check: whether stages are asked if they have videos that they can use.
+    may be measured, on the device that computes. check: whether stages are asked if they have videos that they can use, and
+    what they start from, of which notes are made.
 
     A proposal beyond the fixed rows depends on results; a random draw stands in for it, so its stages count as new. Raises
     OutOfMemory, and DataError with `check`.
@@ -77,6 +79,7 @@ def outlook(
     trials = complete = naive = 0
     experiments, missing = [], []
     longest: list[tuple[float, float]] = [(0.0, 0.0)]
+    without_start: dict[str, None] = {}
     for configuration, known in _configurations(sweep, ledger):
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
         for job in sweep.jobs(configuration):
@@ -95,6 +98,7 @@ def outlook(
                 else:
                     if check and known:
                         _check_videos(stage, job)
+                        without_start |= dict.fromkeys(_without_start(stage, job, sweep))
                     to_run[stage.key] = stage, estimate.of(stage, job.experiment.settings, job.data[stage.data])
             its = [one for stage in job.stages if stage.key in to_run and (one := to_run[stage.key][1])]
             longest.append((sum(one.networks for one in its), sum(one.seconds for one in its)))
@@ -113,7 +117,17 @@ def outlook(
         disk=needed(missing, store, cache_bytes, concurrency),
         experiments=tuple(experiments),
         expected=tuple(to_run.values()),
+        notes=tuple(without_start),
     )
+
+
+def _without_start(stage: Stage, job: Job, sweep: Sweep) -> list[str]:
+    """A note where the trial cannot run, as what it is to start from is not given."""
+    try:
+        stage.declared.check(job.experiment.settings, dict(sweep.runtime.weights))
+    except StartError as error:
+        return [f"{job.configuration.row or f'#{job.configuration.index}'} will fail: {error}"]
+    return []
 
 
 def _check_videos(stage: Stage, job: Job) -> None:

@@ -17,6 +17,7 @@ from harness.executor import Listener, StudySearcher, clear_scratch, how_it_fail
 from harness.patience import Pulse
 from harness.proposals import Exhausted
 from trainables.stages.guard import Collapsed
+from trainables.stages.kind import StartError
 from trainables.stages.training import NonFiniteLoss
 from trainables.store import StoreError
 from trainables.video.videos import DataError
@@ -80,6 +81,7 @@ def error_of(raised: Exception) -> Exception:
         (StoreError("cannot write to the store at /data: No space left on device"), True, "hindered"),
         (OSError(errno.EIO, "Input/output error"), True, "hindered"),
         (DataError("/data/UCF-101: no such directory"), False, "hindered"),
+        (StartError("student.initialisation = imagenet: give the weights of AlexNet"), False, "failed"),
         (DataError("sorting: none of 3 videos has three frames"), True, "failed"),
         (NonFiniteLoss("pretext: the loss became nan in epoch 1"), True, "failed"),
         (Collapsed("pretext collapsed in epoch 1: its features are the same for all clips"), True, "failed"),

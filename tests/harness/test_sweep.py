@@ -286,6 +286,16 @@ def test_plan_as_json_counts_and_writes_nothing(run: Run, tmp_path: Path, tiny_v
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_says_which_rows_have_nothing_to_start_from(run: Run, tiny_graph_values: dict[str, Any]) -> None:
+    changes = {name: value for name, value in tiny_graph_values.items() if name != "recipe"}  # which would leave fewer rows
+    changes |= {"data.downstream": "ucf101", "prediction.stride": 2}
+    options = ["--table", "graph/table1", "--stand-in", "ucf101=embedded", "--plan", *settings(changes)]
+    code, output, message = run(*options)
+    assert code == 0, message
+    said = "AlexNet, ImageNet pretrained -> ucf101 will fail: student.initialisation = imagenet: give the weights of AlexNet"
+    assert " ".join(output.split()).count(said) == 1
+
+
 def test_a_plan_keeps_what_it_found_out_of_many_videos(
     run: Run, tmp_path: Path, tiny_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from trainables.settings import ExperimentSettings, Optimisation, SettingsError, is_import_path
 from trainables.stages.work import Outcome, Training, Work
-from trainables.video.videos import PARTS, VideoSet
+from trainables.video.videos import PARTS, DataError, VideoSet
 
 FRAME_SIZE = ("video.height", "video.width", "video.crop", "data.decoder", "data.verify")
 CLIPS = (*FRAME_SIZE, "video.clip_frames")
@@ -62,6 +62,10 @@ class Cost:
 NEGLIGIBLE = Cost(seconds=1e-3)
 
 
+class StartError(DataError):
+    """What a stage is to start from was not given, or is of another network: no trial of the experiment can run, anywhere."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of stage.
@@ -71,7 +75,7 @@ class Kind:
     videos. schedule: the group with its epochs, of stages that train. random: whether the seed matters; else all seeds share
     one. of_device: whether it measures the device. plugged_in: things from outside the package that it is made of, with their
     versions, by import path. starts_from: given the settings, the network whose weights a user gives and it starts from.
-    check: given the settings and the files with such weights, raises DataError for what would end the stage later; it is asked
+    check: given the settings and the files with such weights, raises StartError for what would end the stage later; it is asked
     before the first stage of an experiment. check_videos: given the settings and its data set, raises DataError where no video
     can take part. where: what declares `reads`, for messages.
     """

@@ -19,7 +19,7 @@ from trainables.models import Encoder, make_encoder, network_reads
 from trainables.models.alexnet import AlexNet, imagenet_weights
 from trainables.settings import ExperimentSettings, GraphSettings
 from trainables.settings.graph import TRANSPORT
-from trainables.stages.kind import ARITHMETIC, CLIPS, LABELLED, Kind, supervised_cost, trained_by
+from trainables.stages.kind import ARITHMETIC, CLIPS, LABELLED, Kind, StartError, supervised_cost, trained_by
 from trainables.stages.supervised import classifier_training
 from trainables.stages.transfer import Transfer
 from trainables.stages.view_bank import BANK, kept_layer
@@ -100,15 +100,15 @@ def _new_student(work: Work) -> AlexNet:
 
 def _given_weights(student: AlexNet, files: Mapping[str, Path]) -> dict[str, Tensor]:
     if "alexnet" not in files:
-        raise DataError("student.initialisation = imagenet: give the weights of AlexNet with --weights alexnet=FILE")
+        raise StartError("student.initialisation = imagenet: give the weights of AlexNet with --weights alexnet=FILE")
     try:
         return imagenet_weights(student, files["alexnet"])
     except ValueError as error:
-        raise DataError(str(error)) from None
+        raise StartError(str(error)) from None
 
 
 def check_start(settings: ExperimentSettings, files: Mapping[str, Path]) -> None:
-    """Raises DataError where a student is to start from weights that are not given, not readable, or of another network."""
+    """Raises StartError where a student is to start from weights that are not given, not readable, or of another network."""
     if settings.student.initialisation == "imagenet":
         with torch.device("meta"):
             student = AlexNet(settings, classes=1)
