@@ -45,10 +45,10 @@ STAGES: dict[str, dict[str, Any]] = {
 class Blind(Health):
     """Sees nothing."""
 
-    def looking(self, batch: Any, videos: int | None = None) -> AbstractContextManager[None]:
+    def looking(self, batch: Any, videos: Any = None, judged: Any = None) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def updated(self, updates: int) -> None:
+    def updated(self, updates: int, loss: Any) -> None:
         pass
 
     def measures(self, first: bool = False) -> dict[str, float]:

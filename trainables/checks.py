@@ -83,8 +83,8 @@ def check_task(name: str, values: dict[str, Any] | None = None) -> None:
 
     Checked: settings in `reads` exist, and nothing else is read in sampling, network and loss; draws lie within videos of many
     lengths and depend on the generator only; two views; a loss with a gradient for the encoder, metrics with a value per
-    sample, chance levels and baselines of metrics there are; evaluation changes nothing; the loss of a batch is the mean over
-    its parts, or the task says that it `compares_samples`.
+    sample, chance levels and baselines of metrics there are; evaluation changes nothing and gives the same with batch norms
+    folded; the loss of a batch is the mean over its parts, or the task says that it `compares_samples`.
     """
     kind = find_task(name)
     settings = _with_task(name, kind, {**SMALL, **(values or {})})
@@ -274,6 +274,12 @@ def _check_network(name: str, task: SelfSupervisedTask, settings: ExperimentSett
     _expect(bool(first == second), f"{name}: evaluation of one batch gives {float(first):g}, then {float(second):g}")
     changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
     _expect(not changed, f"{name}: evaluation changes {', '.join(changed[:3])}")
+    with torch.no_grad():
+        quick = float(task.loss(folded(network), clips, labels)[0])
+    alike = math.isclose(float(first), quick, rel_tol=1e-3, abs_tol=1e-5)
+    _expect(
+        alike, f"{name}: its loss is {float(first):.6g}, and {quick:.6g} with batch norms folded (folded()), as it is validated"
+    )
     if not task.compares_samples:
         _check_parts(name, task, network, clips, labels, float(first))
 

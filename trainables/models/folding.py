@@ -35,6 +35,11 @@ def folded(network: Network) -> Network:
     return network
 
 
+def in_place_of(network: nn.Module, copied: nn.Module) -> dict[nn.Module, nn.Module]:
+    """What a copy of a network has in the place of each of its modules."""
+    return {module: copied.get_submodule(name) for name, module in network.named_modules(remove_duplicate=False)}
+
+
 def _is_row(module: nn.Module | None) -> bool:
     return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 

@@ -59,4 +59,4 @@ def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
     return (*trained_by(settings, "finetune"), *network_reads(BACKBONE, settings), *CLIPS, "compute", "augmentation")
 
 
-KIND = Kind("finetune", 2, run, _reads, LABELLED, supervised_cost(BACKBONE, "finetune"), schedule="finetune", where=__name__)
+KIND = Kind("finetune", 3, run, _reads, LABELLED, supervised_cost(BACKBONE, "finetune"), schedule="finetune", where=__name__)

@@ -24,9 +24,10 @@ weights are that one's. Of PredNet they are the top representation before the la
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -87,17 +88,21 @@ class Health:
         self.clips_differ: Tensor | bool = False
 
     @contextmanager
-    def looking(self, batch: Batch, videos: int | None = None) -> Iterator[None]:
+    def looking(
+        self, batch: Batch, videos: int | None = None, judged: Mapping[nn.Module, Any] = MappingProxyType({})
+    ) -> Iterator[None]:
         """Look at what passes the network inside, which is this batch. videos: of the data set, of which a sample is the
-        `index` modulo that; without it each sample is of another video."""
+        `index` modulo that; without it each sample is of another video. judged: what is used in the place of its modules."""
         if not self.looks:
             yield
             return
-        calls: list[list[tuple[int, Tensor]]] = [[] for _ in self.encoders]
-        hooks = [module.register_forward_hook(self._see_units(name)) for name, module in self.units.items()]
-        for encoder, found in zip(self.encoders, calls, strict=True):
+        encoders = [judged.get(encoder, encoder) for encoder in self.encoders]
+        calls: list[list[tuple[int, Tensor]]] = [[] for _ in encoders]
+        units = {name: judged.get(module, module) for name, module in self.units.items()}
+        hooks = [module.register_forward_hook(self._see_units(name)) for name, module in units.items()]
+        for encoder, found in zip(encoders, calls, strict=True):
             hooks += _hook_features(encoder, found)
-        hooks += [_last_layer(encoder).register_forward_hook(self._see_logits) for encoder in self.encoders[:1]]
+        hooks += [_last_layer(encoder).register_forward_hook(self._see_logits) for encoder in encoders[:1]]
         try:
             yield
         finally:

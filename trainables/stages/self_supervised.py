@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.models import BACKBONE, make_network, network_reads
 from trainables.models.weights import convolution_weights, load_convolutions
@@ -46,15 +46,15 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
     def step(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return task.loss(network, clips, labels(batch))
 
-    def validate(batches: Iterable[Batch]) -> dict[str, float]:
+    def validate(judged: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         means = Means()
         for batch in batches:
             with work.autocast():
-                mean, metrics = step(clips(batch), batch)
+                mean, metrics = task.loss(judged, clips(batch), labels(batch))
             means.add({"loss": mean.expand(len(batch["target"])), **metrics})
         return {f"val_{name}": value for name, value in means.result().items()}
 
-    def judged() -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
+    def validated() -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
         for batch in work.batches(validation):
             yield clips(batch), labels(batch)
 
@@ -71,7 +71,7 @@ def run(task_type: type[SelfSupervisedTask], work: Work) -> Training:
         validate=validate,
         probe=probe_of(work, encoder) if of_backbone else None,
         metrics={f"{work.kind}/val_{name}_chance": level for name, level in task.chance.items()}
-        | {f"{work.kind}/val_{name}_baseline": value for name, value in task.baseline(judged()).items()}
+        | {f"{work.kind}/val_{name}_baseline": value for name, value in task.baseline(validated()).items()}
         | {f"{work.kind}/excluded_videos": float(excluded)},
         parts=1 if task.compares_samples else settings.compute.accumulation,
     )
@@ -156,7 +156,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
     name = "pretext" if task.encoder == BACKBONE else task.name
     return Kind(
         name,
-        3,
+        4,
         functools.partial(run, task),
         reads,
         LABELLED,

@@ -276,7 +276,7 @@ def kind_of(tasks: tuple[type[SelfSupervisedTask], ...] = (), live: bool = False
 
     return Kind(
         "student",
-        2,
+        3,
         functools.partial(run, tasks, live),
         reads,
         LABELLED,
@@ -296,7 +296,7 @@ def _selffer_reads(settings: ExperimentSettings) -> tuple[str, ...]:
 
 KIND_OF_SELFFER = Kind(
     "student_selffer",
-    2,
+    3,
     run_selffer,
     _selffer_reads,
     LABELLED,

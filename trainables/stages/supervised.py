@@ -43,12 +43,12 @@ def classifier_training(
         logits, targets = judged(clips.flatten(0, 1)), batch["target"]
         return F.cross_entropy(logits, targets), {"accuracy": (logits.detach().argmax(1) == targets).float()}
 
-    def validate(batches: Iterable[Batch]) -> dict[str, float]:
+    def validate(classifier: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         means = Means()
         for batch in batches:
             targets = batch["target"]
             with work.autocast():
-                logits = judged(clips_of(batch).flatten(0, 1))
+                logits = classifier(clips_of(batch).flatten(0, 1))
             losses = F.cross_entropy(logits, targets, reduction="none")
             means.add({"val_loss": losses, "val_top1": (logits.argmax(1) == targets).float()})
         return means.result()
@@ -66,6 +66,7 @@ def classifier_training(
         weights,
         validation=_validation_loader(work, optimisation),
         validate=validate,
+        judged=judged,
         keep_best="val_top1" if keep == "best" else None,
         parts=parts,
         first_step=first_step,

@@ -58,7 +58,7 @@ def _kind(name: str, encoder: str, run: Callable[[Work], Training], unread: Sequ
 
     return Kind(
         f"{name}_classifier",
-        2,
+        3,
         run,
         reads,
         LABELLED,

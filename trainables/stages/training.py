@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainables.models.folding import in_place_of
 from trainables.models.momentum import OncePerStep
 from trainables.settings import Optimisation, Pretraining
 from trainables.stages import guard
@@ -114,10 +115,7 @@ class _Loop:
             with work.seeded(f"{work.kind}/epoch", epoch, source="noise"):
                 metrics = self._train_epoch(epoch) | {"learning_rate": learning_rate(self.optimisation, epoch)}
             speed = (self.samples - samples) / max(time.monotonic() - begun, 1e-9)
-            if training.validate is not None:
-                self.network.eval()
-                with torch.no_grad():
-                    metrics |= training.validate(self._validation_batches())
+            metrics |= self._validate()
             self._check_finite(metrics, epoch)
             metrics |= self._probed(epoch + 1) | self._health()
             self._check_finite(metrics, epoch)
@@ -199,13 +197,23 @@ class _Loop:
             return {}
         return {f"{kind}/val_knn_before": self.progress.probed[0], f"{kind}/val_knn_chance": probe.chance}
 
-    def _validation_batches(self) -> Iterator[Batch]:
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        if self.training.validate is None:
+            return {}
+        self.network.eval()
+        trained = self.training.judged or self.network
+        judged = self.work.to_validate(trained)
+        return self.training.validate(judged, self._validation_batches(in_place_of(trained, judged)))
+
+    def _validation_batches(self, judged: Mapping[nn.Module, nn.Module]) -> Iterator[Batch]:
+        """Those at which health looks among them. judged: by module of the network what is used in its place."""
         loader = self.training.validation
         if loader is None:
             return
         shown, videos = looked_at(len(loader)), len(loader.dataset.videos)
         for number, batch in enumerate(self.work.batches(loader)):
-            with self.health.looking(batch, videos) if number in shown else nullcontext():
+            with self.health.looking(batch, videos, judged) if number in shown else nullcontext():
                 yield batch
 
     def _check_finite(self, metrics: Mapping[str, float], epoch: int) -> None:

@@ -58,8 +58,9 @@ class Training:
 
     network: everything that has state, teachers and memory banks too. clips: pixels of a batch as the network takes them.
     first_step: as `step`, of the first batch of each epoch, at which more may be measured; None: `step`.
-    weights: what the stage hands on, at the end and at the checkpoints between. validate: given the batches of `validation`,
-    metrics after each epoch, named `val_...`; keep_best: the one of them by whose first highest value the network is kept.
+    weights: what the stage hands on, at the end and at the checkpoints between. validate: given `judged` (None: the network) in
+    the form in which it is evaluated and the batches of `validation`, metrics after each epoch, named `val_...`; keep_best: the
+    one of them by whose first highest value the network is kept.
     metrics: further ones, of the whole. probe: asked about the network before, during and after its training. parts: how many
     parts of a batch go through the network one after the other, before the optimiser's step.
     """
@@ -71,7 +72,8 @@ class Training:
     step: Step
     weights: Callable[[], dict[str, Tensor]]
     validation: ClipLoader | None = None
-    validate: Callable[[Iterable[Batch]], dict[str, float]] | None = None
+    validate: Callable[[nn.Module, Iterable[Batch]], dict[str, float]] | None = None
+    judged: nn.Module | None = None
     keep_best: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     probe: Probe | None = None
@@ -209,6 +211,10 @@ class Work:
     def for_evaluation(self, network: Network) -> Network:
         """A copy of the network on the device, as fast as one can be that is never trained."""
         return self.on_device(folded(network))
+
+    def to_validate(self, network: Network) -> Network:
+        """A network in training, between two epochs: as `for_evaluation`, or itself where a copy would be compiled anew."""
+        return network.eval() if self.settings.compute.compile else self.for_evaluation(network)
 
     def clips(self, batch: Batch, video: VideoSettings) -> Tensor:
         """The clips of a batch as (B, V, 3, K, H, W) float32 on the device, in the form of `video` and the networks' layout."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models import make_backbone, make_encoder
+from trainables.models.folding import folded, in_place_of
 from trainables.models.vgg import VGG
 from trainables.pipeline import Result, Stage
 from trainables.runtime import Runtime
@@ -219,6 +220,19 @@ def test_clips_of_one_video_are_told_by_their_number(tiny: ExperimentSettings) -
         found = looked(network, clips, videos=3).measures()
         features = unit(network(clips))
     assert found["health_alignment"] == pytest.approx(float((features[:3] - features[3:]).square().sum(1).mean()), rel=1e-5)
+
+
+def test_what_is_validated_in_place_of_a_network_is_seen_like_it(tiny: ExperimentSettings) -> None:
+    """Of clips that pass its form for evaluation, units by the names of the network's own layers."""
+    torch.manual_seed(0)
+    network, clips = make_backbone(tiny.backbone, 3).eval(), torch.rand(6, 3, 8, 12, 12)
+    with torch.no_grad():
+        expected = looked(network, clips, videos=3).measures()
+        health, quick = Health(network), folded(network)
+        with health.looking(batch_of(clips), 3, in_place_of(network, quick)):
+            quick(clips)
+    assert set(health.alive) == set(health.units) != set()
+    assert health.measures() == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 def test_at_most_so_many_batches_are_looked_at_and_spread_evenly() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.runtime import Runtime
-from trainables.settings import AuxSKDSettings, ExperimentSettings, Optimisation
+from trainables.settings import AuxSKDSettings, ExperimentSettings, Optimisation, with_values
 from trainables.stages import work as work_module
 from trainables.stages.training import NonFiniteLoss, learning_rate, make_optimiser, train, train_step
 from trainables.stages.work import Means, Outcome, Training, Work
@@ -60,7 +61,7 @@ def run(
     *,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
     loader: Any = None,
-    validate: Callable[[Iterable[Any]], dict[str, float]] | None = None,
+    validate: Callable[[nn.Module, Iterable[Any]], dict[str, float]] | None = None,
     keep_best: str | None = None,
     save_every: float = 300,
     **optimisation: Any,
@@ -213,7 +214,9 @@ def test_sgd_with_momentum_and_weight_decay(tmp_path: Path) -> None:
 
 def test_metrics_are_means_over_samples_with_the_stage_s_prefix(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
-    outcome = run(tmp_path, report=lines.append, loader=TwoBatches(wrapped=1), validate=lambda batches: {"val_top1": 0.5})
+    outcome = run(
+        tmp_path, report=lines.append, loader=TwoBatches(wrapped=1), validate=lambda network, batches: {"val_top1": 0.5}
+    )
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert all(line["stage"] == "finetune" and line["epochs"] == 3 for line in lines)
     assert outcome.metrics["finetune/x"] == 2.5
@@ -264,7 +267,7 @@ def test_the_first_of_the_best_epochs_is_kept(tmp_path: Path) -> None:
         tmp_path,
         network=model,
         epochs=4,
-        validate=lambda batches: {"val_top1": next(scores)},
+        validate=lambda network, batches: {"val_top1": next(scores)},
         keep_best="val_top1",
         report=lambda line: weights.append(float(model.weight.detach())),
     )
@@ -272,10 +275,33 @@ def test_the_first_of_the_best_epochs_is_kept(tmp_path: Path) -> None:
     assert outcome.metrics["finetune/val_top1"] == 0.1
 
 
-def one_of(scores: list[float]) -> Callable[[Iterable[Any]], dict[str, float]]:
+def test_a_copy_as_for_evaluation_is_validated(tmp_path: Path) -> None:
+    """With the weights of that epoch, while the network itself is trained on."""
+    model, validated = nn.Linear(1, 1, bias=False), []
+
+    def validate(network: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
+        assert network is not model and not network.training
+        assert torch.equal(network.weight, model.weight)  # type: ignore[arg-type]
+        validated.append(network)
+        return {"val_top1": 0.5}
+
+    run(tmp_path, network=model, validate=validate)
+    assert len({id(network) for network in validated}) == 3
+
+
+def test_a_compiled_network_is_validated_itself(tmp_path: Path) -> None:
+    """A copy would be compiled anew after each epoch; without compilation convolutions do the batch norms."""
+    network, work = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)), make_work(tmp_path)
+    assert isinstance(work.to_validate(network)[1], nn.Identity)
+    compiled = replace(work, settings=with_values(work.settings, {"compute.compile": True}))
+    assert compiled.to_validate(network) is network
+    assert not network.training
+
+
+def one_of(scores: list[float]) -> Callable[[nn.Module, Iterable[Any]], dict[str, float]]:
     """A validation that reaches one score after the other."""
     left = iter(scores)
-    return lambda batches: {"val_top1": next(left)}
+    return lambda network, batches: {"val_top1": next(left)}
 
 
 def interrupted(directory: Path, after: int, **options: Any) -> None:
@@ -356,7 +382,7 @@ def test_a_last_update_that_ruins_the_weights_is_noticed(tmp_path: Path) -> None
 def test_a_validation_loss_that_is_no_number_is_noticed(tmp_path: Path) -> None:
     """It would otherwise reach the ledger, which holds numbers only."""
     with pytest.raises(NonFiniteLoss, match=r"finetune: val_loss became nan in epoch 1"):
-        run(tmp_path, validate=lambda batches: {"val_loss": math.nan, "val_top1": 0.1})
+        run(tmp_path, validate=lambda network, batches: {"val_loss": math.nan, "val_top1": 0.1})
 
 
 def kept(directory: Path, epochs: int, checkpoints: int, **changes: Any) -> dict[int, float]:
@@ -488,7 +514,7 @@ def test_an_interrupted_validation_trains_nothing_again(tmp_path: Path) -> None:
     """The state after an epoch's last batch leads straight to its validation."""
     model, steps, answers = nn.Linear(1, 1, bias=False), [], iter([KeyboardInterrupt, None])
 
-    def validate(batches: Iterable[Any]) -> dict[str, float]:
+    def validate(network: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
         if (error := next(answers)) is not None:
             raise error
         return {"val_top1": 0.5}
