@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,3 +44,7 @@ class AveragedPredictions(nn.Module):
             mean = (teachers / self.temperatures[:, None, None]).softmax(-1).mean(0)
             prediction = F.log_softmax(logits / self.student_temperature, dim=-1)
             return self.factor * F.kl_div(prediction, mean, reduction="batchmean"), {}
+
+    def start(self, student: Outputs, answers: Answers, labels: Tensor) -> Callable[[], tuple[Tensor, dict[str, Tensor]]]:
+        """As LogitsGraph, with nothing to begin."""
+        return functools.partial(self, student, answers, labels)

@@ -18,8 +18,8 @@ from trainables.settings import GraphSettings
 
 class Said(NamedTuple):
     """Of a batch: logits of the student (B, c) and of the teachers (n, B, c), the temperatures T_k (n,) of these, the labels
-    (B,), each teacher's ground metric between classes (n, c, c), which `class_em` alone reads (None: 0 and 1), and features
-    (B, F) of the student and then of each teacher, which learned edges alone read."""
+    (B,), each teacher's ground metric between classes (n, c, c), which `class_em` alone reads (None: 0 and 1), features
+    (B, F) of the student and then of each teacher, which learned edges alone read, and what is `begun` of the distance."""
 
     student: Tensor
     teachers: Tensor
@@ -27,6 +27,7 @@ class Said(NamedTuple):
     labels: Tensor
     ground: Tensor | None = None
     features: Sequence[Tensor] = ()
+    assignments: transport.Assignments | None = None
 
     @property
     def softened(self) -> Tensor:
@@ -50,8 +51,17 @@ Distance = Callable[[Said, GraphSettings], Distances]
 
 def earth_mover(said: Said, settings: GraphSettings) -> Distances:
     """Eq. 5: exact transport between the batch's predictions."""
-    paid = transport.earth_mover(said.softened, said.predicted(settings), between_samples(said, settings))
+    between = between_samples(said, settings)
+    paid = transport.earth_mover(said.softened, said.predicted(settings), between, said.assignments)
     return Distances(paid.mean(-1), paid)
+
+
+def begun(said: Said, settings: GraphSettings) -> Said:
+    """The same with what of a distance the host can be asked for before the device is given other work: the plans of `em`."""
+    if settings.distance != "em":
+        return said
+    between = between_samples(said, settings)
+    return said._replace(assignments=transport.begin(said.softened, said.predicted(settings), between))
 
 
 def sinkhorn(said: Said, settings: GraphSettings) -> Distances:
@@ -106,7 +116,7 @@ def mixture(said: Said, shares: Tensor, settings: GraphSettings) -> Said:
     mixed = (1 - settings.mixing) * own + settings.mixing * torch.einsum(flow, shares, own)
     if settings.distance != "cosine":
         mixed = mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
-    return said._replace(teachers=mixed, temperatures=torch.ones_like(said.temperatures))
+    return said._replace(teachers=mixed, temperatures=torch.ones_like(said.temperatures), assignments=None)
 
 
 def check_said(student: Tensor, teachers: Tensor, labels: Tensor, tasks: Sequence[str]) -> None:

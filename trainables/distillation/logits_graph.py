@@ -11,11 +11,14 @@ distribution": the edges into each vertex act for themselves, not by their sum o
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from trainables.distillation.classes import between_prototypes
-from trainables.distillation.distances import DISTANCES, Distances, Said, check_said, mixture, single
+from trainables.distillation.distances import DISTANCES, Distances, Said, begun, check_said, mixture, single
 from trainables.distillation.edges import EDGES
 from trainables.distillation.teachers import Answers, Teachers
 from trainables.models.encoder import Outputs
@@ -45,12 +48,21 @@ class LogitsGraph(nn.Module):
         """labels (B,) of the samples. Returns the loss (scalar) and metrics: `distance_<task>`, and `edge_<task>`, the share of
         all edges that starts at this teacher; of edges of each sample `edge_spread_<task>`, the deviation of this share over
         the samples. ValueError where what was said does not belong together."""
+        return self.start(student, answers, labels)()
+
+    def start(self, student: Outputs, answers: Answers, labels: Tensor) -> Callable[[], tuple[Tensor, dict[str, Tensor]]]:
+        """As `forward`, whose answer is given when it is asked for: what a device is given before that it computes while the
+        host looks for exact plans."""
         logits, teachers = single(student.logits), single(answers.logits.detach())
         check_said(logits, teachers, labels, self.tasks)
         self._check_ground(logits.shape[1])
         with torch.autocast(logits.device.type, enabled=False):
             features = (student.features, *answers.features)
-            said = Said(logits, teachers, self.temperatures, labels, self.ground, features)
+            said = begun(Said(logits, teachers, self.temperatures, labels, self.ground, features), self.settings)
+        return functools.partial(self._finished, said)
+
+    def _finished(self, said: Said) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.autocast(said.student.device.type, enabled=False):
             distances = self.distance(said, self.settings)
             edges, weights, penalty = self.edges(distances, said)
             loss = self._flow(weights, distances, said)

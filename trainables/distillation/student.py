@@ -59,14 +59,18 @@ class TaughtStudent(nn.Module):
         hard = F.cross_entropy(outputs.logits.float(), targets)
         metrics = {"hard_loss": hard.detach(), "accuracy": (outputs.logits.detach().argmax(1) == targets).float()}
         total, parts = hard, dict[str, Tensor]()
-        if self.logits_graph is not None:
-            imitation, found = self.logits_graph(outputs, answers, targets)
+        imitated = None if self.logits_graph is None else self.logits_graph.start(outputs, answers, targets)
+        compared = None
+        if self.representation_graph is not None:
+            compared = self.representation_graph(outputs.map.float(), answers.maps)
+        if imitated is not None:
+            imitation, found = imitated()
             of_labels, of_logits = self._weights()
             parts["logits"] = of_logits * imitation
             total = of_labels * hard + parts["logits"]
             metrics |= {"logits_loss": imitation.detach(), **found}
-        if self.representation_graph is not None:
-            difference, found = self.representation_graph(outputs.map.float(), answers.maps)
+        if compared is not None:
+            difference, found = compared
             parts["representation"] = self._representation_weight(difference, hard) * difference
             total = total + parts["representation"]
             metrics |= {"representation_loss": difference.detach(), **found}

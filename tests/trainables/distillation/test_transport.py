@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables.distillation import transport
-from trainables.distillation.transport import costs, entropic_plans, optimal_assignments
+from trainables.distillation.transport import Assignments, costs, entropic_plans
 from trainables.settings import GraphSettings
 
 ALPHAS = [0.05, 0.2, 0.6]
@@ -153,7 +153,7 @@ def test_without_a_cost_of_samples_it_is_the_old_distance_to_the_bit() -> None:
     mu, eta = (values.float() for values in predictions(24, 7))
     new, old = eta.clone().requires_grad_(), eta.clone().requires_grad_()
     found = earth_mover(mu, new)
-    assigned = old[optimal_assignments(torch.cdist(mu.double(), old.detach().double().expand_as(mu)))]
+    assigned = old[Assignments(torch.cdist(mu.double(), old.detach().double().expand_as(mu))).found()]
     expected = torch.linalg.vector_norm(mu - assigned, dim=-1).mean(-1)
     assert torch.equal(found, expected)
     assert torch.equal(torch.autograd.grad(found.sum(), new)[0], torch.autograd.grad(expected.sum(), old)[0])
