@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 
 from benchmarks import gpu
 from benchmarks.plain import DEVIATION, MEAN, _changed, _of_hsv, _to_hsv
+from trainables.presets import configure
+from trainables.settings import flat, with_values
 
 
 @pytest.mark.slow
@@ -24,6 +27,28 @@ def test_every_case_has_its_figures(tiny_graph_values: dict[str, Any], capsys: p
         assert of_case.keys() == {*(f"{case}, {side}" for side in sides), f"{case}: plain", f"{case}: plain, memory"}
         assert all(value > 0 for value in of_case.values())
         assert of_case[f"{case}, float32: MFU"] < 1
+
+
+@pytest.mark.slow
+def test_settings_are_compared_one_by_one(tiny_values: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    given = [f"{name}={json.dumps(value)}" for name, value in tiny_values.items() if name not in ("recipe", "backbone.depth")]
+    over = ["contiguous", "cudnn_benchmark"]
+    place: dict[str, Any] = {"preset": "demo", "device": "cpu", "batches": 1, "rounds": 1, "workers": 0, "set_values": given}
+    gpu.main(cases=["vspp"], families=["r3d"], over=over, **place)
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]
+    names = [f"r3d vspp, {name}" for name in (*over, "without")]
+    assert [one["name"] for one in figures] == [f"{name}{what}" for name in names for what in ("", ": memory")]
+    assert all(one["value"] > 0 for one in figures)
+    assert [one["ratio"] is not None for one in figures] == [True] * 4 + [False] * 2
+
+
+def test_what_is_compared_is_what_the_settings_allow() -> None:
+    """Each of them changes something of preset `paper` as it is compared, but for what that has."""
+    base = configure("paper", gpu.WITHOUT)
+    for name, changes in gpu.OVER.items():
+        assert flat(with_values(base, changes)) != flat(base), name
+    with pytest.raises(typer.BadParameter, match="--over fast: valid: every, cudnn_benchmark, "):
+        gpu.main(over=["fast"], device="cpu")
 
 
 def test_colours_come_back_from_hsv() -> None:
