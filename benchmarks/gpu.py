@@ -140,7 +140,7 @@ def _fill(settings: ExperimentSettings, runtime: Runtime) -> None:
     """Decode every video once, so that nothing is decoded while something is measured."""
     for videos in open_data(settings.data, runtime).values():
         size = (settings.video.height, settings.video.width)
-        runtime.open_cache().fill((*videos.train, *videos.validation, *videos.test), size)
+        runtime.open_cache(settings.data.cache_format).fill((*videos.train, *videos.validation, *videos.test), size)
 
 
 def _figures(

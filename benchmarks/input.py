@@ -7,14 +7,15 @@ has a sub-folder of videos per class. Clips as finetuning draws them (consecutiv
 evaluation does (ten clips spread over a video) pass through the real `ClipDataset`, with these readers beneath it, in one
 process with one thread:
 
-- cache: `FrameCache` after all videos were stored;
+- cache: `FrameCache` after all videos were stored; jpeg: the same with frames as JPEG images (`data.cache_format`);
 - direct: `FrameCache` with a bound of 0 bytes, as beyond the bound: only what is needed is decoded and converted;
 - decord: opens the file for each clip and seeks, as direct reading did before;
 - naive: decodes all frames of a file up to the last one of a clip, resizes those of the clip, crops;
 - decoder: opens, seeks and decodes like direct, and converts nothing.
 
 The limit is what memory allows: copying the pixels of the clips, which lie in memory already. The targets are for real
-videos; the embedded clips are so short that reading them from the beginning costs little. About a minute.
+videos; the embedded clips are so short that reading them from the beginning costs little. Seconds of the process, so that other
+work on the machine disturbs less. About a minute.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -114,7 +116,10 @@ def main(
         crop = (settings.video.crop, settings.video.crop)
         stored = FrameCache(Path(scratch) / "frames", DEFAULT_CACHE_BYTES)
         stored.fill(chosen, (settings.video.height, settings.video.width))
-        readers = {"cache": stored, "direct": FrameCache(None, 0), "decord": ClipByClip(), "naive": Naive()}
+        images = FrameCache(Path(scratch) / "images", DEFAULT_CACHE_BYTES, "jpeg")
+        images.fill(chosen, (settings.video.height, settings.video.width))
+        sizes = [sum(path.stat().st_size for path in (Path(scratch) / of).iterdir()) for of in ("frames", "images")]
+        readers = {"cache": stored, "jpeg": images, "direct": FrameCache(None, 0), "decord": ClipByClip(), "naive": Naive()}
         readers["decoder"] = DecoderAlone()
         length = settings.video.clip_frames
         training = functools.partial(consecutive_clip, length=length)
@@ -128,12 +133,12 @@ def main(
         sides = {}
         for name, reader in readers.items():
             one, other = dataset(reader, training, settings.augmentation), dataset(reader, evaluation, None)
-            sides[name] = timed(functools.partial(_read, one, drawn))
+            sides[name] = timed(functools.partial(_read, one, drawn), time.process_time)
             if name != "naive":
-                sides[f"{name}, evaluation"] = timed(functools.partial(_read, other, spread))
+                sides[f"{name}, evaluation"] = timed(functools.partial(_read, other, spread), time.process_time)
         for sampler in (training, evaluation):
             _check_equal(dataset(stored, sampler, None), dataset(readers["direct"], sampler, None), drawn[:8])
-        sides["limit"] = timed(functools.partial(_copy, np.ones((clips, length, *crop, 3), np.uint8)))
+        sides["limit"] = timed(functools.partial(_copy, np.ones((clips, length, *crop, 3), np.uint8)), time.process_time)
         alternate(sides, 1)
         seconds = alternate(sides, rounds)
     count = {name: len(spread) * EVALUATED if "evaluation" in name else clips for name in sides}
@@ -149,7 +154,10 @@ def main(
         f"{dataset_name}, clips of preset {preset_name}, {rounds} rounds of {clips} clips of {len(chosen)} videos",
         [
             *(Figure(name, statistics.median(rate), "clips/s") for name, rate in rates.items()),
+            Figure("bytes, jpeg over cache", sizes[1] / 1e6, "MB", sizes[1] / sizes[0]),
             over("cache", "naive", 10.0),
+            over("jpeg", "direct"),
+            over("jpeg, evaluation", "direct, evaluation"),
             over("direct", "naive", 1.5),
             over("direct", "decord", 1.2),
             over("direct, evaluation", "decord, evaluation", 2.5),

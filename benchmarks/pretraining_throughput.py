@@ -85,7 +85,7 @@ def main(
         for preset_name in presets or (["paper"] if on_gpu else ["demo", "small"]):
             settings = configure(preset_name, changes)
             videos = open_data(settings.data, runtime)["pretraining"]
-            runtime.open_cache().fill(videos.train, (settings.video.height, settings.video.width))
+            runtime.open_cache(settings.data.cache_format).fill(videos.train, (settings.video.height, settings.video.width))
             for stage, (name, compute) in itertools.product(() if prepare else chosen, _computes(vary, on_gpu).items()):
                 title = " ".join(filter(None, [preset_name, stage, name]))
                 figures += _figures(title, with_values(settings, compute), stage, runtime, batches, rounds)

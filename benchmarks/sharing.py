@@ -184,7 +184,9 @@ class Asked:
             settings = sweep.configured(row.parameters)
             for videos in open_data(settings.data, sweep.runtime).values():
                 everything = [*videos.train, *videos.validation, *videos.test]
-                sweep.runtime.open_cache().fill(everything, (settings.video.height, settings.video.width))
+                sweep.runtime.open_cache(settings.data.cache_format).fill(
+                    everything, (settings.video.height, settings.video.width)
+                )
 
 
 def _part(sweep: Sweep, trials: int) -> Sweep:

@@ -17,6 +17,7 @@ from trainables.pipeline import Stage
 from trainables.settings import ExperimentSettings, Optimisation, groups_alone
 from trainables.stages.kind import Counts
 from trainables.store import Store
+from trainables.video.compressed import SHARE
 from trainables.video.videos import PARTS, VideoSet
 
 STATE = 3
@@ -60,7 +61,7 @@ def needed(jobs: Iterable[Job], store: Store, cache_bytes: int, at_once: int) ->
             sizes[stage.key], states[stage.key] = _stage_bytes(stage, settings, videos)
             if (stage.fingerprint, *size) not in looked_at:  # sets may be large, and are those of many stages
                 looked_at.add((stage.fingerprint, *size))
-                frames |= _frames(videos, *size)
+                frames |= _frames(videos, *size, SHARE if settings.data.cache_format == "jpeg" else 1.0)
     running = sum(sorted(states.values())[-at_once:])
     return Needed(sum(sizes.values()) + running, min(cache_bytes, sum(frames.values())), _free(store.directory))
 
@@ -85,10 +86,10 @@ def _network_bytes(network: str, settings: ExperimentSettings) -> int:
         return sum(values.nbytes for values in make_network(network, settings).state_dict().values())
 
 
-def _frames(videos: VideoSet, height: int, width: int) -> dict[tuple[str, int, int], int]:
-    """By video and size of its frames the bytes that they take in the cache."""
+def _frames(videos: VideoSet, height: int, width: int, share: float) -> dict[tuple[str, int, int], int]:
+    """By video and size of its frames the bytes that they take in the cache. share: of those of pixels."""
     everything = (video for part in PARTS for video in videos.part(part))
-    return {(video.name, height, width): video.frames * height * width * PIXEL_BYTES for video in everything}
+    return {(video.name, height, width): int(share * video.frames * height * width * PIXEL_BYTES) for video in everything}
 
 
 def _free(directory: Path) -> int:

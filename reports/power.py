@@ -12,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
 
 from reports.seeds import EQUAL, SIGNIFICANCE, VideoError
 
 POWER = 0.8
 """In how many of all cases a difference is found that is said to be seen."""
 MOST_SEEDS = 1000
-_OF_VIDEOS = float(stats.norm.ppf([1 - SIGNIFICANCE / 2, POWER]).sum())
+_OF_VIDEOS = float(special.ndtri([1 - SIGNIFICANCE / 2, POWER]).sum())
 """How many standard errors over very many videos a true difference must be from 0 to be found in POWER of all cases."""
 
 
@@ -78,6 +78,8 @@ def sensitivity(samples: Iterable[tuple[Sequence[float], VideoError | None]], vi
 @functools.cache
 def _standard_errors(seeds: int) -> float:
     """How many standard errors a true difference must be from 0 to be found, with its sign, in POWER of all cases."""
+    from scipy import optimize, stats  # take longer to import than a table to make
+
     degrees = seeds - 1
     critical = float(stats.t.ppf(1 - SIGNIFICANCE / 2, degrees))
 

@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
@@ -93,6 +93,8 @@ def estimate(values: Sequence[float], videos: VideoError | None = None) -> Estim
 
 def spread(values: Sequence[float]) -> Spread:
     """Standard deviation of two or more values; the interval is exact for normal ones, s sqrt((n - 1) / chi^2)."""
+    from scipy import stats  # takes longer to import than a leaderboard to make
+
     n, deviation = len(values), float(np.std(values, ddof=1))
     tail = (1 - CONFIDENCE) / 2
     low, high = (deviation * math.sqrt((n - 1) / float(stats.chi2.ppf(level, n - 1))) for level in (1 - tail, tail))
@@ -114,6 +116,8 @@ def outperforming(differences: Sequence[float]) -> Outperforming:
     The interval is Clopper and Pearson's, which covers at least what it says of any number of seeds and any distribution; equal
     seeds count against either bound. Three of three seeds: 0.29 to 1.
     """
+    from scipy import stats
+
     n = len(differences)
     above = sum(difference > EQUAL for difference in differences)
     not_below = sum(difference >= -EQUAL for difference in differences)
@@ -171,6 +175,8 @@ def _tail(distance: float, differences: Sequence[float], videos: VideoError | No
     n, error = len(differences), 0.0 if _are_equal(differences) else _error(differences)
     if videos is None or not videos.error:
         return float(special.stdtr(n - 1, -distance / error)) if error else 0.0
+    from scipy import optimize
+
     least = 1e-12
     if _half_width(least, error, n, videos) <= distance:
         return least / 2

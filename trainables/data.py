@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,13 +143,26 @@ def _open(
     if "+" in name:
         how = (split, validation_fraction, embedded, decoder, verify)
         return join_videos([_open(part, *how, cache, sources, ()) for part in name.split("+")])
-    if name == "embedded":
-        videos = embedded_videos(stand_in(embedded, dataset), cache)
-    else:
-        source = dict(sources).get(name, DataSource(None, None))
-        its_split = 1 if name in LAYOUTS and find_layout(name).one_split else split
-        videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
-    return take_inventory(videos, cache, decoder=decoder, verify=verify, supervised=False)
+    with _garbage_sought_seldom():
+        if name == "embedded":
+            videos = embedded_videos(stand_in(embedded, dataset), cache)
+        else:
+            source = dict(sources).get(name, DataSource(None, None))
+            its_split = 1 if name in LAYOUTS and find_layout(name).one_split else split
+            videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
+        return take_inventory(videos, cache, decoder=decoder, verify=verify, supervised=False)
+
+
+@contextlib.contextmanager
+def _garbage_sought_seldom() -> Iterator[None]:
+    """While many objects are made that stay, and never among them later: each search would look at all of them."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(*before)
 
 
 def stand_in(settings: EmbeddedSettings, dataset: str) -> EmbeddedSettings:

@@ -15,6 +15,7 @@ import torch
 from trainables.settings import folders_in_use, use_folders
 from trainables.store import Store
 from trainables.video.cache import FrameCache
+from trainables.video.compressed import Form
 from trainables.video.videos import DataSource
 
 DEFAULT_CACHE_BYTES = 8 * 2**30
@@ -47,8 +48,9 @@ class Runtime:
     def open_store(self) -> Store:
         return Store(self.store)
 
-    def open_cache(self) -> FrameCache:
-        return FrameCache(self.cache / "frames", self.cache_bytes)
+    def open_cache(self, form: Form = "raw") -> FrameCache:
+        """form: in which frames are kept."""
+        return FrameCache(self.cache / "frames", self.cache_bytes, form)
 
     @property
     def reads_ahead(self) -> bool:

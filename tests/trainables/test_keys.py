@@ -268,10 +268,13 @@ def test_what_is_off_is_in_no_key(request: pytest.FixtureRequest, data: Data, of
     assert found(on) == {f"{group}.warmup_epochs" for group in expected}
 
 
-def test_how_lengths_are_known_is_in_the_keys_of_what_reads_videos(tiny: ExperimentSettings, data: Data) -> None:
-    """Counted packets may be more than sound frames are."""
-    before, after = (resolve(Experiment(with_values(tiny, values), 0), data) for values in ({}, {"data.verify": "packets"}))
-    assert not any("data.verify" in stage.settings for stage in before)
+@pytest.mark.parametrize(("name", "value"), [("data.verify", "packets"), ("data.cache_format", "jpeg")])
+def test_how_videos_are_read_is_in_the_keys_of_what_reads_them(
+    tiny: ExperimentSettings, data: Data, name: str, value: str
+) -> None:
+    """Counted packets may be more than sound frames are, and JPEG images show other pixels."""
+    before, after = (resolve(Experiment(with_values(tiny, values), 0), data) for values in ({}, {name: value}))
+    assert not any(name in stage.settings for stage in before)
     assert [one.key != other.key for one, other in zip(before, after, strict=True)] == [True] * len(before)
 
 

@@ -15,7 +15,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 FIRST_REGULARISATION = 0.5
@@ -80,6 +79,8 @@ class Assignments:
             self.arrived = torch.cuda.current_stream(self.device).record_event()
 
     def found(self) -> Tensor:
+        from scipy.optimize import linear_sum_assignment  # takes a third of a second to import, in every process
+
         if self.arrived is not None:
             self.arrived.synchronize()
         assigned = torch.from_numpy(np.stack([linear_sum_assignment(of_teacher)[1] for of_teacher in self.table.numpy()]))

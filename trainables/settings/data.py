@@ -30,7 +30,7 @@ class EmbeddedSettings(Settings):
 class DataSettings(Settings):
     """Which data sets an experiment reads, and how their parts are made. Several are joined by +: `kinetics100+ucf101`."""
 
-    off: ClassVar[Mapping[str, Any]] = {"decoder": "pyav", "verify": "frames"}
+    off: ClassVar[Mapping[str, Any]] = {"decoder": "pyav", "verify": "frames", "cache_format": "raw"}
 
     pretraining: str = Field("embedded", description="data sets of the self-supervised stages, together; labels unused")
     downstream: str = Field("embedded", description="data sets of finetuning and evaluation, each for itself")
@@ -55,6 +55,11 @@ class DataSettings(Settings):
         "frames",
         description="what says how long a video is: frames, its last sound frame, so the last one is decoded; packets, of "
         "which no more than the first is decoded: faster, and the same unless the end of a file is damaged",
+    )
+    cache_format: Literal["raw", "jpeg"] = Field(
+        "raw",
+        description="raw: the frame cache holds pixels; jpeg: images of quality 95, an eighth of the bytes at the size of "
+        "preset paper, whose pixels differ by about one of 255 levels, also where they are not kept",
     )
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="share of each class's groups held out of training")
     embedded: EmbeddedSettings = EmbeddedSettings()

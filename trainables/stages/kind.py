@@ -15,7 +15,7 @@ from trainables.settings import ExperimentSettings, Optimisation, SettingsError,
 from trainables.stages.work import Outcome, Training, Work
 from trainables.video.videos import PARTS, DataError, VideoSet
 
-FRAME_SIZE = ("video.height", "video.width", "video.crop", "data.decoder", "data.verify")
+FRAME_SIZE = ("video.height", "video.width", "video.crop", "data.decoder", "data.verify", "data.cache_format")
 CLIPS = (*FRAME_SIZE, "video.clip_frames")
 """Settings that clips of consecutive frames depend on, before a network gives them the form in which it takes pixels."""
 

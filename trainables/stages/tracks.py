@@ -44,7 +44,14 @@ def run(work: Work) -> Outcome:
 
 def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
     fields = ("frames", "patch", "tracks_per_video", "least_motion")
-    return ("video.height", "video.width", "data.decoder", "data.verify", *(f"tracking.{name}" for name in fields))
+    return (
+        "video.height",
+        "video.width",
+        "data.decoder",
+        "data.verify",
+        "data.cache_format",
+        *(f"tracking.{name}" for name in fields),
+    )
 
 
 def _cost(settings: ExperimentSettings, videos: Counts) -> Cost:

@@ -139,7 +139,7 @@ class Work:
 
     @functools.cached_property
     def cache(self) -> FrameCache:
-        return self.runtime.open_cache()
+        return self.runtime.open_cache(self.settings.data.cache_format)
 
     @functools.cached_property
     def device(self) -> torch.device:

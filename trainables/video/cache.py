@@ -1,12 +1,12 @@
 """Decoded frames on disk, up to a bound: a video is decoded once and then read at the speed of the page cache.
 
-One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size. Its name is a hash of the video's content,
-the frame size and the decoder with its rules: the same bytes share an entry wherever they lie, changed ones have another.
-A `.json` beside it has a checksum of each frame, which is compared when a process first reads the frame; a damaged
-entry is removed, with a warning, and decoded again. Files are mapped into memory, so that all processes share the
-pages; those of a long video are let go after each clip. Beyond the bound only the frames asked for are decoded. What the
-cache holds stays: clips are drawn uniformly at random, and evicting for the next one would only thrash. Only entries that
-no process has touched for an hour make room for new ones.
+One `.npy` of shape (frames, height, width, 3), uint8, per video and frame size, or a file of JPEG images one behind the other
+(`data.cache_format`, trainables/video/compressed.py). Its name is a hash of the video's content, the frame size and the
+decoder with its rules: the same bytes share an entry wherever they lie, changed ones have another. A `.json` beside it has a
+checksum of each frame, which is compared when a process first reads the frame; a damaged entry is removed, with a warning, and
+decoded again. Files are mapped into memory, so that all processes share the pages; those of a long video are let go after each
+clip. Beyond the bound only the frames asked for are decoded. What the cache holds stays: clips are drawn uniformly at random,
+and evicting for the next one would only thrash. Only entries that no process has touched for an hour make room for new ones.
 
 The bound covers all entries in the directory, whoever wrote them. Each process adds what it writes to the size that it
 found at its first write, so several processes that fill the cache together may exceed the bound by what the others
@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.files import digest, replacing, write_atomically
+from trainables.video.compressed import QUALITY, Form, compress, expand
 from trainables.video.contents import content_hash
 from trainables.video.decoding import RULES, Frames, Window, cut, decode_in_order, probe, read_clips
 from trainables.video.pixels import Mask, Pixels
@@ -45,6 +46,8 @@ Progress = Callable[[int, int], None]
 Indices = Sequence[int] | NDArray[np.int64]
 
 _OPEN_MAPS = max(64, min(2**14, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))  # Linux allows 65,530 of a process
+_SUFFIXES = {"raw": ".npy", "jpeg": ".jpegs"}
+_MOST = 0.5  # of the bytes of pixels, which are reserved for JPEG images until they are there
 _LONG = 2**26  # bytes of an entry, above which its pages are let go
 _STALE = 3600.0  # seconds without a touch after which an entry may be removed
 _PATIENCE = 600.0  # seconds between two touches of an entry in use, and between two searches for stale ones
@@ -54,13 +57,13 @@ _PATIENCE = 600.0  # seconds between two touches of an entry in use, and between
 class _Entry:
     """A video's frames as mapped from disk, the mask of those that show another frame, and when it was touched.
 
-    mapped: what `pixels` lies in. checksums: crc32 of each frame when it was stored. checked: the frames that were seen to
+    stored: of each frame the bytes on disk. checksums: crc32 of each when it was stored. checked: those that were seen to
     agree with them.
     """
 
     path: Path
     mapped: mmap.mmap
-    pixels: Pixels
+    stored: Pixels | Sequence[Pixels]
     replaced: Mask
     checksums: NDArray[np.uint32]
     checked: Mask
@@ -69,22 +72,31 @@ class _Entry:
     def is_sound(self, places: NDArray[np.int64]) -> bool:
         """Whether these frames are as they were stored; each is looked at once."""
         for place in np.unique(places[~self.checked[places]]):
-            if zlib.crc32(self.pixels[place]) != self.checksums[place]:
+            if zlib.crc32(self.stored[place]) != self.checksums[place]:
                 return False
             self.checked[place] = True
         return True
+
+    def read(self, places: NDArray[np.int64], window: Window | None) -> Frames:
+        replaced = int(self.replaced[places].sum())
+        if isinstance(self.stored, np.ndarray):
+            return Frames(np.asarray(cut(self.stored, window)[places]), replaced)
+        needed, again = np.unique(places, return_inverse=True)
+        pixels = np.stack([expand(self.stored[place].data) for place in needed])
+        return Frames(np.asarray(cut(pixels, window)[again]), replaced)
 
 
 class FrameCache:
     """Frames of videos, from disk where they were stored before. Safe to use from threads and to send to workers.
 
     `directory` None: nothing is kept. `limit_bytes` bounds the directory. A directory that is full or cannot be
-    written to switches storing off, with one warning, and reading goes on.
+    written to switches storing off, with one warning, and reading goes on. form: in which frames are kept.
     """
 
-    def __init__(self, directory: Path | None, limit_bytes: int) -> None:
+    def __init__(self, directory: Path | None, limit_bytes: int, form: Form = "raw") -> None:
         self.directory = directory
         self.limit_bytes = limit_bytes
+        self.form = form
         self._open: OrderedDict[tuple[Video, tuple[int, int]], _Entry] = OrderedDict()
         self._used: int | None = None
         self._searched = -math.inf
@@ -92,10 +104,10 @@ class FrameCache:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FrameCache, (self.directory, self.limit_bytes)
+        return FrameCache, (self.directory, self.limit_bytes, self.form)
 
     def read(self, video: Video, indices: Sequence[int], size: tuple[int, int], window: Window | None = None) -> Frames:
-        """`read_frames` of the video's file: the same pixels, from the cache where it holds them.
+        """`read_frames` of the video's file: the same pixels, or those of its JPEG images, from the cache where it holds them.
 
         A video that the cache does not hold is decoded whole and stored, if the bound allows. Raises as `read_frames`.
         """
@@ -107,20 +119,20 @@ class FrameCache:
         """`read` of several clips of a video, each with its window: what is not held is decoded once for all of them."""
         entry = self._entry(video, size)
         if entry is None:
-            return read_clips(video.path, clips, size, windows, decoder=video.decoder or None)
+            return read_clips(video.path, clips, size, windows, decoder=video.decoder or None, form=self.form)
         read = []
         for indices, window in zip(clips, windows, strict=True):
             places = np.asarray(indices, dtype=np.int64)
-            if places.size == 0 or places.min() < 0 or places.max() >= len(entry.pixels):
-                raise IndexError(f"frames {list(indices)} of {video.name}, a video of {len(entry.pixels)} frames")
+            if places.size == 0 or places.min() < 0 or places.max() >= len(entry.stored):
+                raise IndexError(f"frames {list(indices)} of {video.name}, a video of {len(entry.stored)} frames")
             if not entry.is_sound(places):
                 warnings.warn(f"frame cache: {entry.path} is damaged; its video is decoded again", stacklevel=2)
                 with self._lock:
                     self._open.pop((video, size), None)
                 self._remove(entry.path)
-                return read_clips(video.path, clips, size, windows, decoder=video.decoder or None)
-            read.append(Frames(np.asarray(cut(entry.pixels, window)[places]), int(entry.replaced[places].sum())))
-        if entry.pixels.nbytes > _LONG:
+                return read_clips(video.path, clips, size, windows, decoder=video.decoder or None, form=self.form)
+            read.append(entry.read(places, window))
+        if len(entry.mapped) > _LONG:
             entry.mapped.madvise(mmap.MADV_DONTNEED)
         return read
 
@@ -141,7 +153,7 @@ class FrameCache:
                 self._open.move_to_end((video, size))
         if entry is None:
             known = _probed(video)
-            path = self.directory / f"{_key(known, size)}.npy"
+            path = self.directory / f"{_key(known, size, self.form)}{_SUFFIXES[self.form]}"
             entry = self._load(path, (known.frames, *size, 3)) or self._store(path, known, size)
             if entry is None:
                 return None
@@ -155,18 +167,17 @@ class FrameCache:
                 os.utime(entry.path)
         return entry
 
-    def _load(self, path: Path, shape: tuple[int, ...]) -> _Entry | None:
+    def _load(self, path: Path, shape: tuple[int, int, int, int]) -> _Entry | None:
         """The entry from disk; one that was cut off or holds something else is removed."""
-        header = _header(shape)
         try:
             with path.open("rb") as file:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                if mapped[: len(header)] != header or len(mapped) != len(header) + math.prod(shape):
-                    raise ValueError(f"{path}: not {shape}, or cut off")
-                pixels = np.frombuffer(mapped, dtype=np.uint8, offset=len(header)).reshape(shape)
             beside = json.loads(_sidecar(path).read_text(encoding="utf-8"))
-            if digest([beside["replaced"], beside["checksums"]]) != beside["digest"] or len(beside["checksums"]) != shape[0]:
+            facts = [beside["replaced"], beside["checksums"], *([beside["ends"]] if self.form == "jpeg" else [])]
+            if digest(facts) != beside["digest"] or len(beside["checksums"]) != shape[0]:
                 raise ValueError(f"{_sidecar(path)}: damaged")
+            is_jpeg = self.form == "jpeg"
+            stored: Pixels | Sequence[Pixels] = _images(mapped, beside["ends"]) if is_jpeg else _array(mapped, shape)
             checksums = np.asarray(beside["checksums"], dtype=np.uint32)
             checked, replaced = np.zeros((2, shape[0]), dtype=np.bool_)
             replaced[np.asarray(beside["replaced"], dtype=np.int64)] = True
@@ -175,31 +186,43 @@ class FrameCache:
         except (ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError):
             self._remove(path)
             return None
-        return _Entry(path, mapped, pixels, replaced, checksums, checked, touched=-math.inf)
+        return _Entry(path, mapped, stored, replaced, checksums, checked, touched=-math.inf)
 
     def _store(self, path: Path, video: Video, size: tuple[int, int]) -> _Entry | None:
-        if not self._make_room(video.frames * size[0] * size[1] * 3):
+        reserved = int(video.frames * size[0] * size[1] * 3 * (_MOST if self.form == "jpeg" else 1))
+        if not self._make_room(reserved):
             return None
         shape = (video.frames, *size, 3)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
-                file.write(_header(shape))
-                replaced, checksums = [], []
+                if self.form == "raw":
+                    file.write(_header(shape))
+                replaced, checksums, ends = [], [], []
                 for place, (image, other) in enumerate(
                     decode_in_order(video.path, range(video.frames), size, decoder=video.decoder)
                 ):
-                    content = image.tobytes()
+                    content = compress(image) if self.form == "jpeg" else image.tobytes()
                     file.write(content)
                     checksums.append(zlib.crc32(content))
+                    ends.append(file.tell())
                     if other:
                         replaced.append(place)
-                beside = {"replaced": replaced, "checksums": checksums, "digest": digest([replaced, checksums])}
-                write_atomically(_sidecar(path), json.dumps(beside))
+                beside: dict[str, Any] = {"replaced": replaced, "checksums": checksums}
+                beside |= {"ends": ends} if self.form == "jpeg" else {}
+                write_atomically(_sidecar(path), json.dumps({**beside, "digest": digest(list(beside.values()))}))
         except OSError as error:
             self._stop_storing(error)
             return None
+        if self.form == "jpeg":
+            self._take_back(reserved - ends[-1])
         return self._load(path, shape)
+
+    def _take_back(self, bytes_: int) -> None:
+        """What was reserved and not needed."""
+        with self._lock:
+            if self._used is not None:
+                self._used -= bytes_
 
     def _stop_storing(self, error: OSError) -> None:
         with self._lock:
@@ -244,7 +267,7 @@ class FrameCache:
         found = []
         with contextlib.suppress(OSError):
             for path in self.directory.iterdir():
-                if path.suffix in (".npy", ".new"):
+                if path.suffix in (*_SUFFIXES.values(), ".new"):
                     with contextlib.suppress(OSError):
                         found.append((path, path.stat()))
         return found
@@ -253,9 +276,7 @@ class FrameCache:
         with contextlib.suppress(OSError):
             size = path.stat().st_size
             path.unlink()
-            with self._lock:
-                if self._used is not None:
-                    self._used -= size
+            self._take_back(size)
 
 
 def _probed(video: Video) -> Video:
@@ -266,9 +287,24 @@ def _probed(video: Video) -> Video:
     return video if video.content else replace(video, content=content_hash(video.path))
 
 
-def _key(video: Video, size: tuple[int, int]) -> str:
-    identity = [video.content, video.frames, *size, video.decoder, RULES]
+def _key(video: Video, size: tuple[int, int], form: Form) -> str:
+    identity = [video.content, video.frames, *size, video.decoder, RULES, *([form, QUALITY] if form == "jpeg" else [])]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+
+
+def _array(mapped: mmap.mmap, shape: tuple[int, int, int, int]) -> Pixels:
+    """The frames in a file of pixels. Raises ValueError for other pixels, and for one that was cut off."""
+    header = _header(shape)
+    if mapped[: len(header)] != header or len(mapped) != len(header) + math.prod(shape):
+        raise ValueError(f"not {shape}, or cut off")
+    return np.frombuffer(mapped, dtype=np.uint8, offset=len(header)).reshape(shape)
+
+
+def _images(mapped: mmap.mmap, ends: Sequence[int]) -> Sequence[Pixels]:
+    """The bytes of each image in a file of them. Raises ValueError for one that was cut off."""
+    if len(mapped) != ends[-1]:
+        raise ValueError(f"{len(mapped)} bytes, not {ends[-1]}")
+    return np.split(np.frombuffer(mapped, dtype=np.uint8), ends[:-1])
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

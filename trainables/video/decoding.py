@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.video import with_decord
+from trainables.video.compressed import Form, as_read
 from trainables.video.contents import Identity, identity
 from trainables.video.images import probe_images, read_images
 from trainables.video.pixels import DecodingError, Mask, Pixels, converter
@@ -105,10 +106,14 @@ def read_clips(
     windows: Sequence[Window | None],
     *,
     decoder: str | None = None,
+    form: Form = "raw",
 ) -> list[Frames]:
-    """`read_frames` of several clips, each with its window: a frame that several of them show is decoded once."""
+    """`read_frames` of several clips, each with its window: a frame that several of them show is decoded once.
+
+    form: in which they would be kept, which changes what is read.
+    """
     needed, places = np.unique(np.concatenate([np.asarray(clip, dtype=np.int64) for clip in clips]), return_inverse=True)
-    pixels, replaced = _decode(path, needed, size, decoder)
+    pixels, replaced = _decode(path, needed, size, decoder, form)
     parts = np.split(places, np.cumsum([len(clip) for clip in clips])[:-1])
     return [Frames(cut(pixels, window)[part], int(replaced[part].sum())) for part, window in zip(parts, windows, strict=True)]
 
@@ -126,14 +131,20 @@ def decode(path: Path, indices: Sequence[int], size: tuple[int, int], *, decoder
     return pixels[places], replaced[places]
 
 
-def _decode(path: Path, needed: NDArray[np.int64], size: tuple[int, int], decoder: str | None) -> tuple[Pixels, Mask]:
+def _decode(
+    path: Path,
+    needed: NDArray[np.int64],
+    size: tuple[int, int],
+    decoder: str | None,
+    form: Form = "raw",
+) -> tuple[Pixels, Mask]:
     """The frames `needed` (rising)."""
     if needed.size == 0 or needed[0] < 0:
         raise IndexError(f"frames {needed.tolist()}; expected at least one, counted from 0")
     pixels = np.empty((needed.size, *size, 3), dtype=np.uint8)
     replaced = np.zeros(needed.size, dtype=np.bool_)
     for place, (image, other) in enumerate(decode_in_order(path, needed, size, decoder=decoder)):
-        pixels[place], replaced[place] = image, other
+        pixels[place], replaced[place] = as_read(image, form), other
     return pixels, replaced
 
 
