@@ -43,16 +43,21 @@ def _by_role(
 ) -> dict[str, VideoSet]:
     """`open_data`."""
 
-    def opened(dataset: str) -> VideoSet:
-        how = (data.split, data.validation_fraction, data.embedded, data.decoder, data.verify)
+    def opened(dataset: str, embedded: EmbeddedSettings = data.embedded) -> VideoSet:
+        how = (data.split, data.validation_fraction, embedded, data.decoder, data.verify)
         return _open(dataset, *how, cache, sources, stand_ins)
 
+    domain = data.pretraining_domain
+    unlabelled = data.embedded if domain is None else data.embedded.model_copy(update={"domain": domain})
+
     def beside_others(dataset: str) -> VideoSet:
-        videos = opened(dataset)
+        videos = opened(dataset, unlabelled)
         return videos if videos.dataset == dataset else videos.described(dataset=f"{videos.dataset} for {dataset}")
 
     names = data.pretraining_sets
-    joined = opened(names[0]) if len(names) == 1 else join_videos([beside_others(name) for name in names])
+    joined = opened(names[0], unlabelled) if len(names) == 1 else join_videos([beside_others(name) for name in names])
+    if domain is not None and "embedded" not in joined.dataset:
+        raise DataError(f"data.pretraining_domain = {domain} is of embedded clips, and {joined.dataset} has none; valid: null")
     sets = {"pretraining": share_of(joined, data.pretraining_share)}
     for role, name in zip(downstream_roles(data), data.downstream_sets, strict=True):
         labelled = labelled_share_of(opened(name), data.labelled_share, data.labelled_draw)

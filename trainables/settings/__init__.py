@@ -34,6 +34,7 @@ from trainables.settings.data import (
     AugmentationSettings,
     ComputeSettings,
     DataSettings,
+    Domain,
     EmbeddedSettings,
     VideoSettings,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "BackboneSettings",
     "ComputeSettings",
     "DataSettings",
+    "Domain",
     "EgoMotionSettings",
     "EmbeddedSettings",
     "EvaluationSettings",

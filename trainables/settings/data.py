@@ -14,6 +14,10 @@ FOLLOW_PRETRAINING = ("auxskd.clips_per_video", "pretext.clips_per_video")
 """What preset `paper` has otherwise for one `data.pretraining` than for another (trainables/presets.py)."""
 
 
+Domain = Literal["usual", "appearance", "pace", "motions"]
+"""What embedded clips can be otherwise in."""
+
+
 class EmbeddedSettings(Settings):
     """The generated clips that come with the project: videos per class of each part, and their size in pixels."""
 
@@ -25,6 +29,11 @@ class EmbeddedSettings(Settings):
     height: int = Field(40, ge=16, le=4096, multiple_of=2)
     width: int = Field(40, ge=16, le=4096, multiple_of=2)
     seed: int = Field(0, ge=0)
+    domain: Domain = Field(
+        "usual",
+        description="appearance: other shapes and finer backgrounds, less contrast, more noise; pace: slower than any usual "
+        "one; motions: those that the usual clips of so many classes have not, as many videos in all",
+    )
 
 
 class DataSettings(Settings):
@@ -37,6 +46,11 @@ class DataSettings(Settings):
     split: int = Field(1, ge=1, description="official split (UCF101: 1-3) or the test fold of a csv")
     pretraining_share: float = Field(
         1.0, gt=0, le=1, description="share of the pretraining videos that are used; a smaller one is part of a larger one"
+    )
+    pretraining_domain: Domain | None = Field(
+        None,
+        description="data.embedded.domain of the clips of pretraining, where it is another one: the gap between what is "
+        "learned from without labels and with them; null: the same",
     )
     labelled_share: float = Field(
         1.0,

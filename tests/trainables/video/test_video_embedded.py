@@ -12,7 +12,7 @@ from trainables.video import embedded
 from trainables.video.decoding import read_all
 from trainables.video.embedded import CLASSES, draw_video, embedded_videos
 from trainables.video.inventory import take_inventory
-from trainables.video.videos import DataError
+from trainables.video.videos import PARTS, DataError
 
 SMALL = EmbeddedSettings(classes=6, train=2, validation=1, test=1, frames=12, height=32, width=40)
 
@@ -118,6 +118,27 @@ def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/embedded-.* cannot be written there"):
         embedded_videos(SMALL, tmp_path / "file")
+
+
+def test_clips_of_another_domain_look_or_move_otherwise(tmp_path: Path) -> None:
+    usual = embedded_videos(SMALL, tmp_path)
+    for domain in ("appearance", "pace"):
+        other = embedded_videos(SMALL.model_copy(update={"domain": domain}), tmp_path)
+        assert other.classes == usual.classes and len(other.train) == len(usual.train)
+        contents = {video.path.read_bytes() for video in (*usual.train, *other.train)}
+        assert len(contents) == 2 * len(usual.train)
+    paces = [embedded._Scene(np.random.default_rng(seed), 2, embedded._DOMAINS["pace"].paces).pace for seed in range(100)]
+    assert min(paces) >= 0.3 and max(paces) <= 0.6 < embedded._USUAL.paces[0]
+
+
+def test_a_domain_of_other_motions_has_as_many_videos(tmp_path: Path) -> None:
+    settings = SMALL.model_copy(update={"domain": "motions"})
+    usual, other = embedded_videos(SMALL, tmp_path), embedded_videos(settings, tmp_path)
+    assert other.classes == CLASSES[6:] and not set(other.classes) & set(usual.classes)
+    assert [len(other.part(part)) for part in PARTS] == [12, 8, 8], "as many as divide by the classes, or a few more"
+    assert {video.label for video in other.train} == {0, 1, 2, 3}
+    with pytest.raises(DataError, match="classes = 9 leaves fewer than two other motions; valid: 6 to 8"):
+        embedded_videos(settings.model_copy(update={"classes": 9}), tmp_path)
 
 
 @pytest.mark.parametrize("label", range(len(CLASSES)))
