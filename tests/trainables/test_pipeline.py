@@ -80,6 +80,20 @@ def test_a_stage_with_a_network_computes_with_the_kernels_that_are_asked_for(
     assert Kernels.chosen() == usual
 
 
+def test_what_is_of_a_gpu_changes_no_bit_on_a_cpu(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
+    """Weights and metrics of finetuning and its evaluation, though their keys are others."""
+    of_gpu = {"compute.tf32": "all", "compute.fused": True, "compute.deterministic": True}
+    plain = with_values(tiny, {"recipe": "scratch", "evaluation.measures": ["finetune"]})
+    place, left = runtime(), []
+    for settings in (plain, with_values(plain, of_gpu)):
+        result = run_experiment(Experiment(settings, 0), place, ignore)
+        artifact = Store(place.store).find("finetune", result.stages["finetune"])
+        assert artifact is not None
+        left.append((result.metrics, (artifact.directory / "weights.safetensors").read_bytes(), result.stages))
+    assert left[0][:2] == left[1][:2]
+    assert left[0][2]["finetune"] != left[1][2]["finetune"]
+
+
 def test_confusion_matrix_and_top1_agree(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
     place = runtime()
     settings = with_values(tiny, {"recipe": "scratch", "evaluation.measures": ["finetune"]})

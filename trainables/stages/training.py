@@ -23,6 +23,7 @@ from trainables.settings import Optimisation, Pretraining
 from trainables.stages import guard
 from trainables.stages.health import Health, Look, looked_at
 from trainables.stages.memory import most_held
+from trainables.stages.saving import Saving
 from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file, curves
 from trainables.video.dataset import Batch
 
@@ -85,12 +86,13 @@ def train(training: Training, work: Work) -> Outcome:
 
     Raises NonFiniteLoss, Collapsed or LoaderDied.
     """
-    return _Loop(training, work).run()
+    with Saving(work.workplace, work.device) as saving:
+        return _Loop(training, work, saving).run()
 
 
 class _Loop:
-    def __init__(self, training: Training, work: Work) -> None:
-        self.training, self.work = training, work
+    def __init__(self, training: Training, work: Work, saving: Saving) -> None:
+        self.training, self.work, self.saving = training, work, saving
         self.network, self.optimisation = training.network, training.optimisation
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.optimiser = make_optimiser(self.parameters, self.optimisation, work.fuses)
@@ -159,6 +161,7 @@ class _Loop:
             epoch.add(batch, {"loss": loss, **metrics})
             self.health.updated(number * len(self.training.loader) + epoch.batches, loss)
             self.samples += len(batch["wrapped"])
+            self.saving.check()
             if self.saves.is_due():
                 self._check_finite(epoch.metrics(), number)
                 epoch.random = _random_state(self.work.device)
@@ -240,11 +243,9 @@ class _Loop:
 
     def _save(self) -> None:
         self.saves.restart()
-        if self.work.workplace is None:
-            return
         progress = self.progress
         moments = {str(number): value for number, value in self.optimiser.state_dict()["state"].items()}
-        self.work.workplace.save_state(
+        self.saving.save(
             {
                 "network": self.network.state_dict(),
                 "optimiser": {"state": moments},
@@ -260,6 +261,7 @@ class _Loop:
         if self.work.workplace is not None and isinstance(self.optimisation, Pretraining):
             for number in range(1, self.optimisation.checkpoints):
                 if self.optimisation.checkpoint_epoch(number) == len(self.progress.history):
+                    self.saving.wait()
                     self.work.workplace.keep(checkpoint_file(number), self.training.weights())
 
 
