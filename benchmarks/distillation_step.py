@@ -33,6 +33,7 @@ from benchmarks.training import begin, given, stages_of, workplace_of
 from trainables.data import open_data
 from trainables.models import make_encoder
 from trainables.models.device import wait_for
+from trainables.models.kernels import kernels
 from trainables.pipeline import run_stage
 from trainables.presets import configure
 from trainables.runtime import Runtime
@@ -103,8 +104,9 @@ def _figures(preset_name: str, sides: Mapping[str, Student], rounds: int) -> Ite
     of_bank, work = sides["bank"]
     batch = on_device(next(of_bank.loader.epoch(0)), work.device)
     steps = {side: timed(_step(*student, batch)) for side, student in sides.items()}
-    alternate(steps, WARM_UP)
-    seconds = alternate(steps, rounds)
+    with kernels(work.settings.compute, work.device):
+        alternate(steps, WARM_UP)
+        seconds = alternate(steps, rounds)
     for side, values in seconds.items():
         ratio, target = median_ratio(values, seconds["live"]), TARGETS.get((preset_name, side))
         yield Figure(f"{preset_name}: {side}, batch {len(batch['index'])}", statistics.median(values), "s", ratio, target)
@@ -112,7 +114,8 @@ def _figures(preset_name: str, sides: Mapping[str, Student], rounds: int) -> Ite
 
 def _step(training: Training, work: Work, batch: Batch) -> Callable[[], None]:
     network = training.network.train()
-    optimiser = make_optimiser([weight for weight in network.parameters() if weight.requires_grad], training.optimisation)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    optimiser = make_optimiser(weights, training.optimisation, work.fuses)
 
     def step() -> None:
         train_step(work, training, optimiser, batch)

@@ -35,6 +35,7 @@ from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
 from benchmarks.training import begin
 from trainables.data import open_data
 from trainables.models.device import wait_for
+from trainables.models.kernels import kernels
 from trainables.presets import configure
 from trainables.runtime import Runtime
 from trainables.settings import TASKS, TEACHER_TASKS, ExperimentSettings, parse_assignment, with_values
@@ -117,8 +118,9 @@ def _figures(
     torch.compiler.reset()  # else the networks compiled before count against the limit of recompilations
     training, work = begin_epoch(stage, settings, runtime, batches)
     clips, sides = sides_of(training, work)
-    alternate(sides, WARM_UP)
-    seconds = alternate(sides, rounds)
+    with kernels(work.settings.compute, work.device):
+        alternate(sides, WARM_UP)
+        seconds = alternate(sides, rounds)
     target = TARGET if work.device.type == "cpu" else None
     for side, values in seconds.items():
         ratio = median_ratio(seconds["bare"], values)
