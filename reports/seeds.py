@@ -116,14 +116,12 @@ def outperforming(differences: Sequence[float]) -> Outperforming:
     The interval is Clopper and Pearson's, which covers at least what it says of any number of seeds and any distribution; equal
     seeds count against either bound. Three of three seeds: 0.29 to 1.
     """
-    from scipy import stats
-
     n = len(differences)
     above = sum(difference > EQUAL for difference in differences)
     not_below = sum(difference >= -EQUAL for difference in differences)
     tail = (1 - CONFIDENCE) / 2
-    low = float(stats.beta.ppf(tail, above, n - above + 1)) if above else 0.0
-    high = float(stats.beta.ppf(1 - tail, not_below + 1, n - not_below)) if not_below < n else 1.0
+    low = float(special.betaincinv(above, n - above + 1, tail)) if above else 0.0
+    high = float(special.betaincinv(not_below + 1, n - not_below, 1 - tail)) if not_below < n else 1.0
     return Outperforming((above + not_below) / (2 * n), (low, high), n)
 
 
