@@ -180,9 +180,9 @@ def _videos(preset_name: str, folder: Path | None, scratch: Path, most: int) -> 
     elif clips is not None:
         root = Path(clips).absolute()
         name, sources = "ucf101", (("ucf101", DataSource(root / "UCF-101", root / "splits" / "ucf101")),)
-    values = {"data.pretraining": name, "data.downstream": name, **FEW_CLIPS}
+    values = {"data.pretraining": name, "data.downstream": "embedded", **FEW_CLIPS}
     data = with_values(preset(preset_name), values).data
-    found = open_data(data, Runtime(store=scratch / "store", cache=scratch / "cache", sources=sources))["downstream"]
+    found = open_data(data, Runtime(store=scratch / "store", cache=scratch / "cache", sources=sources))["pretraining"]
     everything = sorted({*found.train, *found.validation, *found.test}, key=lambda video: video.name)
     return name, everything[:: -(-len(everything) // most)]
 

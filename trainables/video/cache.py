@@ -77,13 +77,14 @@ class _Entry:
             self.checked[place] = True
         return True
 
-    def read(self, places: NDArray[np.int64], window: Window | None) -> Frames:
+    def read(self, places: NDArray[np.int64], window: Window | None, expanded: dict[int, Pixels]) -> Frames:
+        """expanded: by place the JPEG images that were expanded already, to which it adds."""
         replaced = int(self.replaced[places].sum())
         if isinstance(self.stored, np.ndarray):
             return Frames(np.asarray(cut(self.stored, window)[places]), replaced)
-        needed, again = np.unique(places, return_inverse=True)
-        pixels = np.stack([expand(self.stored[place].data) for place in needed])
-        return Frames(np.asarray(cut(pixels, window)[again]), replaced)
+        for place in {*places.tolist()} - expanded.keys():
+            expanded[place] = expand(self.stored[place].data)
+        return Frames(np.concatenate([cut(expanded[place][None], window) for place in places.tolist()]), replaced)
 
 
 class FrameCache:
@@ -120,7 +121,8 @@ class FrameCache:
         entry = self._entry(video, size)
         if entry is None:
             return read_clips(video.path, clips, size, windows, decoder=video.decoder or None, form=self.form)
-        read = []
+        read: list[Frames] = []
+        expanded: dict[int, Pixels] = {}
         for indices, window in zip(clips, windows, strict=True):
             places = np.asarray(indices, dtype=np.int64)
             if places.size == 0 or places.min() < 0 or places.max() >= len(entry.stored):
@@ -131,7 +133,7 @@ class FrameCache:
                     self._open.pop((video, size), None)
                 self._remove(entry.path)
                 return read_clips(video.path, clips, size, windows, decoder=video.decoder or None, form=self.form)
-            read.append(entry.read(places, window))
+            read.append(entry.read(places, window, expanded))
         if len(entry.mapped) > _LONG:
             entry.mapped.madvise(mmap.MADV_DONTNEED)
         return read
