@@ -32,6 +32,8 @@ from search_spaces.papers import PaperTable, paper_tables
 ROOT = Path(__file__).resolve().parents[1]
 SPACE, CONFIGURATIONS = "temperatures", 12
 """Of which the search proposes configurations beyond the paper's rows, so that there is a leaderboard of both."""
+TAUGHT = "graph-table2-demo"
+"""The sweep with teachers from their tasks and from scratch."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -73,6 +75,7 @@ def _reports(tables: Sequence[PaperTable], runs_dir: Path, out: Path) -> Iterato
     ]
     yield ["reports/figures.py", "--format", "png", "--out", str(out), *runs]
     yield ["reports/backbones.py", "--out", str(out / "backbones.md"), *runs]
+    yield ["reports/teachers.py", "--sweep", TAUGHT, "--out", str(out / "teachers.md"), *runs]
     yield ["reports/sweep.py", SPACE, "--out", str(out / "leaderboard.md"), *runs]
     yield ["reports/claims.py", "--out", str(out / "claims.md"), *runs]
     yield ["reports/page.py", *runs]
@@ -108,12 +111,13 @@ def _readme(tables: Sequence[PaperTable], commands: Sequence[Sequence[str]], run
         *(f"| {table.id}: {table.title} | {_links(table)} |" for table in tables),
         "",
         "What each backbone is worth, frozen and finetuned: [backbones.md](backbones.md). A space's rows and what the search",
-        "proposes: [leaderboard.md](leaderboard.md). What the papers claim: [claims.md](claims.md).",
+        "proposes: [leaderboard.md](leaderboard.md). Whether the graphs' teachers teach: [teachers.md](teachers.md). What the",
+        "papers claim: [claims.md](claims.md).",
         "",
         *(f"![{table.id}]({table.file_stem}.png)\n" for table in tables if table.id in FIGURES),
         "The sweeps:",
         "",
-        *(f"    {shlex.join(['python', *command])}" for command in commands),
+        *(f"    {shlex.join(['python', *command])}".replace(str(runs_dir), runs_dir.name) for command in commands),
     ]
     return "\n".join(lines) + "\n"
 

@@ -11,8 +11,8 @@ from reports.sheet import INTERVALS, Grid, Section, Sheet, estimate_text, number
 from reports.teaching import Teacher, Teaching
 from reports.verdicts import Judgement
 
-_TASK = {"agrees": "above the rule", "disagrees": "**below the rule**", "undecided": "undecided"}
-_TRANSFER = {"agrees": "better", "disagrees": "**worse**", "undecided": "undecided"}
+_TASK = {"agrees": "above the rule", "disagrees": "below the rule", "undecided": "undecided"}
+_TRANSFER = {"agrees": "better", "disagrees": "worse", "undecided": "undecided"}
 _RULES = (
     f"Mean {INTERVALS}; (2): of 2 seeds only. Task: on validation videos; an error is better where it is lower. Rule: what is "
     "reached on the same samples without learning anything, as the stage computed it: sorting, the shortest way through "
