@@ -334,16 +334,17 @@ def _history_file(ledger: Path, trial: str) -> Path:
 
 def _share(before: Record, record: Record) -> None:
     """Thousands of records of one sweep hold the same settings over and over; what is equal is kept once."""
-    for name in ("departures", "data", "versions", "stages"):
-        if getattr(record, name) == getattr(before, name):
-            setattr(record, name, getattr(before, name))
+    fields, its = vars(record), vars(before)
+    for name in ("departures", "data", "versions", "code"):
+        if fields[name] == its[name]:
+            fields[name] = its[name]
     own, other = record.settings, before.settings
-    varied = {name: own[name] for name in {**before.parameters, **record.parameters} if name in own}
+    varied = {name: own[name] for name in before.parameters | record.parameters if name in own}
     alike = other | varied if any(other.get(name) != value for name, value in varied.items()) else other
     if alike == own:
-        record.settings = alike
-    elif list(own) == list(other):
-        record.settings = {name: other[name] if other[name] == value else value for name, value in own.items()}
+        fields["settings"] = alike
+    elif own.keys() == other.keys():
+        fields["settings"] = {name: other[name] if other[name] == value else value for name, value in own.items()}
 
 
 def _is_newer(line: bytes) -> bool:

@@ -237,7 +237,7 @@ from trainables.video.cache import FrameCache
 from trainables.video.embedded import embedded_videos
 from trainables.video.inventory import take_inventory
 directory = Path({str(tmp_path)!r})
-settings = SimpleNamespace(classes=6, train=1, validation=0, test=1, frames=8, height=32, width=32, seed=0)
+settings = SimpleNamespace(classes=6, train=1, validation=0, test=1, frames=8, height=32, width=32, seed=0, domain="usual")
 videos = take_inventory(embedded_videos(settings, directory), directory)
 cache = FrameCache(directory / "frames", 10**9)
 print(sum(int(cache.read(video, range(8), (32, 32)).pixels.sum()) for video in videos.train))
