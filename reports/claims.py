@@ -16,7 +16,6 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -25,12 +24,9 @@ from harness.ledger import LedgerError
 from reports.artifacts import Artifacts
 from reports.claimed import ClaimError, read_claims
 from reports.claims_sheet import claim_sheets
-from reports.command_line import FAILED, RUNS, chosen, fail, give, trials_of
+from reports.command_line import FAILED, RUNS, FileFormat, OutFile, RunsDir, chosen, fail, give, trials_of
 from reports.evidence import scoreboard
 from reports.videos import telling
-from reports.writers import FORMATS
-
-Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,13 +35,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     names: Annotated[list[str] | None, typer.Argument(metavar="CLAIM", help="Claims; default: all.")] = None,
     list_claims: Annotated[bool, typer.Option("--list", help="List the claims and exit.")] = False,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
     sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="Store of the artifacts, for what was said of each video. Default: <runs-dir>/store.")
     ] = None,
-    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
-    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
+    file_format: FileFormat = None,
+    out: OutFile = None,
 ) -> None:
     """Print a scoreboard of the papers' claims with the evidence for and against each."""
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -22,6 +23,11 @@ from trainables.files import write_atomically
 from trainables.suggestions import did_you_mean
 
 WRONG_USAGE, FAILED = 2, 1
+Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
+RunsDir = Annotated[Path, typer.Option(help="Directory of the sweeps.")]
+OneSweep = Annotated[str | None, typer.Option(help="Show this sweep only.")]
+FileFormat = Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")]
+OutFile = Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")]
 RUNS = Path("runs")
 """Where sweeps are kept, and the one directory of them that need not be there yet."""
 

@@ -17,21 +17,17 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from harness.ledger import Record
 from reports.artifacts import Artifacts
-from reports.command_line import RUNS, WRONG_USAGE, fail, give, trials_of
+from reports.command_line import RUNS, WRONG_USAGE, FileFormat, OutFile, RunsDir, fail, give, trials_of
 from reports.compare_sheet import compare_sheet
 from reports.pairs import Side, paired
 from reports.videos import telling
-from reports.writers import FORMATS
 from trainables.suggestions import did_you_mean
-
-Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,12 +39,12 @@ def main(
         str | None, typer.Option(metavar="NAME=A,B", help="Trials of one sweep that differ in this setting only.")
     ] = None,
     metric: Annotated[str, typer.Option(help="Which number of a trial.")] = "test/top1",
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
     store: Annotated[
         Path | None, typer.Option(help="Store of the artifacts, for what was said of each video. Default: <runs-dir>/store.")
     ] = None,
-    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
-    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
+    file_format: FileFormat = None,
+    out: OutFile = None,
 ) -> None:
     """Print differences with their tests, what differs, and what may not be compared and why."""
     if len(sweeps) != (1 if setting else 2):

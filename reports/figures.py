@@ -22,7 +22,7 @@ from typing import Annotated
 import typer
 
 from harness.ledger import LedgerError, Record
-from reports.command_line import FAILED, RUNS, chosen, fail, trials_of, write
+from reports.command_line import FAILED, RUNS, RunsDir, chosen, fail, trials_of, write
 from reports.comparison import fill
 from reports.curves import AGAINST_EPOCHS, AGAINST_VOLUME, Abscissa, draw_histories, draw_points, history_curves
 from reports.drawing import FORMATS
@@ -63,7 +63,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Figures; default: all.")] = None,
     list_figures: Annotated[bool, typer.Option("--list", help="List the figures and exit.")] = False,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
     store: Annotated[Path | None, typer.Option(help="Store of the artifacts. Default: <runs-dir>/store.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="Default: png.")] = None,

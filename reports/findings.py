@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reports.command_line import RUNS, board_of
+from reports.command_line import RUNS, RunsDir, board_of
 from reports.importance import importances, is_number
 from reports.leaderboard import Leaderboard, Ranked, values_of
 from reports.leaderboard_sheet import name_of
@@ -32,7 +32,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of a sweep.")],
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
 ) -> None:
     """Print what a sweep found as tables in JSON."""
     board, _ = board_of(runs_dir, name)

@@ -23,7 +23,7 @@ from typing import Annotated
 
 import typer
 
-from reports.command_line import FAILED, fail, trials_of, write
+from reports.command_line import FAILED, RunsDir, fail, trials_of, write
 from reports.figures import FIGURES
 from reports.sheet import counted, time_text
 from reports.tables import NUMBERED
@@ -32,9 +32,6 @@ from search_spaces.papers import PaperTable, paper_tables
 ROOT = Path(__file__).resolve().parents[1]
 SPACE, CONFIGURATIONS = "temperatures", 12
 """Of which the search proposes configurations beyond the paper's rows, so that there is a leaderboard of both."""
-TAUGHT = "graph-table2-demo"
-"""The sweep with teachers from their tasks and from scratch."""
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -42,7 +39,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     context: typer.Context,
     seeds: Annotated[int, typer.Option(min=1, help="Of every configuration.")] = 3,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = Path("runs-gallery"),
+    runs_dir: RunsDir = Path("runs-gallery"),
     out: Annotated[Path, typer.Option(help="Directory of what is written.")] = Path("docs/gallery"),
 ) -> None:
     """Run the sweeps of all tables and figures and write what the reports make of them. Behind `--`: options of the sweeps."""
@@ -52,7 +49,8 @@ def main(
         _run(command, allowed=(FAILED,))  # the reports say which trials failed, as those without weights to start from do
     for command in _reports(tables, runs_dir, out):
         _run(command)
-    write(out / "README.md", _readme(tables, commands, runs_dir, seeds).encode())
+    anywhere = list(_sweeps(tables, seeds, Path(runs_dir.name), context.args))
+    write(out / "README.md", _readme(tables, anywhere, runs_dir, seeds).encode())
 
 
 def _sweeps(tables: Sequence[PaperTable], seeds: int, runs_dir: Path, options: Sequence[str]) -> Iterator[list[str]]:
@@ -75,7 +73,7 @@ def _reports(tables: Sequence[PaperTable], runs_dir: Path, out: Path) -> Iterato
     ]
     yield ["reports/figures.py", "--format", "png", "--out", str(out), *runs]
     yield ["reports/backbones.py", "--out", str(out / "backbones.md"), *runs]
-    yield ["reports/teachers.py", "--sweep", TAUGHT, "--out", str(out / "teachers.md"), *runs]
+    yield ["reports/teachers.py", "--out", str(out / "teachers.md"), *runs]
     yield ["reports/sweep.py", SPACE, "--out", str(out / "leaderboard.md"), *runs]
     yield ["reports/claims.py", "--out", str(out / "claims.md"), *runs]
     yield ["reports/page.py", *runs]
@@ -117,7 +115,7 @@ def _readme(tables: Sequence[PaperTable], commands: Sequence[Sequence[str]], run
         *(f"![{table.id}]({table.file_stem}.png)\n" for table in tables if table.id in FIGURES),
         "The sweeps:",
         "",
-        *(f"    {shlex.join(['python', *command])}".replace(str(runs_dir), runs_dir.name) for command in commands),
+        *(f"    {shlex.join(['python', *command])}" for command in commands),
     ]
     return "\n".join(lines) + "\n"
 

@@ -23,7 +23,7 @@ import typer
 from harness.identity import read_identity
 from harness.ledger import LedgerError
 from reports.artifacts import Artifacts
-from reports.command_line import FAILED, RUNS, check_sweep, fail, write
+from reports.command_line import FAILED, RUNS, RunsDir, check_sweep, fail, write
 from reports.groups import read_trials, sweep_names
 from reports.leaderboard import leaderboard, objective_of
 from reports.pages.front import FrontRow, front_row
@@ -37,7 +37,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of a sweep; default: all.")] = None,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
     store: Annotated[Path | None, typer.Option(help="Store of the artifacts. Default: <runs-dir>/store.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory of the pages. Default: beside the sweeps' ledgers.")] = None,
 ) -> None:

@@ -22,7 +22,7 @@ import typer
 
 from harness.ledger import Record
 from reports.circumstances import set_name
-from reports.command_line import RUNS, chosen, trials_of
+from reports.command_line import RUNS, RunsDir, chosen, trials_of
 from reports.comparison import compare
 from reports.groups import sweep_names, used_sets
 from reports.leaderboard import DEFAULT, values_of
@@ -120,7 +120,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Of every configuration.")] = 3,
     table: Annotated[str | None, typer.Option(help="Paper's table whose effects are in question.")] = None,
     metric: Annotated[str, typer.Option(help="A metric of trials, such as test/top1.")] = DEFAULT.on_test,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
 ) -> None:
     """Print which differences so many seeds can see, and how many of a paper's effects are as large."""
     effects = paper_effects(chosen([table], paper_tables(), "table")[0]) if table else []

@@ -31,7 +31,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.identity import RANGES
-from reports.command_line import FAILED, RUNS, WRONG_USAGE, board_of, fail, write
+from reports.command_line import FAILED, RUNS, WRONG_USAGE, RunsDir, board_of, fail, write
 from reports.importance import is_number
 from reports.leaderboard import Leaderboard, Ranked
 from reports.sheet import scalar
@@ -48,7 +48,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of a sweep.")],
     out: Annotated[Path, typer.Option(help="The journal. One that this command has written before is written anew.")],
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
 ) -> None:
     """Write a sweep as an Optuna study, for optuna-dashboard."""
     board, identity = board_of(runs_dir, name)

@@ -14,20 +14,16 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from reports.command_line import RUNS, WRONG_USAGE, board_of, fail, give
+from reports.command_line import RUNS, WRONG_USAGE, FileFormat, OutFile, RunsDir, board_of, fail, give
 from reports.groups import sweep_names
 from reports.leaderboard_sheet import leaderboard_sheet
-from reports.writers import FORMATS
 
 SHORT = 10
 """Configurations that `--short` shows."""
-
-Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -35,11 +31,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of a sweep; may be left out if there is one.")] = None,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
     store: Annotated[Path | None, typer.Option(help="Store of the artifacts. Default: <runs-dir>/store.")] = None,
     short: Annotated[bool, typer.Option("--short", help=f"The {SHORT} best configurations only.")] = False,
-    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
-    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
+    file_format: FileFormat = None,
+    out: OutFile = None,
 ) -> None:
     """Print which configuration of a sweep is best, which cannot be told apart from it, and what gave no number."""
     sweep = name or _only_sweep(runs_dir)

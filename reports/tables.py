@@ -17,7 +17,6 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +24,7 @@ from rich.console import Console
 
 from harness.ledger import LedgerError, Record
 from reports.artifacts import Artifacts
-from reports.command_line import FAILED, RUNS, WRONG_USAGE, chosen, fail, trials_of, write
+from reports.command_line import FAILED, RUNS, WRONG_USAGE, FileFormat, RunsDir, chosen, fail, trials_of, write
 from reports.comparison import fill
 from reports.comparison_sheet import comparison_sheet
 from reports.cost_sheet import cost_sheet
@@ -40,8 +39,6 @@ DECLARED = paper_tables()
 NUMBERED = {name: table for name, table in DECLARED.items() if table.measures or table.networks}
 """What has numbers to print: tables, and figures of accuracies."""
 
-Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -50,12 +47,12 @@ def main(
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Tables or figures; default: all tables.")] = None,
     list_tables: Annotated[bool, typer.Option("--list", help="List tables and figures and exit.")] = False,
     settings: Annotated[bool, typer.Option("--settings", help="Print the settings of each row and measure and exit.")] = False,
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
+    runs_dir: RunsDir = RUNS,
     sweep: Annotated[str | None, typer.Option(help="Read this sweep's ledger only.")] = None,
     store: Annotated[
         Path | None, typer.Option(help="Store of the artifacts, for what was said of each video. Default: <runs-dir>/store.")
     ] = None,
-    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
+    file_format: FileFormat = None,
     bare: Annotated[bool, typer.Option("--bare", help="With tex: the tabulars alone, without floats and captions.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="A file (md, tex, csv, html) for one table, or a directory: one file per table.")

@@ -16,28 +16,22 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from enum import StrEnum
-from typing import Annotated
-
 import typer
 
 from harness.ledger import LedgerError
-from reports.command_line import FAILED, RUNS, fail, give, trials_of
+from reports.command_line import FAILED, RUNS, FileFormat, OneSweep, OutFile, RunsDir, fail, give, trials_of
 from reports.teaching import teaching
 from reports.teaching_sheet import teaching_sheet
-from reports.writers import FORMATS
-
-Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
-    sweep: Annotated[str | None, typer.Option(help="Show this sweep only.")] = None,
-    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
-    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
+    runs_dir: RunsDir = RUNS,
+    sweep: OneSweep = None,
+    file_format: FileFormat = None,
+    out: OutFile = None,
 ) -> None:
     """Print whether the teachers of graph distillation teach."""
     try:

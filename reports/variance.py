@@ -16,29 +16,23 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from enum import StrEnum
-from typing import Annotated
-
 import typer
 
 from harness.ledger import LedgerError
-from reports.command_line import FAILED, RUNS, check_sweep, fail, give, trials_of
+from reports.command_line import FAILED, RUNS, FileFormat, OneSweep, OutFile, RunsDir, check_sweep, fail, give, trials_of
 from reports.groups import sweep_names
 from reports.sources import sweep_sources
 from reports.sources_sheet import sources_sheet
-from reports.writers import FORMATS
-
-Format = StrEnum("Format", list(FORMATS))  # type: ignore[misc]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
-    runs_dir: Annotated[Path, typer.Option(help="Directory of the sweeps.")] = RUNS,
-    sweep: Annotated[str | None, typer.Option(help="Show this sweep only.")] = None,
-    file_format: Annotated[Format | None, typer.Option("--format", help="Default: suffix of --out, or md.")] = None,
-    out: Annotated[Path | None, typer.Option(help=f"A file ({', '.join(FORMATS)}).")] = None,
+    runs_dir: RunsDir = RUNS,
+    sweep: OneSweep = None,
+    file_format: FileFormat = None,
+    out: OutFile = None,
 ) -> None:
     """Print how far the seeds of one configuration differ by each source of variance alone."""
     check_sweep(runs_dir, sweep)
