@@ -15,6 +15,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -112,6 +113,8 @@ class Record(BaseModel):
 
 
 _Histories = TypeAdapter(dict[str, list[float]])
+_Settings = TypeAdapter(dict[str, Any])
+_SETTINGS = b', "settings": {'
 
 
 class Ledger:
@@ -158,11 +161,26 @@ def line_of(record: Record) -> bytes:
 
 def _record(line: bytes) -> Record:
     """The record that a line is, its line break aside. Raises NO_RECORD."""
-    text = unsealed_line(line.removesuffix(b"\n") + b"\n")
-    record = Record.model_validate_json(line if text is None else text)
-    if text is None and record.schema_version >= SEALED:
-        raise Mismatch("has lost its seal")
+    text = unsealed_line(line if line.endswith(b"\n") else line + b"\n")
+    if text is None:
+        record = Record.model_validate_json(line)
+        if record.schema_version >= SEALED:
+            raise Mismatch("has lost its seal")
+        return record
+    begin = text.find(_SETTINGS)
+    end = text.find(b"}", begin)
+    if begin < 0 or b"{" in text[begin + len(_SETTINGS) : end]:
+        return Record.model_validate_json(text)
+    begin += len(_SETTINGS) - 1
+    record = Record.model_validate_json(text[:begin] + b"{}" + text[end + 1 :])
+    record.settings = _settings(text[begin : end + 1])
     return record
+
+
+@lru_cache(maxsize=64)
+def _settings(text: bytes) -> dict[str, Any]:
+    """The settings that a sealed line holds: more than half of it, and the same for all seeds of a configuration."""
+    return _Settings.validate_json(text)
 
 
 @contextmanager
@@ -339,6 +357,8 @@ def _share(before: Record, record: Record) -> None:
         if fields[name] == its[name]:
             fields[name] = its[name]
     own, other = record.settings, before.settings
+    if own is other:
+        return
     varied = {name: own[name] for name in before.parameters | record.parameters if name in own}
     alike = other | varied if any(other.get(name) != value for name, value in varied.items()) else other
     if alike == own:

@@ -275,6 +275,16 @@ def test_thousands_of_records_take_little_memory(tmp_path: Path) -> None:
     assert memory < 2 * path.stat().st_size
 
 
+@pytest.mark.parametrize("odd", ['a "settings": {"b": 1} c', "}{", "{}", {"a": {"b": 1}}, [{}], {}])
+def test_settings_are_read_whatever_they_hold(tmp_path: Path, odd: Any) -> None:
+    ledger = Ledger(tmp_path)
+    kept = [record(f"{seed}", seed=seed, settings={"a": odd, "z": 1}, reason='"settings": {"a": 0}') for seed in range(3)]
+    kept.append(record("3", settings={"a": odd, "z": 2}, parameters={"z": 2}))
+    for one in kept:
+        ledger.append(one)
+    assert read_records(ledger.path) == kept
+
+
 def test_of_the_same_question_only_the_last_answer_stands() -> None:
     """Run again by other code, or with a later version of a stage: another trial of the same settings, seed and data."""
     old = record("a", ended="2026-01-01T00:00:00+00:00")
