@@ -114,7 +114,6 @@ class Record(BaseModel):
 
 _Histories = TypeAdapter(dict[str, list[float]])
 _Settings = TypeAdapter(dict[str, Any])
-_SETTINGS = b', "settings": {'
 
 
 class Ledger:
@@ -167,13 +166,12 @@ def _record(line: bytes) -> Record:
         if record.schema_version >= SEALED:
             raise Mismatch("has lost its seal")
         return record
-    begin = text.find(_SETTINGS)
-    end = text.find(b"}", begin)
-    if begin < 0 or b"{" in text[begin + len(_SETTINGS) : end]:
+    before, begins, rest = text.partition(b', "settings": {')
+    inside, ends, after = rest.partition(b'}, "space": ')
+    if not ends or b"{" in inside:
         return Record.model_validate_json(text)
-    begin += len(_SETTINGS) - 1
-    record = Record.model_validate_json(text[:begin] + b"{}" + text[end + 1 :])
-    record.settings = _settings(text[begin : end + 1])
+    record = Record.model_validate_json(before + begins + ends + after)
+    record.settings = _settings(b"{" + inside + b"}")
     return record
 
 
