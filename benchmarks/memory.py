@@ -10,8 +10,6 @@ read from /proc every 0.2 s, for all descendants; those that outlive their paren
 
 from __future__ import annotations
 
-import ctypes
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,11 +23,11 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import typer
 
 from benchmarks.comparison import Figure, show
+from benchmarks.processes import adopt_orphans, descendants
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_BYTES = 6e9
 PERIOD = 0.2
-SET_CHILD_SUBREAPER = 36  # of prctl(2)
 SHOWN = 6
 
 
@@ -37,8 +35,7 @@ def main(
     arguments: Annotated[list[str] | None, typer.Argument(help="of harness/sweep.py")] = None,
 ) -> None:
     """Run a sweep and watch its memory; ends with the sweep's exit code."""
-    if ctypes.CDLL(None, use_errno=True).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "this process cannot adopt the orphans of the sweep")
+    adopt_orphans()
     options = arguments or ["--space", "temperatures"]
     with tempfile.TemporaryDirectory(prefix="auxgraph-") as scratch:
         place = [] if any(option.startswith("--runs-dir") for option in options) else ["--runs-dir", scratch]
@@ -65,7 +62,7 @@ def _bytes_by_program() -> Counter[str]:
     """PSS in bytes of all descendants of this process by the name of the program, with how many there are of it."""
     sizes: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    for process in _descendants():
+    for process in descendants():
         try:
             rollup = (process / "smaps_rollup").read_text()
             name = _program((process / "cmdline").read_bytes())
@@ -75,24 +72,6 @@ def _bytes_by_program() -> Counter[str]:
             sizes[name] += 1024 * int(pss[0].split()[1])
             counts[name] += 1
     return Counter({f"{name} x {counts[name]}": size for name, size in sizes.items()})
-
-
-def _descendants() -> list[Path]:
-    """The /proc directories of all processes below this one."""
-    children: dict[int, list[int]] = {}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(process.name))
-    found, waiting = [], list(children.get(os.getpid(), []))
-    while waiting:
-        number = waiting.pop()
-        found.append(Path("/proc") / str(number))
-        waiting += children.get(number, [])
-    return found
 
 
 def _program(command: bytes) -> str:
