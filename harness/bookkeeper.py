@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from harness.budget import BudgetSpent, Spending, some_of
 from harness.deaths import WORKER_LIVES, Worker, death_of
 from harness.hindrances import NO_ROOM, Hindrances
 from harness.ledger import Ledger, Outcome, Record, Seconds, superseded
@@ -96,6 +97,7 @@ class Bookkeeper:
     """Hands out the trials of a sweep that still have to run, and records what becomes of them.
 
     oom_halvings: how often a trial that runs out of memory is tried again with its batches in twice as many parts.
+    spending: what trials take, and how much they may.
     left_out: nodes that cannot run trials, by Ray's id, and why in words.
     """
 
@@ -109,10 +111,12 @@ class Bookkeeper:
     retry_failed: bool
     limits: Limits = field(default_factory=Limits)
     oom_halvings: int = 0
+    spending: Spending = field(default_factory=Spending)
 
     def __post_init__(self) -> None:
         self.proposals = self.sweep.proposals(self.ledger)
         self.exhausted = False
+        self.spent = False
         self.queue: list[Job] = []
         self.assigned: dict[str, Assigned] = {}
         self.going_on: dict[str, Assigned] = {}
@@ -135,21 +139,26 @@ class Bookkeeper:
             left.unlink()
 
     def is_complete(self) -> bool:
-        """Whether nothing runs and nothing is left to run."""
-        self._fill_queue()
-        return self.exhausted and not self.queue and not self.assigned
+        """Whether nothing runs and nothing is left to run, or nothing more may."""
+        if not self.spent:
+            self._fill_queue()
+        return (self.spent or (self.exhausted and not self.queue)) and not self.assigned
 
     def next(self, worker: str) -> dict[str, Any] | None:
         """What the worker's next trial consists of, as plain data, or None when it has to wait. Raises Exhausted."""
-        self._fill_queue()
-        if self.hindrances.waiting():
+        if self.is_complete():  # what runs may be hindered, and then waits here again
+            raise Exhausted
+        if self.spent or self.hindrances.waiting():
             return None
         job = self.choose(self.queue, [assigned.job for assigned in self.assigned.values()])
         if job is None:
-            if self.exhausted and not self.queue and not self.assigned:  # what runs may be hindered, and then waits here again
-                raise Exhausted
+            return None
+        expected = self._expected(job)
+        if not self.spending.holds(expected):
+            self.spent = not self.assigned  # else what runs may take less than expected
             return None
         self.queue.remove(job)
+        self.spending.begin(worker, expected)
         stack = self.errors / f".{job.trial}.{worker}.stack"
         self.assigned[worker] = Assigned(job, stack)
         return {
@@ -163,6 +172,25 @@ class Bookkeeper:
             "stack": str(stack),
             "left_out": sorted(self.left_out),
         }
+
+    def _expected(self, job: Job) -> float:
+        """Seconds that a trial will take, which matters where there is a budget; 0 where that is not known."""
+        if self.spending.budget is None:
+            return 0.0
+        store = self.sweep.reuse.store
+        return self.progress.expected(
+            [(stage.kind, stage.key) for stage in job.stages if store.find(stage.kind, stage.key) is None]
+        )
+
+    def check_budget(self) -> None:
+        """Raises BudgetSpent."""
+        if self.spending.left <= 0:
+            raise BudgetSpent(str(self.spending))
+
+    def not_run(self) -> str:
+        """In words, what has not ended and what was not proposed."""
+        names = [job.name for jobs in self.seeds.values() for job in jobs if job.trial in self.open]
+        return some_of(names, (self.proposals.size - len(self.proposals.asked)) * self.sweep.seeds * (not self.exhausted))
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
         """The first trial of the queue that would not wait for a stage that a running trial, or another sweep, computes.
@@ -249,6 +277,7 @@ class Bookkeeper:
         A trial that was hindered waits in the queue again. Raises GivenUp when that happens too often in a row.
         """
         assigned = self.assigned.pop(worker)
+        self.spending.end(worker)
         if last.get("outcome") == "unfit":
             self._leave_out(last["node"], last["node_id"], last["reason"])
             self._back(assigned.job, 0)
@@ -270,6 +299,7 @@ class Bookkeeper:
         The trial goes on with another worker, unless it was over a limit or its workers died too often.
         """
         assigned = self.assigned.pop(worker)
+        self.spending.end(worker)
         trial, name = assigned.job.trial, assigned.job.name
         if (stopped := struck(assigned.stack)) is not None:
             self._over_limit(assigned, stopped)
@@ -338,6 +368,8 @@ class Bookkeeper:
         """The sweep ends now: record what was running, or was to go on."""
         begun = [*self.assigned.values(), *self.going_on.values()]
         running = sorted((one for one in begun if one.started), key=lambda one: one.job.trial)
+        for worker in self.assigned:
+            self.spending.end(worker)
         self.assigned.clear()
         self.going_on.clear()
         for assigned in running:

@@ -187,6 +187,7 @@ class Listener(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.stop.check()
+        self.books.check_budget()
         self.pulse.beat()
         self.tell_what_is_waited_for({trial.status for trial in trials})
         if time.monotonic() - self.checked > NODE_CHECK_SECONDS:
@@ -286,8 +287,8 @@ def run_trials(
 ) -> None:
     """Run what the ledger does not hold yet, each trial by `trainable`.
 
-    Raises KeyboardInterrupt for a signal, ClusterLost when Ray died, GivenUp when trials cannot run, and SweepError for an
-    address without Ray. Whatever ends it, what was running has a record.
+    Raises KeyboardInterrupt for a signal, ClusterLost when Ray died, GivenUp when trials cannot run, BudgetSpent when they may
+    not any more, and SweepError for an address without Ray. Whatever ends it, what was running has a record.
     """
     if books.is_driver:
         clear_scratch(books.sweep.directory)

@@ -43,9 +43,13 @@ class Forecast:
         for stage in stages:
             self.to_make.pop(stage, None)
 
+    def of(self, stages: Collection[tuple[str, str]]) -> float:
+        """Seconds that such stages will take, by kind and key: one that the plan does not name as those of its kind."""
+        return self._pace() * sum(self.to_make.get(stage, self.usual.get(stage[0], 0.0)) for stage in stages)
+
     def left(self, begun: Iterable[Begun], trials: int) -> float:
         """Seconds until so many trials have ended, of which some have begun a stage."""
-        pace = (self.taken + self.prior) / (self.expected + self.prior) if self.prior else 1.0
+        pace = self._pace()
         rest = pace * sum(self.to_make.values())
         longest = 0.0
         for one in begun:
@@ -54,6 +58,10 @@ class Forecast:
             rest -= min(done, 1.0) * whole
             longest = max(longest, (1 - min(done, 1.0)) * whole)
         return max(rest / max(1, min(self.at_once, trials)), longest, 0.0)
+
+    def _pace(self) -> float:
+        """What stages take over what was expected of them."""
+        return (self.taken + self.prior) / (self.expected + self.prior) if self.prior else 1.0
 
     def _take(self, stage: tuple[str, str]) -> float:
         """What was expected of a stage; of one that the plan does not name, as what it is depends on results, of one that

@@ -128,6 +128,15 @@ Trials = Annotated[
     typer.Option(min=1, metavar="N", help="configurations in all, the paper's rows first", rich_help_panel=SEARCH),
 ]
 Seeds = Annotated[int, typer.Option(min=1, metavar="N", help="seeds per configuration: 0 to N-1", rich_help_panel=SEARCH)]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="what the sweep may take: 30m, 12h or 2d of this command's time, or '200 gpu-hours' (core-hours) of all its "
+        "trials; none begins that would not end within it",
+        rich_help_panel=RUN,
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="of the sweep; default: made of space, preset, data and changes", rich_help_panel=RUN),

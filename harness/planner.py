@@ -15,7 +15,7 @@ from trainables.pipeline import Stage
 from trainables.stages.kind import StartError
 from trainables.video.videos import DataError
 
-APART = ("experiments", "expected")
+APART = ("experiments", "expected", "pending")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Plan:
     where no stage like it is on record.
 
     stages_measured: of those to run, how many will take what stages like them took. expected: the stages to run, and what each
-    will take; None where that is not known. notes: which configurations the space has gained or lost, and what of the store is
-    by other code, in words.
+    will take; None where that is not known. pending: names of the trials to run, in order, and the seconds that those of their
+    stages will take that none before them needs. notes: which configurations the space has gained or lost, and what of the
+    store is by other code, in words.
     """
 
     trials: int
@@ -39,6 +40,7 @@ class Plan:
     disk: Needed
     experiments: tuple[tuple[str, dict[str, Any], bool], ...]
     expected: tuple[tuple[Stage, Expected | None], ...]
+    pending: tuple[tuple[str, float], ...]
     notes: tuple[str, ...] = ()
 
     def seconds(self) -> dict[tuple[str, str], float] | None:
@@ -48,7 +50,11 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, without what is said of single trials and stages."""
-        return {name: value for name, value in asdict(replace(self, experiments=(), expected=())).items() if name not in APART}
+        return {
+            name: value
+            for name, value in asdict(replace(self, experiments=(), expected=(), pending=())).items()
+            if name not in APART
+        }
 
 
 def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) -> Plan:
@@ -77,7 +83,7 @@ def outlook(
     found: set[str] = set()
     done: set[str] = set()
     trials = complete = naive = 0
-    experiments, missing = [], []
+    experiments, missing, pending = [], [], []
     longest: list[tuple[float, float]] = [(0.0, 0.0)]
     without_start: dict[str, None] = {}
     for configuration, known in _configurations(sweep, ledger):
@@ -90,6 +96,7 @@ def outlook(
                 done |= {stage.key for stage in job.stages}
                 continue
             missing.append(job)
+            before = set(to_run)
             for stage in job.stages:
                 if stage.key in to_run or stage.key in found:
                     continue
@@ -100,6 +107,8 @@ def outlook(
                         _check_videos(stage, job)
                         without_start |= dict.fromkeys(_without_start(stage, job, sweep))
                     to_run[stage.key] = stage, estimate.of(stage, job.experiment.settings, job.data[stage.data])
+            own = [of for key, (_, of) in to_run.items() if key not in before]
+            pending.append((job.name, sum(one.seconds for one in own if one)))
             its = [one for stage in job.stages if stage.key in to_run and (one := to_run[stage.key][1])]
             longest.append((sum(one.networks for one in its), sum(one.seconds for one in its)))
     known_seconds = [one for _, one in to_run.values() if one]
@@ -117,6 +126,7 @@ def outlook(
         disk=needed(missing, store, cache_bytes, concurrency),
         experiments=tuple(experiments),
         expected=tuple(to_run.values()),
+        pending=tuple(pending),
         notes=tuple(without_start),
     )
 

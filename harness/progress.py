@@ -119,6 +119,14 @@ class Progress:
             if self._forecast is not None:
                 self._forecast.dropped(stages)
 
+    def expected(self, stages: Collection[tuple[str, str]]) -> float:
+        """Seconds that a trial which makes these stages, by kind and key, will take: by the forecast, else as computed ones
+        did; 0 where nothing is known."""
+        with self._lock:
+            if self._forecast is not None:
+                return self._forecast.of(stages)
+            return sum(self._computed_seconds) / len(self._computed_seconds) if self._computed_seconds else 0.0
+
     def trial_left(self, trial: str) -> None:
         """A trial does not run any more and has no outcome: it will be begun again."""
         with self._lock:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from harness.budget import some_of
 from harness.ledger import Record, is_fraction
 from trainables.video.duplicates import said_of_duplicates
 from trainables.video.videos import PARTS, printable
 
 if TYPE_CHECKING:
+    from harness.budget import Spending
     from harness.disk import Needed
     from harness.planner import Plan
     from harness.trials import Sweep
@@ -66,6 +68,15 @@ def show_disk(disk: Needed, console: Console) -> None:
     """What the disk has to hold, and a warning where it does not."""
     warning = "" if disk.fits else ": not enough; the sweep pauses when the disk is full, until there is room"
     console.print(f"{disk}{warning}", style=None if disk.fits else "yellow", highlight=False, soft_wrap=True)
+
+
+def show_budget(spending: Spending, plan: Plan, within: int, console: Console) -> None:
+    """How many of the trials that the plan would run are expected to end within the budget, and which are not."""
+    names = [name for name, _ in plan.pending]
+    left = f"; left out: {some_of(names[within:])}" if within < len(names) else ""
+    known = any(seconds for _, seconds in plan.pending)
+    said = f"holds about {within} of {len(names)} trials to run{left}" if known else "what trials take is not known yet"
+    console.print(f"budget of {spending.budget.text if spending.budget else ''}: {said}", highlight=False, soft_wrap=True)
 
 
 def show_circumstances(sweep: Sweep, console: Console) -> None:

@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
@@ -35,15 +36,17 @@ import typer
 
 from harness import options, settings_table
 from harness.attention import ClusterLost
+from harness.budget import Budget, BudgetSpent, Spending, how_many, parse_budget
 from harness.event_files import NEEDED, EventFiles
 from harness.invocation import Invocation, check_directory, console, told
 from harness.ledger import FILE_NAME, Ledger, repair, standing
 from harness.listener import Listener
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
-from harness.signs import Signs, SignsOfJoined
-from harness.summary import findings_of, show_circumstances, show_disk, show_plan, show_resolution, show_results
+from harness.signs import Signs, SignsOfJoined, read_sign
+from harness.summary import findings_of, show_budget, show_circumstances, show_disk, show_plan, show_resolution, show_results
 from harness.tracking import Tracker
+from harness.view import duration
 from harness.wandb_runs import WandbRuns
 from search_spaces.narrowing import parse_range
 from search_spaces.paper_tables import table_ids, table_space
@@ -116,6 +119,7 @@ def main(
     search: options.Search = options.SearchName.tpe,
     trials: options.Trials = None,
     seeds: options.Seeds = 1,
+    budget: options.Budget = None,
     name: options.Name = None,
     runs_dir: options.RunsDir = Path("runs"),
     store: options.Store = None,
@@ -149,6 +153,7 @@ def main(
 
     Without --data everything runs on the embedded clips, on a laptop without a GPU.
     """
+    since = time.monotonic()
     if version:
         _show_version()
         return
@@ -187,6 +192,7 @@ def main(
         "--trial-timeout": trial_timeout,
         "--stall-timeout": stall_timeout,
     }
+    allowed = _budget(budget, join)
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
             raise RequestError(f"{option} {number}: a finite number")
@@ -219,7 +225,7 @@ def main(
         _repair(runs_dir)
     try:
         if plan:
-            _plan(request, runtime, at_once, as_json)
+            _plan(request, runtime, at_once, gpus, allowed, as_json)
             return
         if report:
             _show_report(request, runtime)
@@ -231,10 +237,38 @@ def main(
         if join:
             exit_code = _join(sweep, at_once, gpus, address, retry_failed, limits)
         else:
-            exit_code = _run(sweep, at_once, gpus, wandb, tensorboard, address, retry_failed, limits, oom_halvings)
+            spending = _spending(allowed, sweep, at_once, gpus, since)
+            exit_code = _run(sweep, at_once, gpus, wandb, tensorboard, address, retry_failed, limits, oom_halvings, spending)
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
+
+
+def _budget(text: str | None, join: bool) -> Budget | None:
+    if text is None:
+        return None
+    if join:
+        raise RequestError("--budget goes without --join: the process that runs the sweep keeps it")
+    try:
+        return parse_budget(text)
+    except ValueError as error:
+        raise RequestError(f"--budget {error}") from None
+
+
+def _spending(allowed: Budget | None, sweep: Sweep, at_once: int, gpus: float, since: float) -> Spending:
+    """What trials of the sweep have taken so far, by the ledger and the last sign of life, and what they may."""
+    sign = read_sign(sweep.directory)
+    recorded = (spent.used for record in Ledger(sweep.directory).records() for spent in record.seconds.values())
+    before = max(sum(recorded), sign.occupied if sign else 0.0)
+    rate = _rate(allowed, sweep.runtime, gpus) if allowed else 1.0
+    return Spending(allowed, rate, at_once, before, since)
+
+
+def _rate(allowed: Budget, runtime: Runtime, gpus: float) -> float:
+    try:
+        return allowed.of_trials({"CPU": runtime.cores_of_a_trial, "GPU": gpus})
+    except ValueError as error:
+        raise RequestError(f"--budget {error}") from None
 
 
 def _repair(runs_dir: Path) -> None:
@@ -302,18 +336,23 @@ def _who_loads(workers: int | None, free: int, gpus: float) -> tuple[int, bool]:
     return workers, free > 0
 
 
-def _plan(request: Request, runtime: Runtime, at_once: int, as_json: bool) -> None:
+def _plan(request: Request, runtime: Runtime, at_once: int, gpus: float, allowed: Budget | None, as_json: bool) -> None:
     from harness.planner import make_plan
 
     with tempfile.TemporaryDirectory(prefix="auxgraph-plan-") as scratch:
         told_of = told("reading the data, measuring the networks")
         with told_of, _large_inventories_kept(Path(scratch), runtime.cache):
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
+            spending = _spending(allowed, sweep, at_once, gpus, time.monotonic())
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
+        within = how_many(spending, [seconds for _, seconds in found.pending])
         if as_json:
-            print(json.dumps(found.as_json(), indent=1))
+            of_budget = {"trials_within_budget": within} if allowed else {}
+            print(json.dumps(found.as_json() | of_budget, indent=1))
         else:
             show_plan(sweep, found, at_once, console)
+            if allowed:
+                show_budget(spending, found, within, console)
             show_resolution(sweep, console)
 
 
@@ -368,6 +407,7 @@ def _run(
     retry_failed: bool,
     limits: Limits,
     oom_halvings: int,
+    spending: Spending,
 ) -> int:
     from harness.bookkeeper import Bookkeeper
     from harness.driver import only_driver
@@ -389,25 +429,35 @@ def _run(
             console.print(change, style="yellow", highlight=False, markup=False)
         show_circumstances(sweep, console)
         show_disk(ahead.disk, console)
+        if spending.budget and ahead.pending:
+            within = how_many(spending, [seconds for _, seconds in ahead.pending])
+            show_budget(spending, ahead, within, console)
+            if not within:
+                raise RequestError(
+                    f"--budget {spending.budget.text}: nothing would end within what is left of it, "
+                    f"{duration(max(spending.left, 0))}; the next trial takes about {duration(ahead.pending[0][1])} here"
+                )
         stopped: int | None = None
         forecast = Forecast(seconds, at_once) if (seconds := ahead.seconds()) is not None else None
         space = sweep.space
         with (
             Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction, forecast) as progress,
-            Signs(sweep.directory, sweep.command, progress.sign) as signs,
+            Signs(sweep.directory, sweep.command, lambda: progress.sign() | {"occupied": spending.occupied}) as signs,
         ):
             listeners: list[Listener] = [WandbRuns(wandb.value, sweep.directory, sweep.name, progress.note)]
             if tensorboard:
                 listeners.append(EventFiles(sweep.directory, sweep.name, progress.note))
             tracker = Tracker(listeners)
-            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings)
+            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings, spending)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
                 if tracker.has_told and (found := findings_of(sweep)):
                     tracker.conclude(sweep.name, found)
-                signs.over = "nothing is left to run"
+                signs.over = f"the budget holds no further trial: {spending}" if books.spent else "nothing is left to run"
             except KeyboardInterrupt:
                 stopped, signs.over = 130, "interrupted"
+            except BudgetSpent as error:
+                books.spent, signs.over = True, f"the budget is spent: {error}"
             except (ClusterLost, GivenUp) as error:
                 stopped, signs.over = 3, str(error)
                 progress.note(str(error))
@@ -419,7 +469,16 @@ def _run(
     if stopped is not None:
         console.print("interrupted: the same command continues this sweep")
         return stopped
-    return 1 if any(record.outcome != "complete" for record in records) else 0
+    if books.spent and spending.budget:
+        more = "with a larger one" if spending.budget.device else "for as long again"
+        console.print(
+            f"budget: {spending} is spent; left out: {books.not_run()}; the same command goes on {more}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    fine = ("complete", "interrupted") if books.spent else ("complete",)
+    return 1 if any(record.outcome not in fine for record in records) else 0
 
 
 def _ahead(sweep: Sweep, ledger: Ledger, at_once: int, gpus: float) -> Plan:
