@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.bookkeeper import worker_versions
-from harness.ledger import FILE_NAME, Record, read_records
+from harness.ledger import Record
 from harness.request import RequestError
+from harness.trained import NotTrained, trials_named
 from trainables.data import describe, open_data
 from trainables.pipeline import PROTOCOL, Experiment, Made
 from trainables.presets import configure
 from trainables.runtime import Runtime
-from trainables.suggestions import did_you_mean
-
-MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,13 @@ def find_record(trial: str, runs_dir: Path) -> tuple[Path, Record]:
 
     Raises RequestError, LedgerError or OSError.
     """
-    found: dict[str, list[tuple[Path, Record]]] = {}
-    for path in sorted(runs_dir.glob(f"*/{FILE_NAME}")):
-        for record in {record.trial: record for record in read_records(path)}.values():
-            found.setdefault(record.trial, []).append((path.parent, record))
-    alike = [trial] if trial in found else sorted(name for name in found if trial and name.startswith(trial))
-    if not alike:
-        raise RequestError(f"no trial '{trial}' is on record below {runs_dir}{did_you_mean(trial, found)}")
-    if len(alike) > 1:
-        named = ", ".join(alike[:MOST_NAMED]) + (", ..." if len(alike) > MOST_NAMED else "")
-        raise RequestError(f"{len(alike)} trials begin with '{trial}': {named}")
-    complete = [pair for pair in found[alike[0]] if pair[1].outcome == "complete"]
+    try:
+        found = trials_named(trial, runs_dir)
+    except NotTrained as error:
+        raise RequestError(str(error)) from None
+    complete = [pair for pair in found if pair[1].outcome == "complete"]
     if not complete:
-        sweep, record = found[alike[0]][-1]
+        sweep, record = found[-1]
         raise RequestError(
             f"trial {record.trial} of sweep '{sweep.name}' is {record.outcome}: there is nothing to compare with "
             f"({record.reason})"

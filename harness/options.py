@@ -14,7 +14,7 @@ import typer
 from search_spaces.paper_tables import table_ids
 from search_spaces.space import space_names
 from trainables.presets import PRESETS
-from trainables.settings import LAYOUTS
+from trainables.settings import BACKBONES, ENCODERS, LAYOUTS
 
 MOST_AT_ONCE = 4096
 WHAT, DATA, SEARCH, RUN, WATCH = "What is swept", "Data", "Search", "Run", "Watch"
@@ -118,7 +118,8 @@ Weights = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NETWORK=FILE",
-        help="weights to start from: alexnet, torchvision's state dict; repeatable",
+        help=f"what a network starts from: a file, what `export` made, an artifact's key or a trial; NETWORK: "
+        f"{', '.join((*BACKBONES, *ENCODERS))}; repeatable",
         rich_help_panel=DATA,
     ),
 ]

@@ -106,7 +106,7 @@ def main(
             cache=runs_dir.absolute() / "cache",
             sources=sources,
             stand_ins=all_stand_ins(chosen, named, [name for name, _ in sources], record.preset),
-            weights=weights_files(where["weights"]),
+            weights=weights_files(where["weights"], runs_dir, store or runs_dir / "store"),
             workers=workers or 0,
         )
         with told("reading the data"):
@@ -126,7 +126,8 @@ def _as_it_was_started(
     directory: Path, record: Record, given: Mapping[str, list[str] | None]
 ) -> Iterator[dict[str, list[str]]]:
     """The options of WHERE_DATA_LIE: as given, else the recorded command's; with its working directory, where that is known."""
-    now = {name: list(map(_absolute, values)) if name in OF_PATHS else values for name, values in given.items() if values}
+    absolute = {**dict.fromkeys(OF_PATHS, _absolute), "weights": _absolute_file}
+    now = {name: list(map(absolute[name], values)) if name in absolute else values for name, values in given.items() if values}
     replaced = {*now, *(("data", "splits") if {"data", "splits"} & now.keys() else ())}
     recorded = {name: values for name, values in _recorded(record.command).items() if name not in replaced}
     sign = read_sign(directory)
@@ -144,6 +145,11 @@ def _absolute(value: str) -> str:
     """`NAME=PATH`, or a path, from wherever it is read."""
     name, equals, path = value.rpartition("=")
     return f"{name}{equals}{Path(path).expanduser().absolute()}"
+
+
+def _absolute_file(value: str) -> str:
+    """The same of a file that is there; of anything else, such as a trial's name, as it is."""
+    return _absolute(value) if Path(value.rpartition("=")[2]).expanduser().exists() else value
 
 
 def _recorded(command: str) -> dict[str, Sequence[str]]:

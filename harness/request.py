@@ -18,7 +18,7 @@ from search_spaces.paper_tables import table_space
 from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
 from trainables.files import digest
 from trainables.presets import configure
-from trainables.settings import LAYOUTS, DataSettings, check_values, setting_names
+from trainables.settings import BACKBONES, ENCODERS, LAYOUTS, DataSettings, check_values, setting_names
 from trainables.video.layouts import recognise_layout
 from trainables.video.videos import DataSource
 
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 BRING_GROUPS = ("pretext.task", "teachers.tasks")
 """Settings that name tasks; one from outside the package has settings of its own, which are set for all trials with it."""
-WEIGHTS = ("alexnet",)
-"""Networks for which a user may give weights to start from."""
+STUDENT = "alexnet"
+"""Whose weights are used by `student.initialisation` in whatever form it has."""
 STANDING_IN = ("demo", "small")
 """Presets at which embedded clips take the place of every data set when no data are given at all."""
+WEIGHTS = "weights.safetensors"
 LONGEST_NAME = 100
 """Characters of a sweep's name: it is a directory and a W&B group."""
 
@@ -72,7 +73,7 @@ class Request:
         whole = self._whole_space()
         space, pinned = self._narrowed(whole)
         given = [name for name, _ in runtime.sources]
-        values = self.values(space, given)
+        values = {**settings_of_weights(runtime.weights), **self.values(space, given)}
         check_space(space, self.preset, values)
         named = self._named_sets(space, values)
         runtime = replace(runtime, stand_ins=all_stand_ins(self.stand_ins, named, given, self.preset))
@@ -248,6 +249,27 @@ def all_stand_ins(
     return tuple(sorted(chosen.items()))
 
 
+def settings_of_weights(files: Sequence[tuple[str, Path]]) -> dict[str, Any]:
+    """What belongs to weights of a backbone, or of a teacher's network, is set for all trials: its form, and its pixels.
+
+    Raises RequestError for a file that cannot be read, or of another network.
+    """
+    from trainables.models.imported import described
+
+    values: dict[str, Any] = {}
+    for network, path in files:
+        if network == STUDENT:
+            continue
+        try:
+            found = described(path)
+        except ValueError as error:
+            raise RequestError(f"--weights {network}={error}") from None
+        if found.network != network:
+            raise RequestError(f"--weights {network}={path}: these are weights of {found}: --weights {found.network}={path}")
+        values |= found.settings
+    return values
+
+
 def named_stand_ins(values: Sequence[str]) -> dict[str, str]:
     """`NAME=OTHER` of `--stand-in`. Raises RequestError."""
     pairs = {}
@@ -259,18 +281,31 @@ def named_stand_ins(values: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def weights_files(values: Sequence[str]) -> tuple[tuple[str, Path], ...]:
-    """The files that `--weights NETWORK=FILE` names. Raises RequestError."""
+def weights_files(values: Sequence[str], runs_dir: Path, store: Path) -> tuple[tuple[str, Path], ...]:
+    """The files that `--weights NETWORK=WHAT` names: WHAT is a file, a directory that `export` made, an artifact of the store
+    by its key, or a trial on record below `runs_dir`. Raises RequestError."""
     found = {}
     for value in values:
         network, _, text = value.partition("=")
+        if network not in (*BACKBONES, *ENCODERS) or not text:
+            networks = ", ".join((*BACKBONES, *ENCODERS))
+            raise RequestError(f"--weights {value!r}: expected NETWORK=FILE, NETWORK one of {networks}")
         path = Path(text).expanduser().absolute()
-        if network not in WEIGHTS or not path.is_file():
-            problem = (
-                f"there is no file {text}"
-                if network in WEIGHTS
-                else f"expected NETWORK=FILE, NETWORK one of {', '.join(WEIGHTS)}"
-            )
-            raise RequestError(f"--weights {value!r}: {problem}")
-        found[network] = path
+        try:
+            found[network] = path if path.is_file() else weights_at(text, path, network, runs_dir, store)
+        except (ValueError, OSError) as error:
+            raise RequestError(f"--weights {value!r}: {error}") from None
     return tuple(sorted(found.items()))
+
+
+def weights_at(text: str, path: Path, network: str, runs_dir: Path, store: Path) -> Path:
+    """Of an exported directory, an artifact or a trial. Raises ValueError or OSError."""
+    if path.is_dir():
+        if not (path / WEIGHTS).is_file():
+            raise RequestError(f"there is no {WEIGHTS} in {text}")
+        return path / WEIGHTS
+    if Path(text).suffix or Path(text).is_absolute():
+        raise RequestError(f"there is no file {text}")
+    from harness.trained import artifact_of
+
+    return artifact_of(text, network, runs_dir, store).directory / WEIGHTS

@@ -85,6 +85,8 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
         narrowed = ", ".join(f"{name}={value}" for name, value in sweep.narrowing.items())
         left_out = f"; {sweep.rows_left_out} rows of {sweep.space.name} are left out" if sweep.rows_left_out else ""
         console.print(f"narrowed to {narrowed}{left_out}", highlight=False, markup=False)
+    for network, path in sweep.runtime.weights:
+        console.print(f"weights {network}: {_said_of_weights(path)}", highlight=False, markup=False, soft_wrap=True)
     for name, videos in sweep.datasets().items():
         place = "" if name == videos.dataset else f" ({videos.dataset} in its place)"
         parts = ", ".join(f"{len(videos.part(part))} {part}" for part in PARTS)
@@ -97,6 +99,17 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
             console.print(f"  skipped {printable(skipped.name)}: {skipped.reason}", highlight=False, markup=False)
         if len(videos.skipped) > 5:
             console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
+
+
+def _said_of_weights(path: Path) -> str:
+    from trainables.models.imported import PIXELS, described
+
+    try:
+        found = described(path)
+    except ValueError as error:
+        return str(error)
+    pixels = found.settings.get(PIXELS)
+    return f"{found}{f', which sees pixels as {pixels}' if pixels else ''}, from {path}"
 
 
 def show_results(sweep: Sweep, records: Sequence[Record], old: int, watched: Mapping[str, str], console: Console) -> None:

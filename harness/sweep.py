@@ -215,7 +215,7 @@ def main(
         store=(store or runs_dir / "store").absolute(),
         cache=(runs_dir / "cache").absolute(),
         sources=sources,
-        weights=weights_files(weights or []),
+        weights=weights_files(weights or [], runs_dir, store or runs_dir / "store"),
         cache_bytes=DEFAULT_CACHE_BYTES if cache_gb is None else int(cache_gb * 2**30),
         workers=workers,
         spare_core=spare_core,

@@ -34,6 +34,8 @@ ACCUMULATION = "compute.accumulation"
 """The setting that says in how many parts a batch passes a network."""
 SHAPING = ("recipe", "protocol", "data.", "evaluation.measures")
 """How names of settings begin that decide which stages an experiment has, and which data."""
+WEIGHTS = "weights"
+"""Key in IDENTITY_FILE under which the hash of each network's weights is that were given."""
 FRESH = "afresh"
 """Key in IDENTITY_FILE under which it is said of kinds of stage how often they were to be made afresh."""
 
@@ -121,6 +123,7 @@ class Sweep:
     def identity(self) -> dict[str, Any]:
         """What must stay the same when a sweep is continued; trials, seeds, rows and points of the grid may grow."""
         narrowing = {"narrowing": dict(self.narrowing)} if self.narrowing else {}
+        weights = {WEIGHTS: self.runtime.weights_fingerprints()} if self.runtime.weights else {}
         return {
             "space": self.space.name,
             OBJECTIVE: self.space.objective,
@@ -133,6 +136,7 @@ class Sweep:
             "data": {name: videos.fingerprint("train", "validation", "test") for name, videos in self.datasets().items()},
             "protocol": PROTOCOL,
             **narrowing,
+            **weights,
         }
 
     def proposals(self, ledger: Ledger, search: Search | None = None) -> Proposals:
@@ -181,6 +185,7 @@ class Sweep:
         content = {
             **mine,
             "data": {**before.get("data", {}), **mine["data"]},
+            **({WEIGHTS: {**before.get(WEIGHTS, {}), **mine.get(WEIGHTS, {})}} if WEIGHTS in before or WEIGHTS in mine else {}),
             ROWS: [{"position": position, **asdict(one)} for position, one in named.items()],
             **({FRESH: self.made_afresh} if self.made_afresh else {}),
         }
@@ -232,12 +237,12 @@ def _named_before(written: Mapping[str, Any]) -> dict[int, Named] | None:
 
 
 def _check_same(name: str, before: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Data sets that only one of the two reads are no difference, as a row may have come or gone, nor are settings that only
-    one of two versions of the program has."""
+    """Data sets that only one of the two reads are no difference, as a row may have come or gone, nor are weights that only one
+    was given, and settings that only one of two versions of the program has."""
     names = before.keys() & mine.keys() | ({"narrowing"} if "settings" in before else set())
     then: dict[str, Any] = {key: before.get(key) for key in names}
     now: dict[str, Any] = {key: mine.get(key) for key in names}
-    for key in names & {"data", "settings"}:
+    for key in names & {"data", "settings", WEIGHTS}:
         both = before[key].keys() & mine[key].keys()
         then[key], now[key] = ({name: content[key][name] for name in both} for content in (before, mine))
     if then != now:

@@ -29,8 +29,12 @@ from trainables.suggestions import did_you_mean
 
 Parameters = dict[str, Any]
 Direction = Literal["maximize", "minimize"]
-MEASURES = {"validation/top1": "finetune", "validation/linear_probe": "linear_probe", "validation/retrieval": "retrieval"}
-"""Objectives, by how they begin, that only exist with one of `evaluation.measures`."""
+MEASURES = {
+    "validation/top1": ("finetune", "as_given"),
+    "validation/linear_probe": ("linear_probe",),
+    "validation/retrieval": ("retrieval",),
+}
+"""Objectives, by how they begin, that only exist with one of these among `evaluation.measures`."""
 OWN_MODULES = ("space", "papers", "paper_tables", "narrowing")
 """Modules of this package that are not a space."""
 
@@ -236,9 +240,10 @@ def check_space(space: Space, preset_name: str, changes: Mapping[str, Any] | Non
         configured(space.draw(Probe({})))
     except SettingsError as error:
         raise SpaceError(f"{space.name}: suggest() gives an invalid configuration: {error}") from None
-    for beginning, measure in MEASURES.items():
-        if space.objective.startswith(beginning) and measure not in configured({}).evaluation.measures:
-            raise SpaceError(f"{space.name}: the objective '{space.objective}' needs '{measure}' among evaluation.measures")
+    for beginning, measures in MEASURES.items():
+        if space.objective.startswith(beginning) and not {*measures} & {*configured({}).evaluation.measures}:
+            needed = " or ".join(f"'{measure}'" for measure in measures)
+            raise SpaceError(f"{space.name}: the objective '{space.objective}' needs {needed} among evaluation.measures")
     for row in space.rows:
         trial = Probe(row.parameters)
         suggested = space.draw(trial)

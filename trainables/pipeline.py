@@ -232,7 +232,7 @@ def resolve(
 
     @functools.cache
     def fingerprint(role: str, parts: tuple[str, ...]) -> str:
-        return data[role].fingerprint(*parts)
+        return data[role].fingerprint(*parts) if parts else ""
 
     def stage(kind: Kind, role: str, **inputs: Stage) -> Stage:
         read = _settings_of(kind, inputs, settings)

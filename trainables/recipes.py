@@ -19,6 +19,7 @@ from trainables.stages import (
     features,
     finetune,
     fusion,
+    imported,
     linear_probe,
     retrieval,
     self_supervised,
@@ -53,7 +54,9 @@ def last_stages(settings: ExperimentSettings, build: Build[S]) -> list[S]:
 
 def _auxskd(settings: ExperimentSettings, build: Build[S]) -> Iterator[S]:
     pretrained: dict[str, S] = {}
-    if settings.recipe != "scratch":
+    if settings.recipe == "imported":
+        pretrained["imported"] = build(imported.KIND, PRETRAINING)
+    elif settings.recipe != "scratch":
         task = find_task(settings.pretext.task)
         before = {"auxskd": build(auxskd.kind_of(task), PRETRAINING)} if settings.recipe == "auxskd_pretext" else {}
         pretrained["pretext"] = build(self_supervised.kind_of(task), PRETRAINING, **before)
@@ -61,6 +64,8 @@ def _auxskd(settings: ExperimentSettings, build: Build[S]) -> Iterator[S]:
         for measure in settings.evaluation.measures:
             if measure == "finetune":
                 yield build(evaluate.KIND, role, finetuned=build(finetune.KIND, role, **pretrained))
+            elif measure == "as_given":
+                yield build(evaluate.KIND, role, finetuned=build(imported.KIND_OF_CLASSIFIER, role))
             else:
                 yield build(OF_FEATURES[measure], role, features=build(features.KIND, role, **pretrained))
 

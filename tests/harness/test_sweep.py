@@ -151,7 +151,7 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "lambda", "--set", "teachers.tasks=sorting+sorting"], ["two teachers are the same"]),
         (["--space", "lambda", "--set", "teachers.tasks=sorting+jigsaw"], ["'jigsaw' is none of sorting, ego_motion"]),
         (["--space", "lambda", "--set", "evaluation.measures=[retrieval]"], ["recipe distillation has no retrieval"]),
-        (["--space", "lambda", "--weights", "vgg=file"], ["--weights", "NETWORK=FILE", "alexnet"]),
+        (["--space", "lambda", "--weights", "resnet=file"], ["--weights", "NETWORK=FILE", "alexnet"]),
         (["--space", "lambda", "--weights", "alexnet=nowhere"], ["--weights", "there is no file nowhere"]),
         (["--space", "temperatures", "--search", "annealing"], ["--search", "tpe", "random", "grid"]),
         (["--space", "temperatures", "--wandb", "maybe"], ["--wandb", "offline"]),

@@ -65,6 +65,18 @@ def test_a_name_is_not_reused_for_another_sweep(
     assert json.loads((make_sweep().directory / "sweep.json").read_text())["search"] == "tpe"
 
 
+def test_a_name_keeps_to_the_weights_that_were_given_first(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    """Which may be given later, when what starts from them is retried, and need not be given again."""
+    runtime = make_sweep().runtime
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    first, second = (replace(runtime, weights=(("alexnet", tmp_path / name),)) for name in "ab")
+    for given in (runtime, first, runtime, first, replace(first, weights=(*first.weights, ("vgg", tmp_path / "b")))):
+        make_sweep(runtime=given).settle_identity()
+    with pytest.raises(SweepError, match=r"weights\.alexnet: [0-9a-f]{16} then, [0-9a-f]{16} now"):
+        make_sweep(runtime=second).settle_identity()
+
+
 def test_trials_have_the_same_identity_in_every_sweep(make_sweep: MakeSweep, tmp_path: Path) -> None:
     def trials(sweep: Sweep) -> list[str]:
         return [job.trial for job in sweep.jobs(sweep.proposals(Ledger(sweep.directory)).next())]

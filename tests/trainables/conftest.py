@@ -23,6 +23,7 @@ from trainables.video.videos import Video
 
 VARIETY: dict[str, dict[str, Any]] = {
     "scratch": {"recipe": "scratch"},
+    "imported": {"recipe": "imported", "evaluation.measures": ["as_given", "linear_probe"]},  # what `scratch` has left
     "vspp": {},
     "video_pace": {"pretext.task": "video_pace", "pretext.checkpoints": 2, "pretext.checkpoint": 1},
     "vcop": {
@@ -131,6 +132,9 @@ class Ran:
     settings: dict[str, ExperimentSettings]
 
     def run(self, name: str, settings: ExperimentSettings, cache: Path) -> None:
+        scratch = self.results.get("scratch")
+        left = [self.store / "finetune" / scratch.stages["finetune"] / "weights.safetensors"] if scratch else []
+
         def noting(stage: Stage, *arguments: Any) -> Work:
             work = made(stage, *arguments)
             self.stages.append((stage, work.settings._readable))
@@ -140,7 +144,8 @@ class Ran:
         self.settings[name] = settings
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(pipeline, "work_of", noting)
-            place = Runtime(store=self.store, cache=cache, device="cpu")
+            weights = tuple((settings.backbone.family, path) for path in left if settings.recipe == "imported")
+            place = Runtime(store=self.store, cache=cache, weights=weights, device="cpu")
             self.results[name] = run_experiment(Experiment(settings, 0), place, lambda line: None)
 
 

@@ -6,16 +6,18 @@ the fourth convolution has 256 channels, at 13x13 positions of a frame of 224 pi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainables.models.average_pool import AveragePool
 from trainables.models.encoder import FrameEncoder
-from trainables.models.frames import MaxPool, initialise, padding
+from trainables.models.frames import MaxPool, filters_of, initialise, padding
 from trainables.models.weights import mismatch
+from trainables.models.weights_files import read_weights, state_of
 from trainables.settings import ExperimentSettings
 
 FILTER, STRIDE, CELLS = 11, 4, 6
@@ -69,6 +71,17 @@ class AlexNet(FrameEncoder):
         )
         initialise(self)
 
+    @classmethod
+    def form(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        filters = list(filters_of(weights).values())
+        hidden = {"alexnet.hidden": weights["classifier.1.weight"].shape[0]} if "classifier.1.weight" in weights else {}
+        return {
+            "alexnet.channels": [len(value) for value in filters],
+            "alexnet.conv1_filter": filters[0].shape[-1],
+            "alexnet.batch_norm": any(name.endswith("running_mean") for name in weights),
+            **hidden,
+        }
+
     def layers(self) -> list[nn.Module]:
         ends = [*self.starts[1:], len(self.features) - 1]
         return [self.features[start:end] for start, end in zip(self.starts, ends, strict=True)]
@@ -85,7 +98,7 @@ def imagenet_weights(network: AlexNet, path: Path) -> dict[str, Tensor]:
     Raises ValueError naming the file when it cannot be read, and the first key, by name, that is missing, unknown or of
     another shape.
     """
-    weights, own = _read(path), network.state_dict()
+    weights, own = state_of(path, read_weights(path).content)[0], network.state_dict()
     if f"{LAST}weight" in weights and _classes(weights) != _classes(own):
         weights = {name: value for name, value in weights.items() if not name.startswith(LAST)}
         weights |= {name: value for name, value in own.items() if name.startswith(LAST)}
@@ -97,16 +110,3 @@ def imagenet_weights(network: AlexNet, path: Path) -> dict[str, Tensor]:
 def _classes(weights: dict[str, Tensor]) -> torch.Size | None:
     last = weights.get(f"{LAST}weight")
     return None if last is None else last.shape[:1]
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in whichever way its bytes happen to be read
-        raise ValueError(
-            f"{path}: not readable as a file of weights ({type(error).__name__}); expected .safetensors, or tensors that "
-            "torch.save wrote"
-        ) from error
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(f"{path}: not a state dict; expected tensors by name, as torchvision's alexnet().state_dict() gives")
-    return dict(weights)

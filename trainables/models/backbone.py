@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -25,6 +26,11 @@ class Backbone(nn.Module, ABC):
     def reads(cls, settings: ExperimentSettings) -> tuple[str, ...]:
         """The settings that its weights depend on, by dotted name or group."""
         return ("backbone",)
+
+    @classmethod
+    def form(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The settings that the shapes of its weights tell, by dotted name."""
+        return {}
 
     @abstractmethod
     def __init__(self, settings: BackboneSettings, classes: int | None = None) -> None:

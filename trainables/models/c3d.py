@@ -6,7 +6,10 @@ With 64 channels after the stem the last layers have 512, and 27,661,440 paramet
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
 
 from trainables.models.backbone import Backbone
 from trainables.settings import BackboneSettings, ExperimentSettings
@@ -34,6 +37,10 @@ class C3D(Backbone):
     @classmethod
     def reads(cls, settings: ExperimentSettings) -> tuple[str, ...]:
         return ("backbone.family", "backbone.width")
+
+    @classmethod
+    def form(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {"backbone.width": weights["layer1.0.weight"].shape[0]} if "layer1.0.weight" in weights else {}
 
     def layers(self) -> list[nn.Module]:
         return [self.get_submodule(f"layer{number}") for number in range(1, len(LAYERS) + 1)]

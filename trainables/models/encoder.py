@@ -7,7 +7,8 @@ what it finds; one that sees motion (PredNet) goes through the whole clip.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,11 @@ class Encoder(nn.Module, ABC):
     reads_of_clips: ClassVar[tuple[str, ...]] = ()
     pixels: ClassVar[Literal["rgb_unit"] | None] = None
     classifier: nn.Sequential
+
+    @classmethod
+    def form(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The settings that the shapes of its weights tell, by dotted name."""
+        return {}
 
     def seen(self, video: VideoSettings) -> VideoSettings:
         """The form in which it takes clips."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from torch import Tensor, nn
@@ -24,6 +25,13 @@ class MaxPool(nn.MaxPool2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps if min(maps.shape[-2:]) < self.side else super().forward(maps)
+
+
+def filters_of(weights: Mapping[str, Tensor]) -> dict[tuple[int, ...], Tensor]:
+    """The filters of the convolutions in `features`, by the numbers in their names, from the first convolution on."""
+    filters = {name: value for name, value in weights.items() if name.startswith("features.") and value.dim() == 4}
+    places = {tuple(map(int, name.split(".")[1:-1])): value for name, value in filters.items()}
+    return dict(sorted(places.items()))
 
 
 def initialise(network: nn.Module) -> None:

@@ -11,7 +11,8 @@ the top layer, A as it was, 9,164,908.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,14 @@ class PredNet(Encoder):
         norm = nn.Identity() if classes is None else nn.BatchNorm1d(width, eps=EPSILON)
         self.classifier = nn.Sequential(norm, nn.Dropout(prednet.dropout), last)
         self._initialise()
+
+    @classmethod
+    def form(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        shapes = [value.shape for name, value in sorted(weights.items()) if name.endswith(".prediction.weight")]
+        return {
+            "prednet.targets": [shape[0] for shape in shapes],
+            "prednet.representations": [shape[1] for shape in shapes],
+        }
 
     def layers(self) -> list[nn.Module]:
         return list(self.features)

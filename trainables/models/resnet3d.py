@@ -9,7 +9,8 @@ number of middle channels is computed for each convolution.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -133,6 +134,14 @@ class VideoResNet(Backbone):
         self.fc = nn.Linear(channels, classes) if classes is not None else nn.Identity()
         if not released:
             _initialise(self)
+
+    @classmethod
+    def form(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        named = [name.split(".") for name in weights]
+        blocks = tuple(len({rest[0] for layer, *rest in named if layer == f"layer{number}"}) for number in range(1, 5))
+        depths = [depth for depth, there in BLOCKS.items() if there == blocks]
+        norm = weights.get("layer1.0.conv1.1.weight")
+        return {**({"backbone.depth": depths[0]} if depths else {}), **({} if norm is None else {"backbone.width": len(norm)})}
 
     def layers(self) -> list[nn.Module]:
         return [self.stem, self.layer1, self.layer2, self.layer3, self.layer4]

@@ -7,11 +7,14 @@ VGG-19's. At the settings' defaults the convolutions have 20,140,512 parameters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from trainables.models.average_pool import AveragePool
 from trainables.models.encoder import FrameEncoder
-from trainables.models.frames import MaxPool, initialise, padding
+from trainables.models.frames import MaxPool, filters_of, initialise, padding
 from trainables.settings import ExperimentSettings
 
 
@@ -45,6 +48,19 @@ class VGG(FrameEncoder):
             nn.Identity() if classes is None else nn.Linear(vgg.hidden, classes),
         )
         initialise(self)
+
+    @classmethod
+    def form(cls, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        filters = filters_of(weights)
+        widths: dict[int, list[int]] = {}
+        for (layer, *_), value in filters.items():
+            widths.setdefault(layer, []).append(len(value))
+        return {
+            "vgg.channels": [layer[0] if len(set(layer)) == 1 else layer for layer in widths.values()],
+            "vgg.convolutions": [len(layer) for layer in widths.values()],
+            "vgg.batch_norm": any(name.endswith("running_mean") for name in weights),
+            "vgg.conv1_filter": next(iter(filters.values())).shape[-1],
+        }
 
     def layers(self) -> list[nn.Module]:
         return list(self.features)

@@ -38,7 +38,7 @@ from trainables.settings.teachers import (
 )
 from trainables.suggestions import did_you_mean
 
-Measure = Literal["finetune", "linear_probe", "retrieval", "compression"]
+Measure = Literal["finetune", "linear_probe", "retrieval", "compression", "as_given"]
 
 
 class EvaluationSettings(Settings):
@@ -48,7 +48,8 @@ class EvaluationSettings(Settings):
         ("finetune", "linear_probe", "retrieval"),
         min_length=1,
         description="finetune: the papers' protocol, whatever the recipe; linear_probe, retrieval: with the features of the "
-        "frozen backbone, after auxSKD and VSPP only; compression: what teachers and student cost, graph distillation only",
+        "frozen backbone, after auxSKD and VSPP only; compression: what teachers and student cost, graph distillation only; "
+        "as_given: an imported network with its own last layer, without training",
     )
     clips: Count = 10
     average: Literal["softmax", "logits"] = Field(
@@ -65,7 +66,7 @@ class EvaluationSettings(Settings):
 C3D_FRAMES, C3D_SIDE = 8, 16
 """What is left of smaller clips does not survive C3D's pooling."""
 
-Recipe = Literal["scratch", "pretext", "auxskd_pretext", "fusion", "ensemble", "student", "distillation"]
+Recipe = Literal["scratch", "imported", "pretext", "auxskd_pretext", "fusion", "ensemble", "student", "distillation"]
 GRAPH_RECIPES = ("fusion", "ensemble", "student", "distillation")
 """Those of the graph-distillation paper."""
 
@@ -81,7 +82,8 @@ class ExperimentSettings(Settings):
     recipe: Recipe = Field(
         "auxskd_pretext",
         description="scratch: finetune from random initialisation; pretext: pretext first; auxskd_pretext: auxSKD before it; "
-        "fusion: finetuned teachers, mean of their confidence scores; ensemble: a linear classifier on their joined features; "
+        "imported: the network of a file (--weights); fusion: finetuned teachers, mean of their confidence scores; "
+        "ensemble: a linear classifier on their joined features; "
         "student: AlexNet from labels alone; distillation: AlexNet from labels and teachers, by the group `graph`",
     )
     protocol: Literal["like_for_like", "published"] = Field(
@@ -156,8 +158,9 @@ class ExperimentSettings(Settings):
         if self.recipe not in GRAPH_RECIPES:
             if "compression" in measures:
                 raise ValueError(f"evaluation.measures: compression is of the recipes {', '.join(GRAPH_RECIPES)}")
+            self._as_given_is_of_a_file(measures)
             return self
-        if frozen := [measure for measure in measures if measure in ("linear_probe", "retrieval")]:
+        if frozen := [measure for measure in measures if measure in ("linear_probe", "retrieval", "as_given")]:
             raise ValueError(f"evaluation.measures: recipe {self.recipe} has no {frozen[0]}; valid: finetune, compression")
         if self.frames.per_clip > self.video.clip_frames:
             raise ValueError(
@@ -196,6 +199,12 @@ class ExperimentSettings(Settings):
             )
         self._temperatures_of_vertices()
         return self
+
+    def _as_given_is_of_a_file(self, measures: Sequence[Measure]) -> None:
+        if "as_given" in measures and self.recipe != "imported":
+            raise ValueError(f"evaluation.measures: as_given is of recipe imported, and recipe = {self.recipe}")
+        if {"as_given", "finetune"} <= set(measures):
+            raise ValueError("evaluation.measures: as_given and finetune measure two networks by the same names; one at a time")
 
     @property
     def _has_vgg(self) -> bool:

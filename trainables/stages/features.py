@@ -22,8 +22,8 @@ from trainables.video.videos import PARTS, Video
 def run(work: Work) -> Outcome:
     with work.seeded(BACKBONE):
         backbone = make_backbone(work.settings.backbone)
-    if "pretext" in work.inputs:
-        load_convolutions(backbone, work.pretrained("pretext"))
+    if start := work.start():
+        load_convolutions(backbone, start)
     backbone = work.for_evaluation(backbone)
     tensors: dict[str, Tensor] = {}
     for part in PARTS:

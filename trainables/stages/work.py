@@ -154,6 +154,10 @@ class Work:
         """The weights that an upstream stage hands on: those of its chosen checkpoint."""
         return self.inputs[role].tensors(checkpoint_file(self.checkpoints.get(role)))
 
+    def start(self) -> dict[str, Tensor] | None:
+        """The weights that the one stage before this hands on; None where there is none."""
+        return next((self.pretrained(role) for role in self.inputs), None)
+
     def reached(self, batch: int, batches: int) -> None:
         """Report how far the stage is in what it does, if that was not done for a while; units are the stage's own."""
         if self.pace.is_due():

@@ -159,7 +159,7 @@ def test_files_without_readable_weights_are_refused_by_name(tmp_path: Path, name
     elif name.startswith("code"):
         torch.save({"features.0.weight": RunsCode(trace)}, path)
     elif name.startswith("numbers"):
-        torch.save({"epoch": 3, "state_dict": imagenet()}, path)
+        torch.save({"epoch": 3, "accuracy": torch.ones(())}, path)
     expected = "not a state dict" if name.startswith("numbers") else "not readable as a file of weights"
     with pytest.raises(ValueError, match=expected) as raised:
         imagenet_weights(AlexNet(TINY, classes=3), path)
