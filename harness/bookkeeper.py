@@ -13,7 +13,7 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -97,7 +97,8 @@ class Bookkeeper:
     """Hands out the trials of a sweep that still have to run, and records what becomes of them.
 
     oom_halvings: how often a trial that runs out of memory is tried again with its batches in twice as many parts.
-    spending: what trials take, and how much they may.
+    spending: what trials take, and how much they may. confirming: says of a sweep that confirms how many seeds its
+    configurations are to have, by position.
     left_out: nodes that cannot run trials, by Ray's id, and why in words.
     """
 
@@ -112,11 +113,16 @@ class Bookkeeper:
     limits: Limits = field(default_factory=Limits)
     oom_halvings: int = 0
     spending: Spending = field(default_factory=Spending)
+    confirming: Callable[[Sweep], Mapping[int, int]] | None = None
 
     def __post_init__(self) -> None:
         self.proposals = self.sweep.proposals(self.ledger)
         self.exhausted = False
         self.spent = False
+        self.at_end = False
+        self.is_confirming = False
+        self.is_confirmed = self.sweep.confirm is None
+        self.trimmed: list[Job] = []
         self.queue: list[Job] = []
         self.assigned: dict[str, Assigned] = {}
         self.going_on: dict[str, Assigned] = {}
@@ -142,7 +148,7 @@ class Bookkeeper:
         """Whether nothing runs and nothing is left to run, or nothing more may."""
         if not self.spent:
             self._fill_queue()
-        return (self.spent or (self.exhausted and not self.queue)) and not self.assigned
+        return (self.spent or (self.exhausted and self.is_confirmed and not self.queue)) and not self.assigned
 
     def next(self, worker: str) -> dict[str, Any] | None:
         """What the worker's next trial consists of, as plain data, or None when it has to wait. Raises Exhausted."""
@@ -154,8 +160,9 @@ class Bookkeeper:
         if job is None:
             return None
         expected = self._expected(job)
-        if not self.spending.holds(expected):
-            self.spent = not self.assigned  # else what runs may take less than expected
+        if not self.spending.holds(expected, self._to_confirm(job)):
+            if not self.assigned:  # else what runs may take less than expected
+                self._trim()
             return None
         self.queue.remove(job)
         self.spending.begin(worker, expected)
@@ -182,6 +189,25 @@ class Bookkeeper:
             [(stage.kind, stage.key) for stage in job.stages if store.find(stage.kind, stage.key) is None]
         )
 
+    def _to_confirm(self, job: Job) -> float:
+        """Seconds of the trials that are to confirm what the search finds, while it goes on, if they are such as this one."""
+        if self.spending.budget is None or self.sweep.confirm is None or self.is_confirming:
+            return 0.0
+        there = sum(record.seed >= self.sweep.seeds for record in self.ledger.records() if record.outcome == "complete")
+        each = self.progress.expected([(stage.kind, stage.key) for stage in job.stages])
+        return max(self.sweep.confirming - there, 0) * each
+
+    def _trim(self) -> None:
+        """Nothing more of what waits may run: of a search that is to be confirmed that goes on from here."""
+        if self.sweep.confirm is None or self.is_confirming:
+            self.spent = True
+            return
+        self.progress.note("the budget holds no more of the search, and what it has found is confirmed")
+        self.exhausted = True
+        self.trimmed, self.queue = self.queue, []
+        self.open -= {job.trial for job in self.trimmed}
+        self._close_settled()
+
     def check_budget(self) -> None:
         """Raises BudgetSpent."""
         if self.spending.left <= 0:
@@ -189,8 +215,10 @@ class Bookkeeper:
 
     def not_run(self) -> str:
         """In words, what has not ended and what was not proposed."""
-        names = [job.name for jobs in self.seeds.values() for job in jobs if job.trial in self.open]
-        return some_of(names, (self.proposals.size - len(self.proposals.asked)) * self.sweep.seeds * (not self.exhausted))
+        left = {job.trial: job.name for jobs in self.seeds.values() for job in jobs if job.trial in self.open}
+        left |= {job.trial: job.name for job in self.trimmed}
+        unnamed = (self.proposals.size - len(self.proposals.asked)) * self.sweep.seeds if not self.at_end else 0
+        return some_of(left.values(), unnamed + (0 if self.is_confirming else self.sweep.confirming))
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
         """The first trial of the queue that would not wait for a stage that a running trial, or another sweep, computes.
@@ -376,10 +404,12 @@ class Bookkeeper:
             self._record(assigned, "interrupted")
 
     def settled(self, index: int) -> tuple[bool, float | None]:
-        """Whether all seeds of a configuration have ended, and the mean objective over those that completed."""
+        """Whether all seeds of a configuration have ended, and the mean objective over those that completed: where more confirm
+        it, over these."""
         jobs = self.seeds[index]
         if any(job.trial in self.open for job in jobs):
             return False, None
+        jobs = jobs[self.sweep.seeds :] or jobs
         records = [self.sweep.record(self.ledger, job.trial) for job in jobs]
         values = [
             record.metrics[self.sweep.space.objective]
@@ -396,19 +426,42 @@ class Bookkeeper:
             except Waiting:
                 return
             except Exhausted:
-                self.exhausted = True
-                self.progress.total_changed(len(self.seeds) * self.sweep.seeds)
-                return
-            self._queue_seeds(configuration)
+                self.exhausted = self.at_end = True
+                self.progress.total_changed(len(self.seeds) * self.sweep.seeds + self.sweep.confirming)
+                break
+            self.seeds[configuration.index] = []
+            self._queue_seeds(configuration, self.sweep.jobs(configuration))
             self._close_settled()
+        while not self.is_confirmed and not self.open and not self.unsettled:
+            self._confirm()
 
-    def _queue_seeds(self, configuration: Configuration) -> None:
+    def _confirm(self) -> None:
+        """Queue further seeds of what the search has found, once all that were asked for have ended. Raises SweepError."""
+        assert self.confirming is not None
+        wanted = {index: seeds for index, seeds in self.confirming(self.sweep).items() if index in self.seeds}
+        more = {index: range(len(self.seeds[index]), seeds) for index, seeds in wanted.items()}
+        if not any(more.values()):
+            self.is_confirmed = True
+            return
+        if not self.is_confirming:
+            self.progress.judged_anew()
+        self.is_confirming = True
+        positions = [index for index, seeds in more.items() if seeds]
+        named = ", ".join(self.seeds[index][0].place for index in positions)
+        self.progress.note(f"confirming {named}, with up to {max(wanted.values())} seeds")
+        for index in positions:
+            configuration = self.seeds[index][0].configuration
+            self._queue_seeds(configuration, self.sweep.jobs(configuration, more[index]))
+        self.progress.total_changed(sum(map(len, self.seeds.values())))
+        self._close_settled()
+
+    def _queue_seeds(self, configuration: Configuration, jobs: list[Job]) -> None:
         """Queue the seeds of a configuration that still have to run, and show those that have ended before."""
-        self.seeds[configuration.index] = self.sweep.jobs(configuration)
+        self.seeds[configuration.index] += jobs
         for note in self.sweep.reuse.notes():
             self.progress.note(note)
         self.unsettled.add(configuration.index)
-        for job in self.seeds[configuration.index]:
+        for job in jobs:
             record = self.sweep.record(self.ledger, job.trial)
             if record is not None and self._stands(job, record):
                 if record.trial in self.old:  # its code is the present one again
@@ -432,7 +485,8 @@ class Bookkeeper:
             settled, value = self.settled(index)
             if settled:
                 self.unsettled.remove(index)
-                self.proposals.close(index, value)
+                if not self.is_confirming:
+                    self.proposals.close(index, value)
                 if value is not None:
                     configuration = self.seeds[index][0].configuration
                     self.progress.configuration_settled(configuration.parameters, configuration.row, value)

@@ -126,9 +126,13 @@ class Spending:
         return f"{self.spent / 3600:.3g} hours of a budget of {self.budget.text} ({share})"
 
 
-def how_many(spending: Spending, trials: Sequence[float]) -> int:
-    """How many trials, which take so many seconds, end within what is left when they begin one after the other."""
+def how_many(spending: Spending, trials: Sequence[float], others: float = 0.0) -> int:
+    """How many trials, which take so many seconds, end within what is left when they begin one after the other.
+
+    others: seconds of trials that room is kept for.
+    """
     budget, left = spending.budget, spending.left
+    left -= others / spending.at_once if budget is None or budget.device is None else spending.rate * others
     if budget is not None and budget.device is not None:
         ends = itertools.accumulate(spending.rate * seconds for seconds in trials)
         return sum(end <= left for end in ends)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from trainables.checksums import DIGEST, Mismatch, sealed, unsealed
 from trainables.files import write_atomically
@@ -16,8 +17,28 @@ from trainables.files import write_atomically
 IDENTITY_FILE = "sweep.json"
 OBJECTIVE, DIRECTION = "objective", "direction"
 """Keys under which it says by which metric a search goes, and which way."""
+SEEDS, CONFIRM, TABLE = "seeds", "confirm", "table"
+"""Keys under which it says with how many seeds a search judges a configuration; as a Confirm, what is confirmed with others;
+and which table of a paper has rows of the space."""
 RANGES = "ranges"
 """Key under which it says of each parameter, in words, from where it is drawn."""
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """With how many seeds in all the `best` of a search and the paper's rows are run, of which the search saw the `first`.
+
+    sequential: whether those whose effects stay undecided get more.
+    """
+
+    best: int
+    seeds: int
+    first: int
+    sequential: bool
+
+    @classmethod
+    def written_in(cls, identity: Mapping[str, Any]) -> Self | None:
+        return cls(**identity[CONFIRM]) if identity.get(CONFIRM) else None
 
 
 def read_identity(directory: Path) -> dict[str, Any]:

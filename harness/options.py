@@ -129,6 +129,16 @@ Trials = Annotated[
     typer.Option(min=1, metavar="N", help="configurations in all, the paper's rows first", rich_help_panel=SEARCH),
 ]
 Seeds = Annotated[int, typer.Option(min=1, metavar="N", help="seeds per configuration: 0 to N-1", rich_help_panel=SEARCH)]
+Confirm = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="K",
+        help="search with one seed, or as many as it had, then run the K best and the paper's rows with --seeds in all; with "
+        "--budget with more where effects are undecided",
+        rich_help_panel=SEARCH,
+    ),
+]
 Budget = Annotated[
     str | None,
     typer.Option(

@@ -25,7 +25,8 @@ class Plan:
 
     stages_measured: of those to run, how many will take what stages like them took. expected: the stages to run, and what each
     will take; None where that is not known. pending: names of the trials to run, in order, and the seconds that those of their
-    stages will take that none before them needs. notes: which configurations the space has gained or lost, and what of the
+    stages will take that none before them needs. confirming: how many trials are to confirm what they find, and the seconds of
+    each by kind of stage, as far as they are known. notes: which configurations the space has gained or lost, and what of the
     store is by other code, in words.
     """
 
@@ -41,12 +42,21 @@ class Plan:
     experiments: tuple[tuple[str, dict[str, Any], bool], ...]
     expected: tuple[tuple[Stage, Expected | None], ...]
     pending: tuple[tuple[str, float], ...]
+    confirming: tuple[int, dict[str, float]]
     notes: tuple[str, ...] = ()
 
     def seconds(self) -> dict[tuple[str, str], float] | None:
         """What each stage to run is expected to take, by kind and key; None where that is not known of all."""
         known = {(stage.kind, stage.key): one.seconds for stage, one in self.expected if one}
-        return known if len(known) == len(self.expected) else None
+        if len(known) < len(self.expected):
+            return None
+        trials, each = self.confirming
+        return known | {(kind, str(number)): seconds for number in range(trials) for kind, seconds in each.items()}
+
+    @property
+    def seconds_confirming(self) -> float:
+        """What all trials that confirm take, one after the other."""
+        return self.confirming[0] * sum(self.confirming[1].values())
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, without what is said of single trials and stages."""
@@ -127,8 +137,22 @@ def outlook(
         experiments=tuple(experiments),
         expected=tuple(to_run.values()),
         pending=tuple(pending),
+        confirming=(sweep.confirming, _of_a_trial(sweep, ledger, estimate) if sweep.confirming else {}),
         notes=tuple(without_start),
     )
+
+
+def _of_a_trial(sweep: Sweep, ledger: Ledger, estimate: Estimate) -> dict[str, float]:
+    """By kind of stage, the seconds of one seed more of the first configuration; nothing where they are not known."""
+    configuration, _ = next(_configurations(sweep, ledger))
+    (job,) = sweep.jobs(configuration, [sweep.seeds])
+    found: dict[str, float] = {}
+    for stage in job.stages:
+        one = estimate.of(stage, job.experiment.settings, job.data[stage.data])
+        if one is None:
+            return {}
+        found[stage.kind] = found.get(stage.kind, 0.0) + one.seconds
+    return found
 
 
 def _without_start(stage: Stage, job: Job, sweep: Sweep) -> list[str]:

@@ -164,6 +164,11 @@ class Progress:
             if self._best is None or (objective > self._best[0]) == (self._direction == "maximize"):
                 self._best = objective, label_of(parameters, row)
 
+    def judged_anew(self) -> None:
+        """What is best is told by configurations that settle from here on."""
+        with self._lock:
+            self._best = None
+
     def total_changed(self, total: int | None) -> None:
         with self._lock:
             self._total = total

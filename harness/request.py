@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.identity import Confirm
 from harness.redaction import without_secrets
 from search_spaces.narrowing import Range, narrowed, varied
 from search_spaces.paper_tables import table_space
@@ -40,6 +41,10 @@ LONGEST_NAME = 100
 """Characters of a sweep's name: it is a directory and a W&B group."""
 
 
+FEWEST_TO_CONFIRM = 2
+"""Seeds beside those of the search."""
+
+
 class RequestError(ValueError):
     """Options that name nothing or do not go together; the message says what is valid."""
 
@@ -49,7 +54,8 @@ class Request:
     """The options of a command that say what is run. space and table: one of them is given.
 
     changes: settings by name; what the space varies is pinned by them, all else is set for every trial. ranges: to which
-    parameters of the space are narrowed.
+    parameters of the space are narrowed. seeds: by which the search judges, or, with `confirm`, with which so many of its best
+    and the paper's rows are run then; sequential: where effects are undecided with more.
     """
 
     space: str | None
@@ -65,10 +71,12 @@ class Request:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     code: Policy = "auto"
     fresh: Sequence[str] = ()
+    confirm: int | None = None
+    sequential: bool = False
 
     def sweep(self, runtime: Runtime) -> Sweep:
         """Raises SpaceError, SettingsError, RequestError or DataError."""
-        from harness.trials import Sweep, complete_trials
+        from harness.trials import Sweep, complete_trials, seeds_of_search
 
         whole = self._whole_space()
         space, pinned = self._narrowed(whole)
@@ -81,6 +89,8 @@ class Request:
         trials = self._configurations(space)
         if trials < 1:
             raise SpaceError(f"nothing is left of {space.name}'s rows and grid")
+        first = seeds_of_search(self.runs_dir / name) if self.confirm is not None else self.seeds
+        confirm = self._confirm(space, first)
         return Sweep(
             name=name,
             directory=self.runs_dir / name,
@@ -89,15 +99,35 @@ class Request:
             values=values,
             search=self.search,
             trials=trials,
-            seeds=self.seeds,
+            seeds=first,
             runtime=runtime,
             command=without_secrets(shlex.join(["python", "harness/sweep.py", *sys.argv[1:]])),
-            elsewhere=complete_trials(self.runs_dir, name) if self.table else {},
+            elsewhere=complete_trials(self.runs_dir, name) if self.table and not confirm else {},
             narrowing={**pinned, **{name: str(one) for name, one in self.ranges.items()}},
             rows_left_out=len(whole.rows) - len(space.rows),
             code=self.code,
             fresh=tuple(dict.fromkeys(self.fresh)),
+            confirm=confirm,
         )
+
+    def _confirm(self, space: Space, first: int) -> Confirm | None:
+        """first: how many seeds the search has. Raises RequestError."""
+        if self.confirm is None:
+            return None
+        if not space.objective.startswith("validation/"):
+            raise RequestError(
+                f"--confirm {self.confirm}: the best are those by a metric on validation videos, and {space.name} goes by "
+                f"{space.objective}"
+            )
+        if self.confirm == 0 and not space.rows:
+            raise RequestError(f"--confirm 0: {space.name} has no rows of a paper, so there is nothing to confirm")
+        if self.seeds < first + FEWEST_TO_CONFIRM:
+            raise RequestError(
+                f"--confirm {self.confirm} --seeds {self.seeds}: at least {first + FEWEST_TO_CONFIRM} seeds, as "
+                f"{'one chooses' if first == 1 else f'{first} choose'} and {FEWEST_TO_CONFIRM} others are the least that tell "
+                "two configurations apart"
+            )
+        return Confirm(self.confirm, self.seeds, first, self.sequential)
 
     def searched(self) -> tuple[Space | None, dict[str, Any]]:
         """The narrowed space, and which of its parameters are pinned to what; no space where the options name none.

@@ -50,6 +50,13 @@ def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
         f"about {_hours(plan.hours_expected)} hours here with {at_once} at once{_why(plan)}",
         highlight=False,
     )
+    if sweep.confirm:
+        more = " and more where effects are undecided" if sweep.confirm.sequential else ""
+        console.print(
+            f"then {plan.confirming[0]} trials confirm the {sweep.confirm.best} best and the paper's rows, with "
+            f"{sweep.confirm.seeds} seeds each{more}: about {_hours(plan.seconds_confirming / 3600 / at_once)} hours",
+            highlight=False,
+        )
     show_disk(plan.disk, console)
 
 
@@ -132,6 +139,9 @@ def show_results(sweep: Sweep, records: Sequence[Record], old: int, watched: Map
     runs = ["--runs-dir", str(sweep.directory.parent)]
     which = [*runs, *([] if is_table else ["--sweep", sweep.name])]
     store = ["--store", str(sweep.runtime.store)]
+    if sweep.confirm:
+        console.print()
+        _report("confirm.py", sweep.name, *runs)
     if not is_table:
         console.print()
         _report("sweep.py", sweep.name, *runs, *store, "--short")
@@ -157,6 +167,20 @@ def findings_of(sweep: Sweep) -> dict[str, Any] | None:
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return found
+
+
+def seeds_to_confirm(sweep: Sweep) -> dict[int, int]:
+    """With how many seeds, by its ledger, each configuration that is to be confirmed is to be run. Raises SweepError."""
+    from harness.trials import SweepError
+
+    command = [sys.executable, str(REPORTS / "confirm.py"), sweep.name, "--runs-dir", str(sweep.directory.parent), "--seeds"]
+    try:
+        said = subprocess.run(command, capture_output=True, check=True, text=True, timeout=FINDINGS_SECONDS).stdout
+        return {int(index): seeds for index, seeds in json.loads(said).items()}
+    except subprocess.CalledProcessError as error:
+        raise SweepError(f"what is to be confirmed cannot be told: {error.stderr.strip()}") from None
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise SweepError(f"what is to be confirmed cannot be told: {error}") from None
 
 
 def _report(script: str, *arguments: str) -> None:

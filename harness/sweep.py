@@ -44,7 +44,16 @@ from harness.listener import Listener
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
 from harness.signs import Signs, SignsOfJoined, read_sign
-from harness.summary import findings_of, show_budget, show_circumstances, show_disk, show_plan, show_resolution, show_results
+from harness.summary import (
+    findings_of,
+    seeds_to_confirm,
+    show_budget,
+    show_circumstances,
+    show_disk,
+    show_plan,
+    show_resolution,
+    show_results,
+)
 from harness.tracking import Tracker
 from harness.view import duration
 from harness.wandb_runs import WandbRuns
@@ -119,6 +128,7 @@ def main(
     search: options.Search = options.SearchName.tpe,
     trials: options.Trials = None,
     seeds: options.Seeds = 1,
+    confirm: options.Confirm = None,
     budget: options.Budget = None,
     name: options.Name = None,
     runs_dir: options.RunsDir = Path("runs"),
@@ -179,6 +189,8 @@ def main(
         ranges=_ranges(ranges or []),
         code=code.value,
         fresh=fresh or (),
+        confirm=confirm,
+        sequential=budget is not None,
     )
     sources = data_sources(data or [], splits or [])
     if settings is not None:
@@ -345,7 +357,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, gpus: float, allowed
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
             spending = _spending(allowed, sweep, at_once, gpus, time.monotonic())
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
-        within = how_many(spending, [seconds for _, seconds in found.pending])
+        within = how_many(spending, [seconds for _, seconds in found.pending], found.seconds_confirming)
         if as_json:
             of_budget = {"trials_within_budget": within} if allowed else {}
             print(json.dumps(found.as_json() | of_budget, indent=1))
@@ -424,13 +436,13 @@ def _run(
             changes = sweep.settle_identity()
             ledger = Ledger(sweep.directory)
             ahead = _ahead(sweep, ledger, at_once, gpus)
-            total = sweep.proposals(ledger).size * sweep.seeds
+            total = sweep.proposals(ledger).size * sweep.seeds + sweep.confirming
         for change in changes:
             console.print(change, style="yellow", highlight=False, markup=False)
         show_circumstances(sweep, console)
         show_disk(ahead.disk, console)
         if spending.budget and ahead.pending:
-            within = how_many(spending, [seconds for _, seconds in ahead.pending])
+            within = how_many(spending, [seconds for _, seconds in ahead.pending], ahead.seconds_confirming)
             show_budget(spending, ahead, within, console)
             if not within:
                 raise RequestError(
@@ -448,7 +460,7 @@ def _run(
             if tensorboard:
                 listeners.append(EventFiles(sweep.directory, sweep.name, progress.note))
             tracker = Tracker(listeners)
-            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings, spending)
+            books = Bookkeeper(sweep, ledger, tracker, progress, retry_failed, limits, oom_halvings, spending, seeds_to_confirm)
             try:
                 run_trials(books, concurrency=at_once, gpus_per_trial=gpus, address=address)
                 if tracker.has_told and (found := findings_of(sweep)):
@@ -469,15 +481,16 @@ def _run(
     if stopped is not None:
         console.print("interrupted: the same command continues this sweep")
         return stopped
-    if books.spent and spending.budget:
-        more = "with a larger one" if spending.budget.device else "for as long again"
+    cut_short = spending.budget is not None and not (books.at_end and books.is_confirmed and not books.spent)
+    if cut_short:
+        more = "with a larger one" if spending.budget and spending.budget.device else "for as long again"
         console.print(
             f"budget: {spending} is spent; left out: {books.not_run()}; the same command goes on {more}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-    fine = ("complete", "interrupted") if books.spent else ("complete",)
+    fine = ("complete", "interrupted") if cut_short else ("complete",)
     return 1 if any(record.outcome not in fine for record in records) else 0
 
 
@@ -507,7 +520,7 @@ def _join(sweep: Sweep, at_once: int, gpus: float, address: str | None, retry_fa
     with told("looking up what there is"):
         sweep.changes()
         ledger = Reading(sweep.directory)
-        total = sweep.proposals(ledger).size * sweep.seeds
+        total = sweep.proposals(ledger).size * sweep.seeds + sweep.confirming
     console.print(f"joined: computes for {driver}, which records", highlight=False, markup=False, soft_wrap=True)
     space, ended, code = sweep.space, "nothing is left to compute", 0
     with (
@@ -516,7 +529,7 @@ def _join(sweep: Sweep, at_once: int, gpus: float, address: str | None, retry_fa
     ):
         try:
             run_trials(
-                Joined(sweep, ledger, Tracker(), progress, retry_failed, limits),
+                Joined(sweep, ledger, Tracker(), progress, retry_failed, limits, confirming=seeds_to_confirm),
                 concurrency=at_once,
                 gpus_per_trial=gpus,
                 address=address,

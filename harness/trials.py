@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.identity import DIRECTION, IDENTITY_FILE, OBJECTIVE, RANGES, is_damaged, read_identity, write_identity
+from harness.identity import (
+    CONFIRM,
+    DIRECTION,
+    IDENTITY_FILE,
+    OBJECTIVE,
+    RANGES,
+    SEEDS,
+    TABLE,
+    Confirm,
+    is_damaged,
+    read_identity,
+    write_identity,
+)
 from harness.ledger import FILE_NAME, Ledger, Record, read_records
 from harness.positions import Named, named_configurations, placed
 from harness.proposals import Configuration, Proposals, Search
@@ -57,8 +69,12 @@ class Job:
     @property
     def name(self) -> str:
         """For people: the paper's row or the position, and the seed."""
-        place = self.configuration.row or f"#{self.configuration.index}"
-        return f"{place} seed {self.experiment.seed}"
+        return f"{self.place} seed {self.experiment.seed}"
+
+    @property
+    def place(self) -> str:
+        """Its configuration, for people."""
+        return self.configuration.row or f"#{self.configuration.index}"
 
     @property
     def reads(self) -> dict[str, Any]:
@@ -75,7 +91,8 @@ class Sweep:
     values: what is set over the preset for all trials, by the space and by the user. elsewhere: complete trials of other
     sweeps, by identity, that need not run again. narrowing: parameters of the space that are pinned or narrowed, and to what;
     rows_left_out: how many rows that excludes. code: which results of other code than the present count.
-    fresh: kinds of stage that this command makes afresh.
+    fresh: kinds of stage that this command makes afresh. seeds: by which the search judges a configuration. confirm: which are
+    then run with more, and how many.
     """
 
     name: str
@@ -93,6 +110,7 @@ class Sweep:
     rows_left_out: int = 0
     code: Policy = "auto"
     fresh: tuple[str, ...] = ()
+    confirm: Confirm | None = None
 
     @functools.cached_property
     def reuse(self) -> Reuse:
@@ -154,11 +172,19 @@ class Sweep:
         own = ledger.get(trial)
         return own if own is not None and own.outcome == "complete" else self.elsewhere.get(trial, own)
 
-    def jobs(self, configuration: Configuration) -> list[Job]:
-        """One job per seed."""
+    @property
+    def confirming(self) -> int:
+        """How many trials confirm, at first."""
+        if self.confirm is None:
+            return 0
+        rows = min(len(self.space.rows), self.trials)
+        return (min(self.confirm.best, self.trials - rows) + rows) * (self.confirm.seeds - self.seeds)
+
+    def jobs(self, configuration: Configuration, seeds: Iterable[int] | None = None) -> list[Job]:
+        """One job per seed: of the search unless others are given."""
         settings = self.configured(configuration.parameters)
         data = open_data(settings.data, self.runtime)
-        return [self._job(configuration, Experiment(settings, seed), data) for seed in range(self.seeds)]
+        return [self._job(configuration, Experiment(settings, seed), data) for seed in seeds or range(self.seeds)]
 
     def divided(self, job: Job, parts: int) -> Job:
         """The same trial with batches in so many parts, and the stages of that."""
@@ -188,6 +214,9 @@ class Sweep:
             **({WEIGHTS: {**before.get(WEIGHTS, {}), **mine.get(WEIGHTS, {})}} if WEIGHTS in before or WEIGHTS in mine else {}),
             ROWS: [{"position": position, **asdict(one)} for position, one in named.items()],
             **({FRESH: self.made_afresh} if self.made_afresh else {}),
+            SEEDS: self.seeds,
+            TABLE: self.space.table,
+            CONFIRM: asdict(self.confirm) if self.confirm else before.get(CONFIRM),
         }
         changes = [*_damage(self.directory), *_changes(_named_before(before), named)]
         write_identity(self.directory, content)
@@ -268,6 +297,18 @@ def _differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
             yield from _differences(before.get(key), now.get(key), f"{name}{'.' if name else ''}{key}")
     elif before != now:
         yield f"{name}: {before} then, {now} now"
+
+
+def seeds_of_search(directory: Path) -> int:
+    """With how many seeds a sweep's search judges a configuration, as it was last started: with one where it was not."""
+    if SEEDS in (written := read_identity(directory)):
+        return int(written[SEEDS])
+    if is_damaged(directory) or not (records := Ledger(directory).records()):
+        return 1
+    seeds: dict[int, set[int]] = {}
+    for record in records:
+        seeds.setdefault(record.index, set()).add(record.seed)
+    return min(map(len, seeds.values()))
 
 
 def complete_trials(runs_dir: Path, own: str) -> dict[str, Record]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.identity import DIRECTION, OBJECTIVE
+from harness.identity import DIRECTION, OBJECTIVE, Confirm
 from harness.ledger import Outcome, Record, scale_of
 from reports.seeds import SIGNIFICANCE, Estimate, VideoError, estimate
 from reports.verdicts import judge
@@ -26,10 +26,12 @@ VALIDATION, TEST = "validation/", "test/"
 
 @dataclass(frozen=True)
 class Objective:
-    """What a search goes by: a metric on validation videos, and whether more of it is better."""
+    """What a search goes by: a metric on validation videos, and whether more of it is better. confirm: with which seeds what it
+    found is judged, where others than its own are to say it."""
 
     metric: str
     direction: Direction = "maximize"
+    confirm: Confirm | None = None
 
     @property
     def on_test(self) -> str:
@@ -43,12 +45,16 @@ DEFAULT = Objective("validation/top1")
 
 def objective_of(identity: Mapping[str, Any]) -> Objective:
     """By what a sweep went, given what its directory says of it."""
-    return Objective(identity.get(OBJECTIVE, DEFAULT.metric), identity.get(DIRECTION, DEFAULT.direction))
+    metric, direction = identity.get(OBJECTIVE, DEFAULT.metric), identity.get(DIRECTION, DEFAULT.direction)
+    return Objective(metric, direction, Confirm.written_in(identity))
 
 
 @dataclass(frozen=True)
 class Ranked:
     """A configuration with all its trials. label: of the paper's row that it is. asked: how many seeds it is to have.
+
+    counted: the trials whose numbers count: in a sweep that confirms those of seeds that its search has not seen. confirmed:
+    whether it has these.
 
     objective, test: over complete seeds. behind: its objective minus the best one's, over the seeds that both have, with what
     the choice of validation videos adds where that is known; p: that of the test of it, corrected for all that are compared
@@ -63,6 +69,8 @@ class Ranked:
     objective: Estimate | None
     test: Estimate | None
     chance: float | None
+    counted: tuple[Record, ...]
+    confirmed: bool = True
     behind: Estimate | None = None
     p: float | None = None
 
@@ -78,8 +86,8 @@ class Ranked:
 
     @property
     def stands(self) -> bool:
-        """Whether all its seeds have ended, and any with a number."""
-        return self.objective is not None and self.is_over
+        """Whether all its seeds have ended, and any with a number, and it is confirmed where that is asked for."""
+        return self.objective is not None and self.is_over and self.confirmed
 
     @property
     def is_behind(self) -> bool:
@@ -139,8 +147,14 @@ def values_of(records: Sequence[Record], metric: str) -> dict[int, float]:
 
 
 def _configuration(position: int, records: Sequence[Record], asked: int, objective: Objective) -> Ranked:
-    records = sorted(records, key=lambda record: record.seed)
-    reached, on_test = (list(values_of(records, metric).values()) for metric in (objective.metric, objective.on_test))
+    """asked: how many seeds the fullest configuration has, which all are to have unless only some are confirmed."""
+    records = counted = sorted(records, key=lambda record: record.seed)
+    confirm, confirmed = objective.confirm, True
+    if confirm is not None:
+        confirmed = {record.seed for record in records if record.outcome in ENDED} >= set(range(confirm.seeds))
+        counted = [record for record in records if (record.seed >= confirm.first) == confirmed]
+        asked = max(1 + records[-1].seed, confirm.seeds) if confirmed else confirm.first
+    reached, on_test = (list(values_of(counted, metric).values()) for metric in (objective.metric, objective.on_test))
     return Ranked(
         position=position,
         label=records[0].row,
@@ -150,6 +164,8 @@ def _configuration(position: int, records: Sequence[Record], asked: int, objecti
         objective=estimate(reached) if reached else None,
         test=estimate(on_test) if on_test else None,
         chance=_chance(records[0], objective.metric),
+        counted=tuple(counted),
+        confirmed=confirmed,
     )
 
 
@@ -170,10 +186,10 @@ def _rank(one: Ranked, direction: Direction) -> tuple[bool, bool, float, int]:
 
 def _against(best: Ranked, others: Sequence[Ranked], metric: str, told: Telling) -> list[Ranked]:
     """The others with what they are behind by, all tested together."""
-    its = values_of(best.records, metric)
+    its = values_of(best.counted, metric)
     behind = []
     for one in others:
-        mine = values_of(one.records, metric)
+        mine = values_of(one.counted, metric)
         differences = [mine[seed] - its[seed] for seed in mine if seed in its]
         behind.append((differences, _videos(one, best, mine.keys() & its.keys(), metric, told)))
     tested = judge([(None, differences, videos) for differences, videos in behind])
@@ -186,5 +202,5 @@ def _against(best: Ranked, others: Sequence[Ranked], metric: str, told: Telling)
 def _videos(one: Ranked, best: Ranked, seeds: Collection[int], metric: str, told: Telling) -> VideoError | None:
     if len(seeds) < 2:
         return None
-    said = [{record.seed: told(record, metric) for record in each.records if record.seed in seeds} for each in (one, best)]
+    said = [{record.seed: told(record, metric) for record in each.counted if record.seed in seeds} for each in (one, best)]
     return video_error([(1, said[0]), (-1, said[1])])

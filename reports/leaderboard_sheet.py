@@ -57,7 +57,10 @@ def leaderboard_sheet(board: Leaderboard, shown: int | None = None) -> Sheet:
 def _headline(board: Leaderboard) -> str:
     if board.best is None:
         return "No configuration has a number yet"
-    return f"Best: {name_of(board.best)}" + ("" if board.best.stands else " (its seeds have not all ended)")
+    best = board.best
+    return f"Best: {name_of(best)}" + (
+        "" if best.stands else " (its seeds have not all ended)" if best.confirmed else " (not confirmed)"
+    )
 
 
 def counts_text(board: Leaderboard) -> str:
@@ -80,6 +83,12 @@ def _notes(board: Leaderboard) -> Iterator[str]:
     if best is None and board.ranked:
         yield f"no complete trial has {metric}"
     elif best is not None:
+        if confirm := board.objective.confirm:
+            number = sum(one.confirmed for one in board.ranked)
+            yield (
+                f"{number} of {counted(len(board.ranked), 'configuration')} confirmed, with seeds from {confirm.first} on, "
+                "which alone count here: those before them chose (reports/confirm.py)"
+            )
         if best.asked == 1:
             yield "one seed each: what differs may be chance alone; --seeds 3 tells more"
         elif apart := board.not_told_apart:
@@ -135,7 +144,9 @@ def name_of(one: Ranked) -> str:
 
 def _seeds(one: Ranked) -> str:
     number = one.objective.n if one.objective else 0
-    return str(number) if number == one.asked else f"{number}/{one.asked}"
+    asked = one.asked - (one.counted[0].seed if one.counted and one.confirmed else 0)
+    said = str(number) if number == asked else f"{number}/{asked}"
+    return said if one.confirmed else f"{said}, not confirmed"
 
 
 def _told_apart(one: Ranked, best: Ranked | None) -> str:

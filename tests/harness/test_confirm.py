@@ -1,0 +1,104 @@
+"""Seeds that confirm what a search has found, handed out without Ray: when, which, and what a budget leaves of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bookkeeper import Bookkeeper
+from harness.budget import Spending, parse_budget
+from harness.identity import Confirm, read_identity
+from harness.ledger import Ledger
+from harness.planner import make_plan
+from harness.summary import seeds_to_confirm
+from harness.trials import Sweep, seeds_of_search
+from reports.leaderboard import objective_of
+from tests.harness.test_bookkeeper import Witness, complete, hand_out
+from tests.harness.test_budget import Clock, Forecaster
+
+MakeSweep = Callable[..., Sweep]
+CONFIRM = Confirm(best=1, seeds=3, first=1, sequential=False)
+
+
+def keeper(sweep: Sweep, confirming: Callable[[Sweep], Mapping[int, int]] = seeds_to_confirm, **options: Any) -> Bookkeeper:
+    sweep.settle_identity()
+    progress = options.pop("progress", Witness())
+    return Bookkeeper(sweep, Ledger(sweep.directory), Witness(), progress, False, confirming=confirming, **options)  # type: ignore[arg-type]
+
+
+def test_seeds_are_asked_for_when_all_have_ended_until_nothing_more_is(make_sweep: MakeSweep) -> None:
+    """And a second command that continues asks anew, from the start, and for the same."""
+    sweep = make_sweep(confirm=CONFIRM)
+
+    def confirming(asked: Sweep) -> Mapping[int, int]:
+        there: dict[int, int] = {}
+        for record in Ledger(asked.directory).records():
+            there[record.index] = there.get(record.index, 0) + 1
+        return {0: 3} if there[0] < 3 else {0: 3, 1: 2}
+
+    given: list[tuple[int, int]] = []
+    for _ in range(6):
+        books = keeper(sweep, confirming)
+        got = hand_out(books)
+        if not got:
+            break
+        place, worker = next(iter(got.items()))
+        complete(books, worker)  # then the process is killed
+        given.append(place)
+    assert given == [(0, 0), (1, 0), (0, 1), (0, 2), (1, 1)]
+    assert keeper(sweep, confirming).is_complete()
+
+
+def test_what_confirms_is_told_to_no_search(make_sweep: MakeSweep) -> None:
+    sweep = make_sweep(confirm=CONFIRM)
+    books = keeper(sweep, lambda _: {0: 3})
+    for worker in hand_out(books).values():
+        complete(books, worker)
+    assert not books.is_complete() and books.is_confirming
+    values = dict(books.proposals.values)
+    for worker in hand_out(books).values():
+        complete(books, worker, **{"validation/top1": 0.9})
+    assert books.proposals.values == values and books.is_complete()
+    assert books.settled(0) == (True, 0.9), "by the seeds that the search has not seen"
+    settled = books.progress.of("configuration_settled")  # type: ignore[attr-defined]
+    assert [value for _, _, value in settled] == [0.5, 0.5, 0.9]
+
+
+def test_by_the_ledger_the_rows_get_their_seeds(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    """By the real report, in a process of its own. The plan says how many trials that will be, the identity what is asked."""
+    sweep = make_sweep(confirm=CONFIRM)
+    plan = make_plan(sweep, Ledger(sweep.directory), 1, 2**30)
+    assert plan.confirming[0] == 4 and plan.seconds_confirming > 0
+    seconds = plan.seconds()
+    assert seconds is not None and sum(seconds.values()) == pytest.approx(
+        sum(one.seconds for _, one in plan.expected if one) + plan.seconds_confirming
+    )
+    books = keeper(sweep)
+    for worker in hand_out(books).values():
+        complete(books, worker)
+    assert sorted(hand_out(books)) == [(index, seed) for index in (0, 1) for seed in (1, 2)]
+    assert objective_of(read_identity(sweep.directory)).confirm == CONFIRM
+    assert seeds_of_search(sweep.directory) == 1 and seeds_of_search(tmp_path / "none") == 1
+    make_sweep(trials=3).settle_identity()
+    assert objective_of(read_identity(sweep.directory)).confirm == CONFIRM, "what was confirmed stays so"
+
+
+def test_room_is_kept_for_what_confirms(make_sweep: MakeSweep) -> None:
+    """Of 540 s the twelve trials that confirm six rows take 480: the search has its first trial, and no second one."""
+    clock, progress = Clock(), Forecaster()
+    sweep = make_sweep(trials=6, confirm=CONFIRM)
+    spending = Spending(parse_budget("540s"), since=0.0, clock=clock)
+    books = keeper(sweep, lambda _: {0: 3}, progress=progress, spending=spending)
+    assert sweep.confirming == 12
+    worker = "a"
+    assert books.next(worker) is not None, "40 and 12 times 40 are 520"
+    clock.now += 40
+    complete(books, worker)
+    assert books.next("b") is None and books.trimmed and not books.spent, "of 500 s 480 are kept"
+    config = books.next("b")
+    assert config is not None and (config["index"], config["seed"]) == (0, 1), "the search is over, and is confirmed"
+    assert {job.configuration.index for job in books.trimmed} == {1, 2, 3, 4, 5}
+    assert books.not_run().startswith("0.01 / 0.01 seed 1, 0.01 / 0.01 seed 2, 0.02 / 0.02 seed 0")
