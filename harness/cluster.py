@@ -15,9 +15,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
+from ray._private.node import Node
 from ray.exceptions import AuthenticationError
 
 import psutil  # isort: skip  # comes with Ray
@@ -94,7 +96,7 @@ def _start(cpus: int, gpus_per_trial: float, scratch: Path) -> None:
     os.environ.pop("RAY_AUTH_TOKEN", None)
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(scratch / TOKEN_FILE)
     try:
-        with _on_loopback():
+        with _on_loopback(), _without_helpers():
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -118,6 +120,30 @@ def _on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+HELPERS: tuple[tuple[Any, str, Any], ...] = (
+    (Node, "start_monitor", None),
+    (Node, "start_log_monitor", None),
+    (services, "start_api_server", ("", None)),
+)
+"""What starts a process of Ray's that a sweep on one machine has no use for, and what it gives where none is started: what adds
+nodes, what passes on workers' logs, and the server of a dashboard."""
+
+
+@contextlib.contextmanager
+def _without_helpers() -> Iterator[None]:
+    """Ray starts no `HELPERS`, of which two are waited for, one as it starts and one as it ends, a second each. Those that
+    another version of Ray does not have under these names it starts."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in HELPERS if hasattr(owner, name)]
+    for owner, name, gives in HELPERS:
+        if hasattr(owner, name):
+            setattr(owner, name, lambda *_, _gives=gives, **__: _gives)
+    try:
+        yield
+    finally:
+        for owner, name, starts in before:
+            setattr(owner, name, starts)
 
 
 def _join(address: str) -> None:

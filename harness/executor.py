@@ -68,7 +68,10 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
 }
+"""Of Ray and Tune, in the environment: no output, no state of their own; workers as urgent as everything else, and none that is
+started before it is known for what, as Tune's trials want others."""
 
 
 def run_trial(config: dict[str, Any]) -> None:

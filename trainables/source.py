@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainables.files import digest
 from trainables.tracebacks import is_own
@@ -62,8 +62,8 @@ def code_of(modules: frozenset[str]) -> Code:
         if name in found or path is None or not is_own(str(path)) or _is_left_out(name):
             continue
         found[name] = path
-        waiting += sorted(_imports(name, path) - found.keys())
-    trees = {name: _tree_hash(path, name.startswith(f"{PACKAGE.name}.settings")) for name, path in sorted(found.items())}
+        waiting += sorted(_read(name, path).imports - found.keys())
+    trees = {name: _read(name, path).hash for name, path in sorted(found.items())}
     return Code(trees, _state(frozenset(found.values())))
 
 
@@ -89,17 +89,29 @@ def _file_of(name: str) -> Path | None:
     return Path(found.origin) if found is not None and found.has_location and found.origin else None
 
 
+class _Module(NamedTuple):
+    """The names of the modules that a module may import, and the hash of its syntax tree."""
+
+    imports: frozenset[str]
+    hash: str
+
+
 @functools.cache
-def _imports(name: str, path: Path) -> frozenset[str]:
+def _read(name: str, path: Path) -> _Module:
+    content = path.read_bytes()
     if path.suffix != ".py":
-        return frozenset()
-    return frozenset(_imported(name, ast.parse(path.read_bytes(), str(path)), path))
+        return _Module(frozenset(), hashlib.sha256(content).hexdigest()[:16])
+    tree = ast.parse(content, str(path))
+    nodes = list(ast.walk(tree))
+    imports = frozenset(_imported(name, nodes, path))
+    _leave_out(nodes, name.startswith(f"{PACKAGE.name}.settings"))
+    return _Module(imports, hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16])
 
 
-def _imported(name: str, tree: ast.Module, path: Path) -> Iterator[str]:
+def _imported(name: str, nodes: Iterable[ast.AST], path: Path) -> Iterator[str]:
     """Names of modules that a module imports anywhere, and of what may be modules among what it imports from packages."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -111,18 +123,14 @@ def _imported(name: str, tree: ast.Module, path: Path) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-@functools.cache
-def _tree_hash(path: Path, of_settings: bool) -> str:
-    if path.suffix != ".py":
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    tree = ast.parse(path.read_bytes(), str(path))
-    for node in ast.walk(tree):
+def _leave_out(nodes: Iterable[ast.AST], of_settings: bool) -> None:
+    """Takes docstrings out of a tree, and what classes say that may be set."""
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant):
                 node.body = node.body[1:]
             if of_settings and isinstance(node, ast.ClassDef):
                 node.body = [part for part in node.body if not isinstance(part, ast.AnnAssign)]
-    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()[:16]
 
 
 def _plain(node: Any) -> Any:
@@ -139,21 +147,28 @@ def _plain(node: Any) -> Any:
 def _state(files: frozenset[Path]) -> str:
     """Whose files these are: those of a commit or of an installed version, as long as none of this package's is changed."""
     own = {path for path in files if PACKAGE in path.parents}
-    head, top = _git("rev-parse", "--short=12", "HEAD"), _git("rev-parse", "--show-toplevel")
-    if head is None or top is None:
+    top = _repository()
+    head = _git("rev-parse", "--short=12", "HEAD") if top else None
+    if top is None or head is None:
         return f"version {_version()}"
     status = _git("status", "--porcelain", "--untracked-files=all", "--", str(PACKAGE))
-    changed = {Path(top.strip()) / line[3:].split(" -> ")[-1].strip('"') for line in (status or "").splitlines()}
+    changed = {top / line[3:].split(" -> ")[-1].strip('"') for line in (status or "").splitlines()}
     if status is None or changed & own:
         return EDITED
     return f"commit {head.strip()}"
 
 
+@functools.cache
+def _repository() -> Path | None:
+    """Where the repository lies that has this package under version control."""
+    tracked = _git("ls-files", "--error-unmatch", "__init__.py") is not None
+    top = _git("rev-parse", "--show-toplevel") if tracked else None
+    return Path(top.strip()) if top else None
+
+
 def _git(*arguments: str) -> str | None:
-    """What git says where this package is under version control; None where it is not, or git is missing."""
+    """What git says; None where it fails, or is missing."""
     try:
-        tracked = ["git", "-C", str(PACKAGE), "ls-files", "--error-unmatch", "__init__.py"]
-        subprocess.run(tracked, check=True, capture_output=True, timeout=10)
         done = subprocess.run(["git", "-C", str(PACKAGE), *arguments], check=True, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None

@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from harness import cluster
-from harness.cluster import Cluster
+from harness.cluster import HELPERS, Cluster
 from harness.trials import SweepError
 
 REFUSAL = b"[2026-11-30 08:37:57 W 1 1] gcs_client.cc:210: Failed: Unauthenticated: InvalidAuthToken: missing or incorrect\n"
@@ -88,3 +88,16 @@ def test_a_cluster_that_is_started_has_a_token_for_this_user_s_eyes(tmp_path: Pa
     assert Path(seen["path"]).parent == tmp_path
     assert len(Path(seen["path"]).read_text()) == 64
     assert Path(seen["path"]).stat().st_mode & 0o777 == 0o600
+
+
+def test_none_of_ray_s_helpers_is_started_and_whoever_starts_ray_later_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The installed Ray has them under these names."""
+    before = [getattr(owner, name) for owner, name, _ in HELPERS]
+    gave: list[Any] = []
+    monkeypatch.setattr(ray, "init", lambda **_: gave.extend(getattr(owner, name)("anything") for owner, name, _ in HELPERS))
+    monkeypatch.setattr(cluster, "_doors", dict)
+    Cluster(None).connect(1, 0, tmp_path)
+    assert gave == [None, None, ("", None)]
+    assert [getattr(owner, name) for owner, name, _ in HELPERS] == before

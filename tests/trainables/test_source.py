@@ -36,7 +36,7 @@ def digest_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Diges
 
 
 def forget() -> None:
-    for function in (source.code_of, source._file_of, source._imports, source._tree_hash):
+    for function in (source.code_of, source._file_of, source._read):
         function.cache_clear()
     for name in [name for name in sys.modules if name.split(".")[0] in ("mine", "other", "parts")]:
         del sys.modules[name]
@@ -90,10 +90,10 @@ def test_a_compiled_module_counts_by_its_bytes(tmp_path: Path) -> None:
     compiled, hashes = tmp_path / "other.so", []
     for content in (b"\0one", b"\0two"):
         compiled.write_bytes(content)
-        source._tree_hash.cache_clear()
-        hashes.append(source._tree_hash(compiled, False))
+        source._read.cache_clear()
+        hashes.append(source._read("other", compiled).hash)
     assert hashes[0] != hashes[1]
-    assert source._imports("other", compiled) == frozenset()
+    assert source._read("other", compiled).imports == frozenset()
 
 
 def test_modules_in_a_folder_without_init_count(digest_of: Digest) -> None:
@@ -138,8 +138,8 @@ def test_of_settings_the_methods_count_and_not_what_may_be_set(tmp_path: Path) -
 
     def of(content: str, of_settings: bool = True) -> str:
         (tmp_path / "settings.py").write_text(content)
-        source._tree_hash.cache_clear()
-        return source._tree_hash(tmp_path / "settings.py", of_settings)
+        source._read.cache_clear()
+        return source._read("trainables.settings.mine" if of_settings else "mine", tmp_path / "settings.py").hash
 
     more = plain.replace("    def", '    rate: float = Field(0.1, description="of learning")\n    def')
     assert of(plain) == of(more) != of(plain.replace("self.epochs", "2 * self.epochs"))

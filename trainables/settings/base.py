@@ -125,7 +125,8 @@ class Settings(BaseModel):
 
 def names_below(names: Collection[str], prefixes: Collection[str]) -> list[str]:
     """Those of dotted names that are one of the prefixes or in a group that one of them names, in order."""
-    return [name for name in names if any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)]
+    below = tuple(f"{prefix}." for prefix in prefixes)
+    return [name for name in names if name in prefixes or name.startswith(below)]
 
 
 class Optimisation(Settings):
