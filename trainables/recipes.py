@@ -29,7 +29,7 @@ from trainables.stages import (
     view_bank,
 )
 from trainables.stages.kind import Kind
-from trainables.tasks import SelfSupervisedTask, find_task
+from trainables.tasks import BACKBONE, SelfSupervisedTask, find_task
 
 PRETRAINING = "pretraining"
 OF_FEATURES = {"linear_probe": linear_probe.KIND, "retrieval": retrieval.KIND}
@@ -55,7 +55,7 @@ def last_stages(settings: ExperimentSettings, build: Build[S]) -> list[S]:
 def _auxskd(settings: ExperimentSettings, build: Build[S]) -> Iterator[S]:
     pretrained: dict[str, S] = {}
     if settings.recipe == "imported":
-        pretrained["imported"] = build(imported.KIND, PRETRAINING)
+        pretrained["imported"] = build(imported.kind_of(BACKBONE), PRETRAINING)
     elif settings.recipe != "scratch":
         task = find_task(settings.pretext.task)
         before = {"auxskd": build(auxskd.kind_of(task), PRETRAINING)} if settings.recipe == "auxskd_pretext" else {}
@@ -96,15 +96,18 @@ def _teachers(settings: ExperimentSettings, build: Build[S], role: str, live: bo
     for task in map(find_task, settings.teachers.names):
         if task.name in teachers:
             raise SettingsError(f"teachers.tasks: two tasks are called {task.name}; one from elsewhere needs another name")
-        start = {} if settings.teacher_finetune.from_scratch else {task.name: _start(settings, task, build, role)}
+        start = {} if settings.teacher_finetune.from_scratch else _start(settings, task, build, role)
         classifier = build(teacher_classifier.kind_of(task), role, **start)
         teachers[task.name] = classifier if live else build(view_bank.kind_of(task), role, **{task.name: classifier})
     return teachers
 
 
-def _start(settings: ExperimentSettings, task: type[SelfSupervisedTask], build: Build[S], role: str) -> S:
-    """What the layers of a teacher start from: its encoder after its task, or a classifier of the same network."""
-    if settings.teacher_finetune.transferred_from == "classifier":
-        return build(teacher_classifier.kind_from_scratch(task.encoder), role)
+def _start(settings: ExperimentSettings, task: type[SelfSupervisedTask], build: Build[S], role: str) -> dict[str, S]:
+    """What the layers of a teacher start from: its encoder after its task, a classifier of the same network, or a file."""
+    match settings.teacher_finetune.transferred_from:
+        case "imported":
+            return {"imported": build(imported.kind_of(task.encoder), PRETRAINING)}
+        case "classifier":
+            return {task.name: build(teacher_classifier.kind_from_scratch(task.encoder), role)}
     mined = {"tracks": build(tracks.KIND, PRETRAINING)} if task.needs_tracks(settings) else {}
-    return build(self_supervised.kind_of(task), PRETRAINING, **mined)
+    return {task.name: build(self_supervised.kind_of(task), PRETRAINING, **mined)}

@@ -23,7 +23,7 @@ from trainables.video.videos import Video
 
 VARIETY: dict[str, dict[str, Any]] = {
     "scratch": {"recipe": "scratch"},
-    "imported": {"recipe": "imported", "evaluation.measures": ["as_given", "linear_probe"]},  # what `scratch` has left
+    "imported": {"recipe": "imported", "evaluation.measures": ["as_given", "linear_probe"]},
     "vspp": {},
     "video_pace": {"pretext.task": "video_pace", "pretext.checkpoints": 2, "pretext.checkpoint": 1},
     "vcop": {
@@ -115,8 +115,20 @@ VARIETY: dict[str, dict[str, Any]] = {
     "student_selffer": {"recipe": "student", "student.transferred_layers": 2, "student.freeze": True},
     "labels": {"recipe": "student", "student.views": "bank"},
     "compression": {"recipe": "student", "evaluation.measures": ["compression"]},
+    "imported_teachers": {
+        "recipe": "fusion",
+        "teachers.tasks": "sorting+prediction",
+        "teacher_finetune.transferred_from": "imported",
+    },
 }
 """Experiments by name, as changes of the tiny settings: of those of graph distillation from `distillation` on."""
+
+
+FROM = {
+    "imported": [("r2plus1d", "scratch", "finetune")],
+    "imported_teachers": [("vgg", "fusion", "sorting_classifier"), ("prednet", "fusion", "prediction")],
+}
+"""By experiment the networks that start from a file, and which stage of which other experiment left it."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +144,7 @@ class Ran:
     settings: dict[str, ExperimentSettings]
 
     def run(self, name: str, settings: ExperimentSettings, cache: Path) -> None:
-        scratch = self.results.get("scratch")
-        left = [self.store / "finetune" / scratch.stages["finetune"] / "weights.safetensors"] if scratch else []
+        """Weights are those that the experiments of FROM left before."""
 
         def noting(stage: Stage, *arguments: Any) -> Work:
             work = made(stage, *arguments)
@@ -144,9 +155,13 @@ class Ran:
         self.settings[name] = settings
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(pipeline, "work_of", noting)
-            weights = tuple((settings.backbone.family, path) for path in left if settings.recipe == "imported")
+            weights = tuple(self.left(*of) for of in FROM.get(name, ()))
             place = Runtime(store=self.store, cache=cache, weights=weights, device="cpu")
             self.results[name] = run_experiment(Experiment(settings, 0), place, lambda line: None)
+
+    def left(self, network: str, name: str, stage: str) -> tuple[str, Path]:
+        """The network, and the file with its weights that a stage of an experiment left."""
+        return network, self.store / stage / self.results[name].stages[stage] / "weights.safetensors"
 
 
 @pytest.fixture(scope="session")

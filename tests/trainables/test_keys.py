@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import pytest
 
 from trainables.data import open_data
+from trainables.models import BACKBONE
 from trainables.pipeline import Experiment, Result, Stage, resolve, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import (
@@ -69,7 +70,7 @@ def all_kinds() -> list[Kind]:
         *(kind_of(task) for task in pretext_tasks for kind_of in (auxskd.kind_of, self_supervised.kind_of)),
         *(kind_of(task) for task in teachers for kind_of in of_task),
         *(module.KIND for module in single),
-        imported.KIND,
+        *map(imported.kind_of, (BACKBONE, "vgg", "prednet")),
         imported.KIND_OF_CLASSIFIER,
         evaluate.KIND_OF_STUDENT,
         student.kind_of(),

@@ -225,10 +225,11 @@ class TeacherFinetuneSettings(Optimisation):
         le=5,
         description="leading layers that start from the self-supervised encoder, others fresh; null: all; 0: from scratch",
     )
-    transferred_from: Literal["task", "classifier"] = Field(
+    transferred_from: Literal["task", "classifier", "imported"] = Field(
         "task",
         description="where transferred layers are from. task: the self-supervised encoder; classifier: the same network, "
-        "trained from scratch on the same labels, which tells what splitting it costs (selffer, Yosinski et al. 2014)",
+        "trained from scratch on the same labels, which tells what splitting it costs (selffer, Yosinski et al. 2014); "
+        "imported: the network of a file (--weights)",
     )
     freeze: bool = Field(False, description="whether the transferred layers keep their weights")
 

@@ -1,18 +1,19 @@
-"""Weights of a file from elsewhere, under the names that they have here: what the recipe `imported` starts from.
+"""Weights of a file from elsewhere, under the names that they have here: what the recipe `imported` and teachers start from.
 
-Leaves the convolutions of the backbone; or, as `imported_classifier`, the whole network with its own last layer, which is
-measured as it is (`evaluation.measures` as_given).
+Leaves the convolutions of the backbone, or of a teacher's network; or, as `imported_classifier`, the whole backbone with its
+own last layer, which is measured as it is (`evaluation.measures` as_given).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from trainables.models import BACKBONE, find_backbone, make_backbone, network_reads
+from trainables.models import BACKBONE, find_backbone, find_encoder, make_network, network_reads
 from trainables.models.imported import PIXELS, Imported, described, imported
 from trainables.settings import ExperimentSettings
 from trainables.stages.finetune import Classifier, named_in_backbone, named_in_classifier
@@ -21,20 +22,20 @@ from trainables.stages.work import Outcome, Work
 from trainables.video.videos import DataError, VideoSet
 
 
-def run(work: Work) -> Outcome:
+def run(network: str, work: Work) -> Outcome:
     """Raises StartError."""
-    found = _given(work.settings, work.weights_files)
-    _check(found, _convolutions(work.settings), _family(work.settings))
+    found = _given(network, work.settings, work.weights_files)
+    _check(network, work.settings, found, _convolutions(network, work.settings))
     return Outcome({}, tensors={"weights": found.convolutions})
 
 
 def run_classifier(work: Work) -> Outcome:
     """Raises StartError, and DataError where the last layer tells other classes apart than the data set has."""
-    found = _given(work.settings, work.weights_files)
+    found = _given(BACKBONE, work.settings, work.weights_files)
     check_classes(found, work.videos)
     with torch.device("meta"):
         expected = Classifier(work.settings, len(work.videos.classes)).state_dict()
-    _check(found, named_in_backbone(expected), _family(work.settings), convolutions=False)
+    _check(BACKBONE, work.settings, found, named_in_backbone(expected), convolutions=False)
     return Outcome({}, tensors={"weights": named_in_classifier(found.tensors)})
 
 
@@ -49,52 +50,76 @@ def check_classes(found: Imported, videos: VideoSet) -> None:
             raise DataError(f"{found.path}: class {number} is '{theirs}', and of {videos.dataset} it is '{ours}'")
 
 
-def check(settings: ExperimentSettings, files: Mapping[str, Path]) -> None:
-    """Raises StartError where weights are not given, not readable, or of another network than the backbone."""
-    _check(_given(settings, files, values=False), _convolutions(settings), settings.backbone.family)
+def _check_start(network: str, settings: ExperimentSettings, files: Mapping[str, Path]) -> None:
+    """Raises StartError where weights are not given, not readable, or of another network."""
+    found = _given(network, settings, files, values=False)
+    _check(network, settings, found, _convolutions(network, settings))
 
 
-def _given(settings: ExperimentSettings, files: Mapping[str, Path], values: bool = True) -> Imported:
-    family = settings.backbone.family
-    if family not in files:
-        raise StartError(f"recipe = imported: give the weights of the backbone with --weights {family}=FILE")
+def _given(network: str, settings: ExperimentSettings, files: Mapping[str, Path], values: bool = True) -> Imported:
+    name = _name(network, settings)
+    if name not in files:
+        asked = "recipe" if network == BACKBONE else "teacher_finetune.transferred_from"
+        raise StartError(f"{asked} = imported: give the weights with --weights {name}=FILE")
     try:
-        return imported(files[family]) if values else described(files[family])
+        return imported(files[name]) if values else described(files[name])
     except ValueError as error:
         raise StartError(str(error)) from None
 
 
-def _check(found: Imported, expected: Mapping[str, Tensor], family: str, convolutions: bool = True) -> None:
-    form = {"backbone.family": family, **find_backbone(family).form(expected)}
+def _check(
+    network: str, settings: ExperimentSettings, found: Imported, expected: Mapping[str, Tensor], convolutions: bool = True
+) -> None:
+    name = _name(network, settings)
+    made = find_backbone(name) if network == BACKBONE else find_encoder(name)
+    form = ", ".join(f"{setting} = {value}" for setting, value in made.form(expected).items())
     try:
-        found.check(expected, ", ".join(f"{name} = {value}" for name, value in form.items()), convolutions)
+        found.check(expected, f"{name}, {form}" if form else name, convolutions)
     except ValueError as error:
         raise StartError(str(error)) from None
 
 
-def _convolutions(settings: ExperimentSettings) -> dict[str, Tensor]:
+def _convolutions(network: str, settings: ExperimentSettings) -> dict[str, Tensor]:
     with torch.device("meta"):
-        return make_backbone(settings.backbone).state_dict()
+        state: dict[str, Tensor] = make_network(network, settings).state_dict()
+    return state
 
 
-def _family(settings: ExperimentSettings) -> str:
-    return settings.backbone.family
+def _name(network: str, settings: ExperimentSettings) -> str:
+    """By which --weights names it."""
+    return settings.backbone.family if network == BACKBONE else network
 
 
-def _reads(settings: ExperimentSettings) -> tuple[str, ...]:
+def _reads(network: str, settings: ExperimentSettings) -> tuple[str, ...]:
     """No pixels: the network sees none here."""
-    return tuple(name for name in network_reads(BACKBONE, settings) if name != PIXELS)
+    return tuple(name for name in network_reads(network, settings) if name != PIXELS)
 
 
 def _reads_of_classifier(settings: ExperimentSettings) -> tuple[str, ...]:
-    return (*_reads(settings), "finetune.dropout", "finetune.frozen_layers")
+    return (*_reads(BACKBONE, settings), "finetune.dropout", "finetune.frozen_layers")
 
 
 def _cost(settings: ExperimentSettings, videos: Counts) -> Cost:
     return NEGLIGIBLE
 
 
-KIND = Kind("imported", 1, run, _reads, (), _cost, random=False, starts_from=_family, check=check, where=__name__)
+@functools.cache
+def kind_of(network: str) -> Kind:
+    """`imported` for the backbone, else `imported_<network>`."""
+    return Kind(
+        "imported" if network == BACKBONE else f"imported_{network}",
+        1,
+        functools.partial(run, network),
+        functools.partial(_reads, network),
+        (),
+        _cost,
+        random=False,
+        starts_from=functools.partial(_name, network),
+        check=functools.partial(_check_start, network),
+        where=__name__,
+    )
+
+
 KIND_OF_CLASSIFIER = Kind(
     "imported_classifier",
     1,
@@ -103,7 +128,7 @@ KIND_OF_CLASSIFIER = Kind(
     ("test",),
     _cost,
     random=False,
-    starts_from=_family,
-    check=check,
+    starts_from=functools.partial(_name, BACKBONE),
+    check=functools.partial(_check_start, BACKBONE),
     where=__name__,
 )

@@ -72,7 +72,11 @@ from trainables.tasks.vspp import VSPP
         ("backbone.depth", 50, "10, 18 or 34"),
         ("data.embedded.classes", 5, "greater than or equal to 6"),
         ("data.validation_fraction", 0, "greater than 0"),
-        ("recipe", "everything", "'scratch', 'pretext', 'auxskd_pretext', 'fusion', 'ensemble', 'student' or 'distillation'"),
+        (
+            "recipe",
+            "everything",
+            "'scratch', 'imported', 'pretext', 'auxskd_pretext', 'fusion', 'ensemble', 'student' or 'distillation'",
+        ),
         ("compute.precision", "float8", "'float32' or 'bfloat16'"),
         ("data.pretraining_share", 0, "greater than 0"),
         ("data.pretraining_share", 1.1, "less than or equal to 1"),

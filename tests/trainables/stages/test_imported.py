@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainables.data import open_data
+from trainables.models import make_encoder
 from trainables.pipeline import Experiment, Result, resolve, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, SettingsError, with_values
@@ -97,11 +98,11 @@ def test_what_cannot_be_started_from_is_told_before_anything_runs(
 ) -> None:
     """No file; a file of another form, with the first key and what fits; a file of no network."""
     settings = from_file(tiny, "finetune")
-    with pytest.raises(StartError, match=r"give the weights of the backbone with --weights r2plus1d=FILE"):
+    with pytest.raises(StartError, match=r"recipe = imported: give the weights with --weights r2plus1d=FILE"):
         run_experiment(Experiment(settings, 0), runtime(), ignore)
     place = runtime(weights=(("r2plus1d", weights_of(made, "pretext")),))
     says = (
-        r"weights of another network than backbone\.family = r2plus1d, backbone\.depth = 18, backbone\.width = 4: "
+        r"weights of another network than r2plus1d, backbone\.depth = 18, backbone\.width = 4: "
         r"'layer1\.1\.conv1\.0\.0\.weight' is missing, expected .* --set backbone\.depth=10"
     )
     with pytest.raises(StartError, match=says):
@@ -131,6 +132,28 @@ def test_a_last_layer_of_other_classes_is_refused(
     for path, says in cases.items():
         with pytest.raises(DataError, match=says):
             run_experiment(Experiment(from_file(tiny, "as_given"), 0), runtime(weights=(("r2plus1d", path),)), ignore)
+
+
+def test_a_teacher_starts_from_the_network_of_a_file(tiny_graph: ExperimentSettings, runtime: Make, tmp_path: Path) -> None:
+    """Frozen, so that its convolutions are those of the file in the end; without its task, which is not run; and one of another
+    form is refused before anything is."""
+    torch.manual_seed(3)
+    network = make_encoder("vgg", tiny_graph, 9)
+    save_file(network.state_dict(), tmp_path / "vgg.safetensors")
+    place = runtime(weights=(("vgg", tmp_path / "vgg.safetensors"),))
+    values = {"recipe": "fusion", "teachers.tasks": "sorting", "teacher_finetune.transferred_from": "imported"}
+    settings = with_values(tiny_graph, {**values, "teacher_finetune.freeze": True})
+    result = run_experiment(Experiment(settings, 0), place, ignore)
+    assert result.stages.keys() == {"imported_vgg", "sorting_classifier", "sorting_views", "fusion"}
+    artifact = place.open_store().find("sorting_classifier", result.stages["sorting_classifier"])
+    assert artifact is not None
+    found, weights = artifact.tensors(), network.state_dict()
+    layers = [name for name in weights if name.startswith("features.")]
+    assert len(layers) > 20
+    assert all(torch.equal(found[name], weights[name]) for name in layers)
+    says = r"weights of another network than vgg, vgg\.channels = .* --set vgg\.channels='\[4, 4, 6, 6, 6\]'"
+    with pytest.raises(StartError, match=says):
+        run_experiment(Experiment(with_values(settings, {"vgg.channels": [5, 4, 6, 6, 6]}), 0), place, ignore)
 
 
 @pytest.mark.parametrize(
