@@ -10,6 +10,8 @@ DIR, or of embedded clips, and of one video as Kinetics has them (H.264, 300 fra
 *Planning*: `harness/sweep.py --plan` of a listing as large as Kinetics-400, which `--videos` hard links to a few files make up
 in a temporary directory, with csvs as the set's own; every video is known to the inventory, by a content of its own. Also of a
 sixteenth and of a quarter of it: how the differences grow tells the exponent. Seconds of the process, and on the wall.
+
+*Opening*: what a worker does with the largest of these before its first trial, by itself and handed on by the sweep's command.
 """
 
 from __future__ import annotations
@@ -34,13 +36,17 @@ import numpy as np
 import typer
 
 from benchmarks.comparison import Figure, alternate, median_ratio, show, timed
-from trainables.settings import EmbeddedSettings
+from trainables.data import open_data
+from trainables.runtime import Runtime
+from trainables.settings import DataSettings, EmbeddedSettings
 from trainables.video.contents import content_hash, identity
 from trainables.video.decoding import Verify, probe
 from trainables.video.embedded import embedded_videos
 from trainables.video.findings import Finding, add_findings
+from trainables.video.handed_on import OPEN_SETS
 from trainables.video.inventory import KEPT
 from trainables.video.sequence import sound_frames, timeline_of
+from trainables.video.videos import DataSource
 
 SWEEP = Path(__file__).resolve().parents[1] / "harness" / "sweep.py"
 CLASSES = 400
@@ -65,11 +71,14 @@ def main(
         figures += _first_look("video as of Kinetics", [_long_video(place / "long.mp4")], rounds)
         sizes = [videos // 16, videos // 4, videos]
         planned = [_planned(place / str(size), clips[0], size) for size in sizes]
+        alone, handed = _opened(place / str(videos))
     figures += [
         Figure(f"planning, {size:,} videos", seconds, "s", seconds / PLANNED_SECONDS, at_most=1.0 if size == videos else None)
         for size, (seconds, _) in zip(sizes, planned, strict=True)
     ]
     figures.append(Figure("the last one on the wall", planned[-1][1], "s"))
+    figures.append(Figure("opening, by itself", alone, "s"))
+    figures.append(Figure("opening, handed on", handed, "s", handed / alone, at_most=0.25))
     few, some, many = (seconds for seconds, _ in planned)
     figures.append(Figure("exponent of growth", math.log((many - some) / (some - few), 4), ""))
     show("first contact", f"{len(clips)} clips, {videos:,} names; ratio of planning: to 30 s", figures)
@@ -153,6 +162,26 @@ def _planned(home: Path, source: Path, size: int) -> tuple[float, float]:
     began = time.perf_counter()
     seconds = _seconds(lambda: _plan(home / "runs", arguments))
     return seconds, time.perf_counter() - began
+
+
+def _opened(home: Path) -> tuple[float, float]:
+    """Seconds of the process to open what was planned there and to ask for its fingerprint, by itself and handed on."""
+    settings = DataSettings(pretraining="kinetics400", downstream="kinetics400")
+    sources = (("kinetics400", DataSource(home / "kinetics400", None)),)
+    runtime = Runtime(home / "store", home / "runs" / "cache", sources, device="cpu")
+    found: list[str] = []
+
+    def open_afresh() -> None:
+        for known in ("_by_role", "_open"):
+            open_data.__globals__[known].cache_clear()
+        found.append(open_data(settings, runtime)["pretraining"].fingerprint())
+
+    alone = timed(open_afresh, time.process_time)()
+    OPEN_SETS.hand_on(home)
+    handed = timed(open_afresh, time.process_time)()
+    if found[0] != found[1]:
+        raise RuntimeError(f"the set was {found[0]} and arrived as {found[1]}")
+    return alone, handed
 
 
 def _plan(runs: Path, arguments: Sequence[str]) -> None:

@@ -48,6 +48,7 @@ from trainables.stages.memory import OutOfMemory
 from trainables.stages.training import NonFiniteLoss
 from trainables.tracebacks import own_frames
 from trainables.video.dataset import LoaderDied
+from trainables.video.handed_on import OPEN_SETS
 from trainables.video.videos import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -90,6 +91,7 @@ def run_trial(config: dict[str, Any]) -> None:
         experiment = Experiment(validated(config["settings"]), config["seed"])
         versions = worker_versions() | {"device": runtime.device_name(), "node": platform.node()}
         expected = {name: Expected(*code) for name, code in config["code"].items()}
+        OPEN_SETS.take_over(config["open_sets"])
     except Exception as error:
         tune.report(how_it_failed(error, False) if isinstance(error, OSError) else unfit(error))
         return
@@ -143,15 +145,17 @@ def one_line(error: BaseException) -> str:
 class StudySearcher(Searcher):
     """Ray Tune's way of asking the bookkeeper what runs next, and of telling it how that ended."""
 
-    def __init__(self, books: Bookkeeper, stop: Stop) -> None:
+    def __init__(self, books: Bookkeeper, stop: Stop, scratch: Path) -> None:
         super().__init__()
         self.books = books
         self.stop = stop
+        self.scratch = scratch
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         try:
             with self.stop.booking(Exhausted):
-                return self.books.next(trial_id)
+                given = self.books.next(trial_id)
+                return given and {**given, "open_sets": OPEN_SETS.hand_on(self.scratch)}
         except Exhausted:
             return Searcher.FINISHED
         return None
@@ -375,7 +379,7 @@ def _tuner(
     return tune.Tuner(
         tune.with_resources(found_there(trainable), resources),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(books, listener.stop),
+            search_alg=StudySearcher(books, listener.stop, scratch),
             num_samples=-1,
             max_concurrent_trials=concurrency,
             reuse_actors=True,

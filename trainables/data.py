@@ -12,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from trainables.files import digest
 from trainables.runtime import Runtime
 from trainables.settings import LAYOUTS, DataSettings, EmbeddedSettings
 from trainables.video.decoding import Verify
 from trainables.video.duplicates import duplicates
 from trainables.video.embedded import embedded_videos
+from trainables.video.handed_on import OPEN_SETS
 from trainables.video.inventory import check_classes, take_inventory
 from trainables.video.layouts import find_layout, read_videos
 from trainables.video.videos import DataError, DataSource, Video, VideoSet, join_videos, printable
@@ -148,14 +150,20 @@ def _open(
     if "+" in name:
         how = (split, validation_fraction, embedded, decoder, verify)
         return join_videos([_open(part, *how, cache, sources, ()) for part in name.split("+")])
+    asked = (dataset, split, validation_fraction, embedded, decoder, verify, cache, sources, stand_ins)
+    key = digest(list(map(repr, asked)))
     with _garbage_sought_seldom():
+        if (known := OPEN_SETS.find(key)) is not None:
+            return known
         if name == "embedded":
             videos = embedded_videos(stand_in(embedded, dataset), cache)
         else:
             source = dict(sources).get(name, DataSource(None, None))
             its_split = 1 if name in LAYOUTS and find_layout(name).one_split else split
             videos = read_videos(name, source, split=its_split, validation_fraction=validation_fraction)
-        return take_inventory(videos, cache, decoder=decoder, verify=verify, supervised=False)
+        videos = take_inventory(videos, cache, decoder=decoder, verify=verify, supervised=False)
+    OPEN_SETS.opened(key, videos)
+    return videos
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from trainables.stages.guard import Collapsed
 from trainables.stages.kind import StartError
 from trainables.stages.training import NonFiniteLoss
 from trainables.store import StoreError
+from trainables.video.handed_on import OPEN_SETS
 from trainables.video.videos import DataError
 
 
@@ -39,15 +40,17 @@ class Books:
         return lambda *arguments: self.told.append((name, *arguments))
 
 
-def test_tune_gets_trials_is_asked_to_wait_and_gets_the_end() -> None:
-    search = StudySearcher(Books({"trial": "a"}, None, {"trial": "b"}), Stop())  # type: ignore[arg-type]
-    assert [search.suggest(str(number)) for number in range(4)] == [{"trial": "a"}, None, {"trial": "b"}, Searcher.FINISHED]
+def test_tune_gets_trials_is_asked_to_wait_and_gets_the_end(tmp_path: Path) -> None:
+    """A trial comes with the video sets that are handed on to its worker."""
+    search = StudySearcher(Books({"trial": "a"}, None, {"trial": "b"}), Stop(), tmp_path)  # type: ignore[arg-type]
+    one, other = ({"trial": name, "open_sets": OPEN_SETS.hand_on(tmp_path)} for name in "ab")
+    assert [search.suggest(str(number)) for number in range(4)] == [one, None, other, Searcher.FINISHED]
 
 
-def test_tune_tells_how_trials_ended() -> None:
+def test_tune_tells_how_trials_ended(tmp_path: Path) -> None:
     """With the last report, or with nothing reported; an error is known to the listener only, which is told of it, too."""
     books = Books()
-    search = StudySearcher(books, Stop())  # type: ignore[arg-type]
+    search = StudySearcher(books, Stop(), tmp_path)  # type: ignore[arg-type]
     search.on_trial_complete("1", {"validation/top1": 0.4})
     search.on_trial_complete("2", None)
     search.on_trial_complete("3", {"validation/top1": 0.4}, error=True)
@@ -104,7 +107,7 @@ def test_a_reason_names_the_innermost_line_of_the_project_s_or_the_user_s_code()
     assert "torch.zeros(2, 3) @" in last["traceback"]
 
 
-def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error() -> None:
+def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error(tmp_path: Path) -> None:
     """Ray would swallow it, and end much later with another."""
     stop = Stop()
 
@@ -112,7 +115,7 @@ def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error() -> None:
         def ended(self, *arguments: Any) -> None:
             raise ValueError("of the bookkeeper")
 
-    StudySearcher(Broken(), stop).on_trial_complete("1", {})  # type: ignore[arg-type]
+    StudySearcher(Broken(), stop, tmp_path).on_trial_complete("1", {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="of the bookkeeper"):
         Listener(Books(), stop, Pulse("", print), {}).on_step_begin(0, [])  # type: ignore[arg-type]
 

@@ -76,7 +76,8 @@ class DataSource:
 
 @dataclass(frozen=True)
 class VideoSet:
-    """The videos of a dataset in three parts. `missing` counts what the split lists name and the disk lacks.
+    """The videos of a dataset in three parts. `missing` counts what the split lists name and the disk lacks, `fingerprints` are
+    those that are known, by parts.
 
     Videos without labels (`labelled` False) have the one class "unlabelled".
     """
@@ -90,7 +91,7 @@ class VideoSet:
     skipped: tuple[Skipped, ...] = ()
     labelled: bool = True
     notes: tuple[str, ...] = ()
-    _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def part(self, name: str) -> tuple[Video, ...]:
         """The videos of "train", "validation" or "test"."""
@@ -104,7 +105,7 @@ class VideoSet:
         other = replace(
             self, dataset=self.dataset if dataset is None else dataset, notes=self.notes if notes is None else notes
         )
-        object.__setattr__(other, "_fingerprints", self._fingerprints)
+        object.__setattr__(other, "fingerprints", self.fingerprints)
         return other
 
     def fingerprint(self, *parts: str) -> str:
@@ -115,15 +116,15 @@ class VideoSet:
         reads the files of which none was. Raises DataError if one cannot be read.
         """
         named = tuple(sorted(set(parts or PARTS)))
-        if named in self._fingerprints:
-            return self._fingerprints[named]
+        if named in self.fingerprints:
+            return self.fingerprints[named]
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for part in named:
             for video in sorted(self.part(part), key=lambda video: video.name):
                 digest.update(_described(part, video).encode())
         found = digest.hexdigest()[:16]
         if all(video.content for part in named for video in self.part(part)):
-            self._fingerprints[named] = found
+            self.fingerprints[named] = found
         return found
 
 
