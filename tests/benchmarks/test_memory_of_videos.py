@@ -7,7 +7,7 @@ import random
 import pytest
 
 from benchmarks.faults import memory_of_videos
-from benchmarks.faults.memory_of_videos import Kind, peak_of
+from benchmarks.faults.memory_of_videos import Kind, peaks_of
 
 TINY = Kind("tiny", 40, memory_of_videos._images(8, 8))
 
@@ -23,4 +23,4 @@ def test_memory_that_is_taken_and_given_back_is_seen(monkeypatch: pytest.MonkeyP
 
 def test_a_video_of_other_frames_than_were_made_is_no_measurement() -> None:
     with pytest.raises(RuntimeError, match="tiny: 39 frames were read of 40"):
-        peak_of(Kind("tiny", 40, lambda path, frames, chance: TINY.make(path, frames - 1, chance)), random.Random(1))
+        peaks_of(Kind("tiny", 40, lambda path, frames, chance: TINY.make(path, frames - 1, chance)), random.Random(1))

@@ -22,12 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.video import room
+from trainables.video.apart import frames_apart
 from trainables.video.contents import Identity, identity
 from trainables.video.pixels import DecodingError, Pixels, converter, resize
 
 _LARGE = 2**21  # pixels in a frame
+_APART = 25_000_000
+"""Bytes in a frame, those of 4K of ten bits: a decoder may hold seventeen, which are 600 MB with what it keeps of each, beside
+torch's 250."""
 _SMALL = 100_000  # pixels in a frame, up to which frames are resized together
 _TOGETHER = 2**20  # bytes of frames that are resized together, in the size of the source: what a cache holds
+_UNKNOWN = 24  # bits of a pixel of which nothing is known
 _WORTH = 12  # packets that are decoded for nothing rather than to open the file once more
 Taken = TypeVar("Taken")
 
@@ -45,7 +50,7 @@ class Timeline:
 
     `places` is the number of places for frames. `timed` says whether packets have distinct presentation times, which tell the
     spot of a frame (else places are counted as frames come out). `closed` says that no packet is shown before the key frame
-    that precedes it in the file, and that all packets could be read to their ends. `pixels` are those of a frame.
+    that precedes it in the file, and that all packets could be read to their ends. `pixels` and `bytes` are those of a frame.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,6 +62,8 @@ class Timeline:
         with _open(path) as container:
             stream = container.streams.video[0]
             self.pixels = stream.codec_context.width * stream.codec_context.height
+            format_ = stream.codec_context.format
+            self.bytes = self.pixels * (format_.padded_bits_per_pixel if format_ else _UNKNOWN) // 8
             for packet in _packets(container, stream):
                 if packet is None:
                     self.closed = False
@@ -197,14 +204,17 @@ def sound_frames(
     """
     with room.of_pixels(timeline.pixels):
         try:
-            yield from _sound_frames(path, timeline, take, group)
+            if timeline.bytes > _APART:
+                yield from frames_apart(_sound_frames, path, timeline, group, take=take)
+            else:
+                yield from _sound_frames(path, timeline, group, take)
         finally:
             if timeline.pixels > _LARGE:
                 _give_back()
 
 
 def _sound_frames(
-    path: Path, timeline: Timeline, take: Callable[[int, Any], Taken], group: int
+    path: Path, timeline: Timeline, group: int, take: Callable[[int, Any], Taken]
 ) -> Generator[tuple[int, Taken], None, None]:
     damage = _Damage[Taken]()
     last = _NOWHERE

@@ -366,6 +366,7 @@ def test_memory_is_bounded_whatever_the_size_and_length(
         container.mux(stream.encode())
     code = f"""
 from pathlib import Path
+import torch
 from trainables.video.cache import FrameCache
 from trainables.video.videos import Video
 def peak():
