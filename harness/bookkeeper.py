@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal
 from harness.budget import BudgetSpent, Spending, some_of
 from harness.deaths import WORKER_LIVES, Worker, death_of
 from harness.hindrances import NO_ROOM, Hindrances
-from harness.ledger import Ledger, Outcome, Record, Seconds, superseded
+from harness.ledger import Ledger, Outcome, Record, Seconds, superseded, value_of
 from harness.progress import Progress
 from harness.proposals import Configuration, Exhausted, Waiting
 from harness.redaction import without_secrets
@@ -73,10 +73,10 @@ def verdict(ending: Ending, last: Mapping[str, Any]) -> tuple[Outcome, str | Non
 class ObjectiveMissing(SweepError):
     """A space is judged by a metric that its trials do not have: a search would learn nothing."""
 
-    def __init__(self, space: Space, metrics: Collection[str]) -> None:
+    def __init__(self, space: Space, objective: str, metrics: Collection[str]) -> None:
         valid = sorted(name for name in metrics if not name.startswith("test/"))
-        near = did_you_mean(space.objective, valid)
-        super().__init__(f"{space.name}: its trials have no metric '{space.objective}'{near}; they have: {', '.join(valid)}")
+        near = did_you_mean(objective, valid)
+        super().__init__(f"{space.name}: its trials have no metric '{objective}'{near}; they have: {', '.join(valid)}")
 
 
 @dataclass
@@ -410,13 +410,19 @@ class Bookkeeper:
         if any(job.trial in self.open for job in jobs):
             return False, None
         jobs = jobs[self.sweep.seeds :] or jobs
+        reached = self._reached(jobs)
+        return True, reached[0] if reached else None
+
+    def _reached(self, jobs: Sequence[Job]) -> list[float] | None:
+        """Each objective, the mean over those trials that completed with all of them; None where none did."""
         records = [self.sweep.record(self.ledger, job.trial) for job in jobs]
-        values = [
-            record.metrics[self.sweep.space.objective]
-            for record in records
-            if record is not None and record.outcome == "complete" and self.sweep.space.objective in record.metrics
-        ]
-        return True, sum(values) / len(values) if values else None
+        found = []
+        for record in records:
+            if record is not None and record.outcome == "complete":
+                values = [value_of(record, objective) for objective, _ in self.sweep.space.objectives]
+                if None not in values:
+                    found.append([value for value in values if value is not None])
+        return [sum(each) / len(each) for each in zip(*found, strict=True)] if found else None
 
     def _fill_queue(self) -> None:
         """Queue the trials of every configuration that can be proposed by now."""
@@ -467,7 +473,7 @@ class Bookkeeper:
                 if record.trial in self.old:  # its code is the present one again
                     self.ledger.append(record.model_copy(update={"ended": _now()}))
                 as_named = record.model_copy(update={"parameters": configuration.parameters})  # a ledger sorts them
-                self.progress.trial_ended(as_named, record.metrics.get(self.sweep.space.objective))
+                self.progress.trial_ended(as_named, value_of(record, self.sweep.space.objective))
                 if record.outcome != "complete":
                     self._drop_stages(job)
             elif job.trial not in self.open:  # else another configuration that is the same experiment runs it already
@@ -486,7 +492,7 @@ class Bookkeeper:
             if settled:
                 self.unsettled.remove(index)
                 if not self.is_confirming:
-                    self.proposals.close(index, value)
+                    self.proposals.close(index, self._reached(self.seeds[index]))
                 if value is not None:
                     configuration = self.seeds[index][0].configuration
                     self.progress.configuration_settled(configuration.parameters, configuration.row, value)
@@ -524,12 +530,14 @@ class Bookkeeper:
         self.open.discard(job.trial)
         if outcome in ("failed", "pruned"):
             self._drop_stages(job)
-        if outcome == "complete" and self.sweep.space.objective not in record.metrics:
-            raise ObjectiveMissing(self.sweep.space, record.metrics)
+        if outcome == "complete":
+            for objective, _ in self.sweep.space.objectives:
+                if value_of(record, objective) is None:
+                    raise ObjectiveMissing(self.sweep.space, objective, record.metrics)
         store = self.sweep.runtime.store
         artifacts = {stage.name: store / stage.kind / made[stage.name].key for stage in job.stages if outcome == "complete"}
         self.tracker.finish(job.trial, outcome, record.metrics, {"code": record.code}, artifacts)
-        self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
+        self.progress.trial_ended(record, value_of(record, self.sweep.space.objective))
 
     def _drop_stages(self, job: Job) -> None:
         """What only a trial that will not run needs is not waited for."""

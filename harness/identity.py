@@ -15,8 +15,8 @@ from trainables.checksums import DIGEST, Mismatch, sealed, unsealed
 from trainables.files import write_atomically
 
 IDENTITY_FILE = "sweep.json"
-OBJECTIVE, DIRECTION = "objective", "direction"
-"""Keys under which it says by which metric a search goes, and which way."""
+OBJECTIVE, DIRECTION, FURTHER = "objective", "direction", "further_objectives"
+"""Keys under which it says by which metric a search goes, and which way; and pairs of these of metrics beside it."""
 SEEDS, CONFIRM, TABLE = "seeds", "confirm", "table"
 """Keys under which it says with how many seeds a search judges a configuration; as a Confirm, what is confirmed with others;
 and which table of a paper has rows of the space."""

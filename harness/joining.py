@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.bookkeeper import Assigned, Bookkeeper, Ending
 from harness.driver import driver_of
-from harness.ledger import Ledger, Record
+from harness.ledger import Ledger, Record, value_of
 from harness.trials import Job
 
 LOOK_SECONDS = 2.0
@@ -87,7 +87,7 @@ class Joined(Bookkeeper):
                 self.open.remove(record.trial)
                 self.queue = [job for job in self.queue if job.trial != record.trial]
                 if record.trial not in self.computed:
-                    self.progress.trial_ended(record, record.metrics.get(self.sweep.space.objective))
+                    self.progress.trial_ended(record, value_of(record, self.sweep.space.objective))
         self._close_settled()
 
     def _ledger_size(self) -> int:

@@ -112,6 +112,17 @@ class Record(BaseModel):
     command: str = Field(description="the command that ran it, without secrets")
 
 
+HOURS = "hours"
+"""The name of what a trial costs alone, among metrics."""
+
+
+def value_of(record: Record, metric: str) -> float | None:
+    """A metric of a trial, or its HOURS; None where it has none."""
+    if metric == HOURS:
+        return sum(spent.used + spent.saved for spent in record.seconds.values()) / 3600
+    return record.metrics.get(metric)
+
+
 _Histories = TypeAdapter(dict[str, list[float]])
 _Settings = TypeAdapter(dict[str, Any])
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from harness.samplers import SEARCHES
 from search_spaces.paper_tables import table_ids
 from search_spaces.space import space_names
 from trainables.presets import PRESETS
@@ -19,12 +20,6 @@ from trainables.settings import BACKBONES, ENCODERS, LAYOUTS
 MOST_AT_ONCE = 4096
 WHAT, DATA, SEARCH, RUN, WATCH = "What is swept", "Data", "Search", "Run", "Watch"
 """Panels of the help."""
-
-
-class SearchName(StrEnum):
-    tpe = "tpe"
-    random = "random"
-    grid = "grid"
 
 
 class CodeChoice(StrEnum):
@@ -123,7 +118,25 @@ Weights = Annotated[
         rich_help_panel=DATA,
     ),
 ]
-Search = Annotated[SearchName, typer.Option(help="what proposes configurations after the paper's rows", rich_help_panel=SEARCH)]
+Search = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=f"what proposes configurations after the paper's rows: {SEARCHES.valid}",
+        autocompletion=lambda: list(SEARCHES),
+        rich_help_panel=SEARCH,
+    ),
+]
+Objectives = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objective",
+        metavar="METRIC[=DIRECTION]",
+        help="by what a search goes instead of the space's own objective: validation/linear_probe_top1, hours=minimize; "
+        "repeatable, the first one says which is best",
+        rich_help_panel=SEARCH,
+    ),
+]
 Trials = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="configurations in all, the paper's rows first", rich_help_panel=SEARCH),

@@ -180,7 +180,7 @@ def _is_complete(sweep: Sweep, ledger: Ledger, job: Job) -> bool:
 
 def _configurations(sweep: Sweep, ledger: Ledger) -> Iterator[tuple[Configuration, bool]]:
     """All that the sweep would run, and whether it will run just that: a random draw stands in for what depends on results."""
-    proposals = sweep.proposals(ledger, search="random" if sweep.search == "tpe" else None)
+    proposals = sweep.proposals(ledger, search=None if sweep.search == "grid" else "random")
     while True:
         try:
             configuration = proposals.next()

@@ -11,26 +11,23 @@ because it repeats an earlier configuration or is invalid; another is drawn in i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import optuna
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from harness.positions import Named
+from harness.samplers import SEARCHES, STATELESS, sampler_for
 from search_spaces.narrowing import NothingLeft
 from search_spaces.space import Parameters, Space
 from trainables.files import digest
 from trainables.settings import ExperimentSettings, SettingsError
 
-Search = Literal["tpe", "random", "grid"]
-STARTUP_TRIALS = 5
 ATTEMPTS = 200
 """Draws in a row that repeat earlier configurations before a space counts as exhausted."""
-TPE_ATTEMPTS = 10
-"""Of these, how many TPE makes; the rest are random, so that a small space is searched to its end."""
+Reached = float | Sequence[float]
+"""The objective of a configuration, or each of them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Proposals:
     def __init__(
         self,
         space: Space,
-        search: Search,
+        search: str,
         seed: int,
         limit: int,
         named: Mapping[int, Named],
@@ -79,11 +76,12 @@ class Proposals:
         self.named = dict(named)
         self.known = dict(known)
         self.configured = configured
-        self.study = optuna.create_study(direction=space.direction)
+        self.study = optuna.create_study(directions=[direction for _, direction in space.objectives])
+        sampler_for(search, seed, 0, 0)  # one's own may fail
         self.asked: dict[int, optuna.Trial] = {}
         self.position = 0
         self.proposed: set[str] = set()
-        self.values: dict[int, float | None] = {}
+        self.values: dict[int, Reached | None] = {}
         self.told = 0
 
     @property
@@ -101,11 +99,17 @@ class Proposals:
             raise Exhausted
         index = self._next_position()
         named = self.named.get(index)
-        if named is not None or index in self.known:
-            parameters = named.parameters if named is not None else self.known[index]
+        if named is not None:
+            parameters = named.parameters
+            trial = self._ask(index, 0, parameters)
+        elif index in self.known and self.search in STATELESS:
+            parameters = self.known[index]
             trial = self._ask(index, 0, parameters)
         else:
             trial, parameters = self._propose(index)
+            if digest(parameters) != digest(known := self.known.get(index, parameters)):  # of an earlier version
+                self._tell(trial, None)
+                trial, parameters = self._ask(index, 0, known), known
         self.position = index + 1
         self.asked[index] = trial
         self.proposed.add(digest(parameters))
@@ -118,8 +122,8 @@ class Proposals:
             return self.position
         return min(index for index in there if index >= self.position)
 
-    def close(self, index: int, value: float | None) -> None:
-        """All seeds at this position have ended: their mean objective, or None when none completed."""
+    def close(self, index: int, value: Reached | None) -> None:
+        """All seeds at this position have ended: their mean objective (each, of several), or None when none completed."""
         self.values[index] = value
 
     def _propose(self, index: int) -> tuple[optuna.Trial, Parameters]:
@@ -144,18 +148,18 @@ class Proposals:
         return True
 
     def _ask(self, index: int, attempt: int, parameters: Parameters | None = None) -> optuna.Trial:
-        self.study.sampler = self._sampler(int(digest([self.seed, index, attempt])[:8], 16), attempt)
-        if parameters is None:
-            return self.study.ask()
-        self.study.enqueue_trial(parameters)
-        trial = self.study.ask()
-        self.space.draw(trial)
+        self.study.sampler = sampler_for(self.search, self.seed, index, attempt)
+        if parameters is not None:
+            self.study.enqueue_trial(parameters)
+        try:
+            trial = self.study.ask()
+        except Exception as error:
+            if self.search in SEARCHES.entries:
+                raise
+            raise SettingsError(f"--search {self.search}: {type(error).__name__}: {error}") from error
+        if parameters is not None:
+            self.space.draw(trial)
         return trial
-
-    def _sampler(self, seed: int, attempt: int) -> BaseSampler:
-        if self.search == "tpe" and attempt < TPE_ATTEMPTS:
-            return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True)
-        return RandomSampler(seed=seed)
 
     def _tell_before(self, end: int) -> None:
         while self.told < end:
@@ -164,7 +168,7 @@ class Proposals:
             self._tell(self.asked[self.told], self.values[self.told])
             self.told += 1
 
-    def _tell(self, trial: optuna.Trial, value: float | None) -> None:
+    def _tell(self, trial: optuna.Trial, value: Reached | None) -> None:
         if value is None:
             self.study.tell(trial, state=TrialState.FAIL)
         else:

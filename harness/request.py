@@ -16,7 +16,7 @@ from harness.identity import Confirm
 from harness.redaction import without_secrets
 from search_spaces.narrowing import Range, narrowed, varied
 from search_spaces.paper_tables import table_space
-from search_spaces.space import Space, SpaceError, check_space, find_space, space_names
+from search_spaces.space import Direction, Space, SpaceError, check_space, find_space, space_names
 from trainables.files import digest
 from trainables.presets import configure
 from trainables.settings import BACKBONES, ENCODERS, LAYOUTS, DataSettings, check_values, setting_names
@@ -24,7 +24,6 @@ from trainables.video.layouts import recognise_layout
 from trainables.video.videos import DataSource
 
 if TYPE_CHECKING:
-    from harness.proposals import Search
     from harness.reuse import Policy
     from harness.trials import Sweep
     from trainables.runtime import Runtime
@@ -55,7 +54,8 @@ class Request:
 
     changes: settings by name; what the space varies is pinned by them, all else is set for every trial. ranges: to which
     parameters of the space are narrowed. seeds: by which the search judges, or, with `confirm`, with which so many of its best
-    and the paper's rows are run then; sequential: where effects are undecided with more.
+    and the paper's rows are run then; sequential: where effects are undecided with more. objectives: instead of those of the
+    space.
     """
 
     space: str | None
@@ -63,7 +63,7 @@ class Request:
     preset: str
     changes: Mapping[str, Any]
     stand_ins: Mapping[str, str]
-    search: Search
+    search: str
     trials: int | None
     seeds: int
     name: str | None
@@ -71,6 +71,7 @@ class Request:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     code: Policy = "auto"
     fresh: Sequence[str] = ()
+    objectives: Sequence[tuple[str, Direction]] = ()
     confirm: int | None = None
     sequential: bool = False
 
@@ -148,6 +149,14 @@ class Request:
         return {**self._roles(given, said), **space.base, **fixed}
 
     def _whole_space(self) -> Space:
+        """With the objectives that are asked for."""
+        space = self._found_space()
+        if not self.objectives:
+            return space
+        (objective, direction), *further = self.objectives
+        return replace(space, objective=objective, direction=direction, further=tuple(further))
+
+    def _found_space(self) -> Space:
         if self.table is not None:
             if self.space is not None or self.trials is not None:
                 raise SpaceError("--table runs the rows of a table: it goes neither with --space nor with --trials")
@@ -195,8 +204,14 @@ class Request:
     def _name(self, space: Space, named: Sequence[str], runtime: Runtime) -> str:
         parts = [space.name.replace("/", "-"), self.preset]
         parts += [name.replace(":", "-") for name in sorted(named) if name != EMBEDDED] if not self.table else []
-        parts += [self.search] if self.search != "tpe" else []
-        changes = {**self.changes, **self.stand_ins, **{f"range of {name}": str(one) for name, one in self.ranges.items()}}
+        parts += [self.search.replace(":", "-")] if self.search != "tpe" else []
+        objectives = {"objectives": [list(one) for one in self.objectives]} if self.objectives else {}
+        changes = {
+            **self.changes,
+            **self.stand_ins,
+            **objectives,
+            **{f"range of {name}": str(one) for name, one in self.ranges.items()},
+        }
         parts += [digest(changes)[:6]] if changes else []
         name = self.name or "-".join(parts)
         if Path(name).name != name or name == "..":

@@ -39,10 +39,12 @@ from harness.attention import ClusterLost
 from harness.budget import Budget, BudgetSpent, Spending, how_many, parse_budget
 from harness.event_files import NEEDED, EventFiles
 from harness.invocation import Invocation, check_directory, console, told
-from harness.ledger import FILE_NAME, Ledger, repair, standing
+from harness.ledger import FILE_NAME, Ledger, read_records, repair, standing
 from harness.listener import Listener
+from harness.objectives import parse_objective
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
+from harness.samplers import SEARCHES
 from harness.signs import Signs, SignsOfJoined, read_sign
 from harness.summary import (
     findings_of,
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from trainables.runtime import Runtime
 
 MOST_WORKERS = 8
+FEW_RECORDS = 20
+"""Of each ledger, the last ones, by which it is known which metrics stages report."""
 LARGE_INVENTORY = 2**20
 """Bytes of what a plan found out about videos (some 3,000) from which on it is written down; else a plan writes nothing."""
 TRACKER_SECONDS = 60.0
@@ -125,7 +129,8 @@ def main(
     splits: options.Splits = None,
     stand_in: options.StandIn = None,
     weights: options.Weights = None,
-    search: options.Search = options.SearchName.tpe,
+    search: options.Search = "tpe",
+    objectives: options.Objectives = None,
     trials: options.Trials = None,
     seeds: options.Seeds = 1,
     confirm: options.Confirm = None,
@@ -181,7 +186,8 @@ def main(
         preset=preset_name,
         changes={**(read_values(config, changes) if config else {}), **changes},
         stand_ins=named_stand_ins(stand_in or []),
-        search=search.value,
+        search=_search(search),
+        objectives=tuple(map(parse_objective, objectives or ())),
         trials=trials,
         seeds=seeds,
         name=name,
@@ -244,6 +250,8 @@ def main(
             return
         with told("reading the data"):
             sweep = request.sweep(runtime)
+            if objectives:
+                _check_objectives(sweep)
         runtime.open_store().check_writable()
         limits = Limits(stage_timeout, trial_timeout, stall_timeout)
         if join:
@@ -254,6 +262,13 @@ def main(
     except (StoreError, SweepError, SweepIsRun, OutOfMemory) as error:
         raise RequestError(str(error)) from None
     raise typer.Exit(exit_code)
+
+
+def _search(name: str) -> str:
+    try:
+        return str(SEARCHES.check(name))
+    except ValueError as error:
+        raise RequestError(f"--search: {error}") from None
 
 
 def _budget(text: str | None, join: bool) -> Budget | None:
@@ -281,6 +296,18 @@ def _rate(allowed: Budget, runtime: Runtime, gpus: float) -> float:
         return allowed.of_trials({"CPU": runtime.cores_of_a_trial, "GPU": gpus})
     except ValueError as error:
         raise RequestError(f"--budget {error}") from None
+
+
+def _check_objectives(sweep: Sweep) -> None:
+    """Raises RequestError for objectives that no stage of a configuration reports."""
+    from harness.objectives import check_objectives
+
+    records = [record for path in sweep.directory.parent.glob(f"*/{FILE_NAME}") for record in read_records(path)[-FEW_RECORDS:]]
+    for configuration in sweep.configurations():
+        job = sweep.jobs(configuration, [0])[0]
+        objectives = [objective for objective, _ in sweep.space.objectives]
+        name = f"{sweep.space.name}{f' ({configuration.row})' if configuration.row else ''}"
+        check_objectives(objectives, name, job.stages, job.experiment.settings, records)
 
 
 def _repair(runs_dir: Path) -> None:
@@ -355,6 +382,8 @@ def _plan(request: Request, runtime: Runtime, at_once: int, gpus: float, allowed
         told_of = told("reading the data, measuring the networks")
         with told_of, _large_inventories_kept(Path(scratch), runtime.cache):
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
+            if request.objectives:
+                _check_objectives(sweep)
             spending = _spending(allowed, sweep, at_once, gpus, time.monotonic())
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
         within = how_many(spending, [seconds for _, seconds in found.pending], found.seconds_confirming)

@@ -15,6 +15,7 @@ from typing import Any
 from harness.identity import (
     CONFIRM,
     DIRECTION,
+    FURTHER,
     IDENTITY_FILE,
     OBJECTIVE,
     RANGES,
@@ -27,7 +28,7 @@ from harness.identity import (
 )
 from harness.ledger import FILE_NAME, Ledger, Record, read_records
 from harness.positions import Named, named_configurations, placed
-from harness.proposals import Configuration, Proposals, Search
+from harness.proposals import Configuration, Proposals
 from harness.reuse import Policy, Reuse
 from search_spaces.narrowing import drawn, named_or_drawn
 from search_spaces.space import Parameters, Space
@@ -100,7 +101,7 @@ class Sweep:
     space: Space
     preset: str
     values: Mapping[str, Any]
-    search: Search
+    search: str
     trials: int
     seeds: int
     runtime: Runtime
@@ -142,6 +143,7 @@ class Sweep:
         """What must stay the same when a sweep is continued; trials, seeds, rows and points of the grid may grow."""
         narrowing = {"narrowing": dict(self.narrowing)} if self.narrowing else {}
         weights = {WEIGHTS: self.runtime.weights_fingerprints()} if self.runtime.weights else {}
+        further = {FURTHER: self.space.further} if self.space.further else {}
         return {
             "space": self.space.name,
             OBJECTIVE: self.space.objective,
@@ -154,10 +156,11 @@ class Sweep:
             "data": {name: videos.fingerprint("train", "validation", "test") for name, videos in self.datasets().items()},
             "protocol": PROTOCOL,
             **narrowing,
+            **further,
             **weights,
         }
 
-    def proposals(self, ledger: Ledger, search: Search | None = None) -> Proposals:
+    def proposals(self, ledger: Ledger, search: str | None = None) -> Proposals:
         known = _known(ledger)
         seed = int(digest([self.space.name, self.preset])[:8], 16)
         return Proposals(self.space, search or self.search, seed, self.trials, self.named(ledger), known, self.configured)
@@ -230,12 +233,17 @@ class Sweep:
         self._check_fresh()
         return before, mine, self.named(ledger)
 
+    def configurations(self) -> list[Configuration]:
+        """Those that the space names; of a space that names none, one that it may draw."""
+        labels = [row.label for row in self.space.rows]
+        named = enumerate(named_or_drawn(self.space))
+        return [Configuration(place, dict(one), labels[place] if place < len(labels) else None) for place, one in named]
+
     def _check_fresh(self) -> None:
         """Raises SweepError for kinds of stage that the sweep does not have."""
         if not self.fresh:
             return
-        configurations = [Configuration(0, dict(parameters), None) for parameters in named_or_drawn(self.space)]
-        kinds = sorted({stage.kind for one in configurations for stage in self.jobs(one)[0].stages})
+        kinds = sorted({stage.kind for one in self.configurations() for stage in self.jobs(one)[0].stages})
         for kind in self.fresh:
             if kind not in kinds:
                 near = did_you_mean(kind, kinds)
@@ -268,7 +276,7 @@ def _named_before(written: Mapping[str, Any]) -> dict[int, Named] | None:
 def _check_same(name: str, before: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Data sets that only one of the two reads are no difference, as a row may have come or gone, nor are weights that only one
     was given, and settings that only one of two versions of the program has."""
-    names = before.keys() & mine.keys() | ({"narrowing"} if "settings" in before else set())
+    names = before.keys() & mine.keys() | ({"narrowing", FURTHER} if "settings" in before else set())
     then: dict[str, Any] = {key: before.get(key) for key in names}
     now: dict[str, Any] = {key: mine.get(key) for key in names}
     for key in names & {"data", "settings", WEIGHTS}:

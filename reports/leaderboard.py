@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.identity import DIRECTION, OBJECTIVE, Confirm
-from harness.ledger import Outcome, Record, scale_of
+from harness.identity import DIRECTION, FURTHER, OBJECTIVE, Confirm
+from harness.ledger import Outcome, Record, scale_of, value_of
 from reports.seeds import SIGNIFICANCE, Estimate, VideoError, estimate
 from reports.verdicts import judge
 from reports.videos import Telling, nothing_told, video_error
@@ -26,12 +26,20 @@ VALIDATION, TEST = "validation/", "test/"
 
 @dataclass(frozen=True)
 class Objective:
-    """What a search goes by: a metric on validation videos, and whether more of it is better. confirm: with which seeds what it
-    found is judged, where others than its own are to say it."""
+    """What a search goes by: a metric on validation videos, and whether more of it is better; further: what it goes by beside.
+
+    confirm: with which seeds what it found is judged, where others than its own are to say it.
+    """
 
     metric: str
     direction: Direction = "maximize"
     confirm: Confirm | None = None
+    further: tuple[tuple[str, Direction], ...] = ()
+
+    @property
+    def all(self) -> tuple[tuple[str, Direction], ...]:
+        """This one first."""
+        return ((self.metric, self.direction), *self.further)
 
     @property
     def on_test(self) -> str:
@@ -46,7 +54,8 @@ DEFAULT = Objective("validation/top1")
 def objective_of(identity: Mapping[str, Any]) -> Objective:
     """By what a sweep went, given what its directory says of it."""
     metric, direction = identity.get(OBJECTIVE, DEFAULT.metric), identity.get(DIRECTION, DEFAULT.direction)
-    return Objective(metric, direction, Confirm.written_in(identity))
+    further = tuple((name, way) for name, way in identity.get(FURTHER, ()))
+    return Objective(metric, direction, Confirm.written_in(identity), further)
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,7 @@ def leaderboard(sweep: str, records: Sequence[Record], objective: Objective, tol
 def values_of(records: Sequence[Record], metric: str) -> dict[int, float]:
     """Seed -> the metric of a complete trial, in percent where it is a fraction."""
     scale = scale_of(metric)
-    found = {one.seed: one.metrics[metric] for one in records if one.outcome == "complete" and metric in one.metrics}
+    found = {one.seed: value for one in records if one.outcome == "complete" and (value := value_of(one, metric)) is not None}
     return {seed: scale * value for seed, value in sorted(found.items()) if math.isfinite(value)}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.ledger import is_fraction
 from reports.flags import flags
+from reports.front import front, objectives_of
 from reports.leaderboard import Leaderboard, Ranked
 from reports.lines import leaderboard_columns, leaderboard_lines
 from reports.seeds import SIGNIFICANCE
@@ -39,6 +40,8 @@ _RULES = (
 def leaderboard_sheet(board: Leaderboard, shown: int | None = None) -> Sheet:
     """shown: how many configurations, the best ones; all where it is None."""
     grids = [_configurations(board, board.ranked[:shown])] if board.ranked else []
+    if board.objective.further and board.ranked:
+        grids.append(_front(board))
     if (unfinished := _unfinished(board)) and shown is None:
         grids.append(unfinished)
     hidden = len(board.ranked) - len(board.ranked[:shown])
@@ -122,6 +125,23 @@ def _configurations(board: Leaderboard, ranked: Sequence[Ranked]) -> Grid:
         rows.append((*place, *values, reached, _seeds(one), *tested, *compared, _times(one)))
     labels = 1 + has_rows + len(names)
     return Grid("Configurations, the best first", (*columns, "behind", "told apart", "time"), tuple(rows), labels)
+
+
+def _front(board: Leaderboard) -> Grid:
+    """What no other configuration beats in all objectives."""
+    ones = front(board)
+    names = short_names(sorted({name for one in ones for name in one.parameters}))
+    objectives = [f"{metric} ({'more' if way == 'maximize' else 'less'} is better)" for metric, way in board.objective.all]
+    rows = []
+    for one in ones:
+        numbers = zip(board.objective.all, objectives_of(one, board) or (), strict=True)
+        shown = [number_of(metric)(value, signed=False) for (metric, _), value in numbers]
+        rows.append((str(one.position), one.label or "", *(value_text(one.parameters.get(name)) for name in names), *shown))
+    note = (
+        "Means over seeds, of configurations whose seeds have all ended; accuracies are percent, hours those of a trial alone."
+    )
+    columns = ("#", "row", *names.values(), *objectives)
+    return Grid("Pareto front: what no other configuration beats in all objectives", columns, tuple(rows), 2 + len(names), note)
 
 
 def _unfinished(board: Leaderboard) -> Grid | None:

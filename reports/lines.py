@@ -12,8 +12,9 @@ from reports.circumstances import backbone_of, is_comparable
 from reports.comparison import Cell, Effect, FilledTable
 from reports.costs import QUANTITIES, FilledCosts
 from reports.evidence import Score
+from reports.front import front, objectives_of
 from reports.groups import Group
-from reports.leaderboard import Leaderboard, values_of
+from reports.leaderboard import Leaderboard, Ranked, values_of
 from reports.pairs import Paired
 from reports.power import Sensitivity
 from reports.seeds import Estimate, Outperforming, VideoError, estimate
@@ -209,6 +210,7 @@ def leaderboard_columns(board: Leaderboard) -> tuple[str, ...]:
         "sweep", "line", "rank", "position", "row", *names, "seed", "trial", "outcome", "reason",
         "objective", "mean", "low", "high", "seeds", "seeds_asked", "chance", "test_mean", "test_low", "test_high",
         "behind_mean", "behind_low", "behind_high", "p", "told_apart", "seconds", "seconds_alone",
+        *((*(metric for metric, _ in board.objective.further), "front") if board.objective.further else ()),
     )  # fmt: skip
 
 
@@ -217,6 +219,7 @@ def leaderboard_lines(board: Leaderboard) -> Iterator[Line]:
 
     Numbers of fractions are percent; of other objectives as they are.
     """
+    unbeaten = {one.position for one in front(board)} if board.objective.further else set()
     for rank, one in enumerate(board.ranked, start=1):
         place = {"sweep": board.sweep, "rank": rank, "position": one.position, "row": one.label or "", **one.parameters}
         place |= {"objective": board.objective.metric, "chance": _number(one.chance)}
@@ -232,6 +235,7 @@ def leaderboard_lines(board: Leaderboard) -> Iterator[Line]:
             "told_apart": "best" if one is board.best else "" if one.p is None else "yes" if one.is_behind else "no",
             "seconds": f"{used:.1f}",
             "seconds_alone": f"{alone:.1f}",
+            **_of_further(board, one, unbeaten),
         }
         reached, on_test = (values_of(one.records, name) for name in (board.objective.metric, board.objective.on_test))
         for record in one.records:
@@ -249,6 +253,15 @@ def leaderboard_lines(board: Leaderboard) -> Iterator[Line]:
                 "seconds": f"{used:.1f}",
                 "seconds_alone": f"{used + saved:.1f}",
             }
+
+
+def _of_further(board: Leaderboard, one: Ranked, unbeaten: Collection[int]) -> dict[str, object]:
+    """What a configuration reached by the further objectives, and whether it is on the front of all of them."""
+    values = objectives_of(one, board)
+    if not board.objective.further or values is None:
+        return {}
+    metrics = [metric for metric, _ in board.objective.further]
+    return {**dict(zip(metrics, values[1:], strict=True)), "front": "yes" if one.position in unbeaten else "no"}
 
 
 def _prefixed(name: str, value: Estimate | None) -> dict[str, object]:

@@ -57,9 +57,9 @@ class Space:
 
     base: settings that all its trials share. rows: the paper's own configurations, run first. suggest: draws the parameters
     of one further trial. grid: all points of an exhaustive search, where there can be one. objective: the metric that decides,
-    on validation data. table, figure: the reports that show it. lookahead: a proposal is made from the results of all trials
-    at least this many positions before it, and of no others; so proposals depend neither on the number of workers nor on
-    which trial happens to end first.
+    on validation data; further: more of them, each with its direction, by any of which a configuration may be good. table,
+    figure: the reports that show it. lookahead: a proposal is made from the results of all trials at least this many positions
+    before it, and of no others; so proposals depend neither on the number of workers nor on which trial happens to end first.
 
     Raises SpaceError for what is of another kind, an objective on test data, an unknown direction, table or figure, and
     trials or a lookahead below 1.
@@ -77,6 +77,7 @@ class Space:
     figure: str | None = None
     trials: int = 12
     lookahead: int = 4
+    further: tuple[tuple[str, Direction], ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or not isinstance(self.summary, str):
@@ -90,12 +91,17 @@ class Space:
             raise SpaceError(f"{self.name}: base = {self.base!r}; expected values by the settings' names")
         if not callable(self.suggest) or not (self.grid is None or callable(self.grid)):
             raise SpaceError(f"{self.name}: suggest = {self.suggest!r} and grid = {self.grid!r}; expected functions")
-        if not isinstance(self.objective, str):
-            raise SpaceError(f"{self.name}: objective = {self.objective!r}; expected a metric's name")
-        if self.objective.startswith("test/"):
-            raise SpaceError(f"{self.name}: the objective '{self.objective}' is a test metric; a search sees validation only")
-        if self.direction not in get_args(Direction):
-            raise SpaceError(f"{self.name}: unknown direction '{self.direction}'; valid: {', '.join(get_args(Direction))}")
+        if not isinstance(self.further, tuple) or not all(isinstance(one, tuple) and len(one) == 2 for one in self.further):
+            raise SpaceError(f"{self.name}: further = {self.further!r}; expected a tuple of (metric, direction)")
+        for metric, direction in self.objectives:
+            if not isinstance(metric, str):
+                raise SpaceError(f"{self.name}: objective = {metric!r}; expected a metric's name")
+            if metric.startswith("test/"):
+                raise SpaceError(f"{self.name}: the objective '{metric}' is a test metric; a search sees validation only")
+            if direction not in get_args(Direction):
+                raise SpaceError(f"{self.name}: unknown direction '{direction}'; valid: {', '.join(get_args(Direction))}")
+        if len({metric for metric, _ in self.objectives}) < len(self.objectives):
+            raise SpaceError(f"{self.name}: an objective is named twice: {', '.join(metric for metric, _ in self.objectives)}")
         figures = [name for name, one in paper_tables().items() if one.is_figure]
         for report, named, valid in (("table", self.table, list(paper_tables())), ("figure", self.figure, figures)):
             if named is not None and named not in valid:
@@ -104,6 +110,11 @@ class Space:
             raise SpaceError(
                 f"{self.name}: lookahead = {self.lookahead!r} and trials = {self.trials!r}; both are whole numbers from 1"
             )
+
+    @property
+    def objectives(self) -> tuple[tuple[str, Direction], ...]:
+        """The metric that decides, and those beside it, each with its direction."""
+        return ((self.objective, self.direction), *self.further)
 
     def draw(self, trial: Suggest) -> Parameters:
         """The parameters of a further trial. Raises SpaceError for whatever goes wrong in `suggest`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from harness.ledger import HOURS
 from reports.leaderboard import Leaderboard, Ranked, values_of
 from reports.pages.figure import (
     BLUE,
@@ -64,7 +65,8 @@ def history(board: Leaderboard) -> Plot | None:
 def pareto(board: Leaderboard) -> Plot | None:
     """The objective against what it costs: hours of a trial alone, and parameters and latency where they were measured."""
     variants = []
-    for title, metric in PRICES.items():
+    further = {metric: metric for metric, way in board.objective.further if way == "minimize" and metric != HOURS}
+    for title, metric in (PRICES | further).items():
         paid = [(one, mean, _paid(one, metric)) for one, mean in numbered(board)]
         ones = [(one, mean, price) for one, mean, price in paid if price is not None and price > 0]
         if len(ones) > 1:

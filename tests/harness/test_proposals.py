@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from harness.positions import named_configurations, placed
-from harness.proposals import Configuration, Exhausted, Proposals, Search, Waiting
+from harness.proposals import Configuration, Exhausted, Proposals, Waiting
 from search_spaces.space import Parameters, Row, Space, find_space
 from trainables.presets import configure
 from trainables.settings import ExperimentSettings
@@ -42,7 +42,7 @@ def configured(parameters: Parameters) -> ExperimentSettings:
 
 
 def proposals(
-    space: Space | None = None, search: Search = "tpe", limit: int = 14, known: Mapping[int, Parameters] | None = None
+    space: Space | None = None, search: str = "tpe", limit: int = 14, known: Mapping[int, Parameters] | None = None
 ) -> Proposals:
     space = space or find_space("temperatures")
     named = placed(named_configurations(space, search == "grid"), None, known or {})
@@ -91,7 +91,7 @@ def parameters(configurations: Iterable[Configuration]) -> list[Parameters]:
 
 
 @pytest.mark.parametrize("search", ["tpe", "random", "grid"])
-def test_the_paper_s_rows_come_first_in_its_order(search: Search) -> None:
+def test_the_paper_s_rows_come_first_in_its_order(search: str) -> None:
     found = run_out(proposals(search=search, limit=9))
     rows = find_space("temperatures").rows
     assert [configuration.row for configuration in found[:7]] == [row.label for row in rows]
@@ -118,7 +118,7 @@ def test_proposals_stay_in_their_ranges_and_use_the_results() -> None:
 
 
 @pytest.mark.parametrize("search", ["tpe", "random"])
-def test_neither_workers_nor_the_order_of_ending_change_anything(search: Search) -> None:
+def test_neither_workers_nor_the_order_of_ending_change_anything(search: str) -> None:
     expected = parameters(run_out(proposals(search=search)))
     for workers, seed in ((1, 0), (2, 1), (3, 2), (4, 3), (8, 4)):
         assert parameters(run_out_shuffled(proposals(search=search), workers, seed)) == expected
@@ -130,7 +130,7 @@ def spaces() -> list[Any]:
 
 @pytest.mark.parametrize("search", ["tpe", "random", "grid"])
 @pytest.mark.parametrize(("space", "limit"), spaces())
-def test_a_resumed_sweep_proposes_what_it_would_have_proposed(space: Space, limit: int, search: Search) -> None:
+def test_a_resumed_sweep_proposes_what_it_would_have_proposed(space: Space, limit: int, search: str) -> None:
     expected = parameters(run_out(proposals(space, search, limit)))
     for done in range(len(expected) + 1):
         known = dict(enumerate(expected[:done]))
@@ -150,7 +150,7 @@ def test_a_larger_limit_extends_the_same_sequence() -> None:
 
 
 @pytest.mark.parametrize("search", ["tpe", "random", "grid"])
-def test_a_finite_space_ends_without_a_repeat(search: Search) -> None:
+def test_a_finite_space_ends_without_a_repeat(search: str) -> None:
     found = parameters(run_out(proposals(finite(), search, 50)))
     distinct = {(point[SPEEDS], point[SEGMENTS]) for point in found}
     assert len(found) == len(distinct) == 9, "all nine, each once"
@@ -163,7 +163,7 @@ def test_grid_and_rows_are_not_run_twice() -> None:
 
 
 @pytest.mark.parametrize("search", ["tpe", "random"])
-def test_invalid_proposals_are_drawn_again(search: Search) -> None:
+def test_invalid_proposals_are_drawn_again(search: str) -> None:
     """`demo` has clips of 16 frames: more segments than that are refused by the settings, in half of this range."""
     space = finite(suggest=lambda trial: {SEGMENTS: trial.suggest_int(SEGMENTS, 1, 32)}, rows=())
     found = run_out(proposals(space, search, 8), lambda c: float(c.parameters[SEGMENTS]))
