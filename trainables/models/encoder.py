@@ -107,7 +107,7 @@ class FrameEncoder(Encoder):
                 kept = maps
         features = self.classifier[:-1](self.pooled(maps))
         logits = self.classifier[-1](features)
-        clip_count = len(clips)
+        clip_count = clips.shape[0]
         logits, kept, features = (found.unflatten(0, (clip_count, -1)).mean(1) for found in (logits, kept, features))
         return Outputs(logits, kept, features)
 

@@ -112,8 +112,8 @@ class PredNet(Encoder):
         """The state before the first frame (B, 3, h, w)."""
         maps, representations, errors = frame[:, :1], [], []
         for target, representation in zip(self.targets, self.representations, strict=True):
-            representations.append(frame.new_zeros(len(frame), representation, *maps.shape[-2:]))
-            errors.append(frame.new_zeros(len(frame), 2 * target, *maps.shape[-2:]))
+            representations.append(frame.new_zeros(frame.shape[0], representation, *maps.shape[-2:]))
+            errors.append(frame.new_zeros(frame.shape[0], 2 * target, *maps.shape[-2:]))
             maps = self.pool(maps)
         return State(representations, list(representations), errors)
 

@@ -111,15 +111,20 @@ def _to_network(pixels: Tensor, flip: Tensor, jitter: Tensor, video: VideoSettin
     clips = (_mirrored(pixels, flip) if bool(flip.any()) else pixels).to(torch.float32).div_(255)
     if bool(torch.any(jitter != jitter.new_tensor(NEUTRAL))):
         clips = _jittered(clips, jitter)
-    if video.pixels == "bgr_255":
+    return in_form(clips, video.pixels)
+
+
+def in_form(clips: Tensor, pixels: str) -> Tensor:
+    """Clips (B, K, H, W, 3) float32, RGB from 0 to 1, in a form of `video.pixels`; what it is given it may change."""
+    if pixels == "bgr_255":
         return clips.flip(-1).mul_(255)
-    if video.pixels == "rgb_unit":
+    if pixels == "rgb_unit":
         return clips
-    if video.pixels == "rgb_motion":
+    if pixels == "rgb_motion":
         clips.sub_(clips.mean(1, keepdim=True))
         deviation = torch.linalg.vector_norm(clips.flatten(1), dim=1) / math.sqrt(clips[0].numel() - 1)  # the mean is 0
         return clips.div_(deviation[:, None, None, None, None] + MOTION_FLOOR)
-    mean, deviation = (_along_a_row(values, clips) for values in STATISTICS[video.pixels])
+    mean, deviation = (_along_a_row(values, clips) for values in STATISTICS[pixels])
     clips.flatten(3).sub_(mean).div_(deviation)
     return clips
 
