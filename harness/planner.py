@@ -15,7 +15,7 @@ from trainables.pipeline import Stage
 from trainables.stages.kind import StartError
 from trainables.video.videos import DataError
 
-APART = ("experiments", "expected", "pending")
+APART = ("experiments", "expected", "pending", "confirming")
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,9 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, without what is said of single trials and stages."""
-        return {
-            name: value
-            for name, value in asdict(replace(self, experiments=(), expected=(), pending=())).items()
-            if name not in APART
-        }
+        plain = asdict(replace(self, experiments=(), expected=(), pending=()))
+        counts = {name: value for name, value in plain.items() if name not in APART}
+        return counts | {"trials_confirming": self.confirming[0]}
 
 
 def make_plan(sweep: Sweep, ledger: Ledger, concurrency: int, cache_bytes: int) -> Plan:

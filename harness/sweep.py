@@ -39,12 +39,12 @@ from harness.attention import ClusterLost
 from harness.budget import Budget, BudgetSpent, Spending, how_many, parse_budget
 from harness.event_files import NEEDED, EventFiles
 from harness.invocation import Invocation, check_directory, console, told
-from harness.ledger import FILE_NAME, Ledger, read_records, repair, standing
+from harness.ledger import FILE_NAME, Ledger, LedgerError, Record, read_records, repair, standing
 from harness.listener import Listener
 from harness.objectives import parse_objective
 from harness.progress import Progress
 from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
-from harness.samplers import SEARCHES
+from harness.samplers import SEARCHES, sampler_for
 from harness.signs import Signs, SignsOfJoined, read_sign
 from harness.summary import (
     findings_of,
@@ -266,9 +266,12 @@ def main(
 
 def _search(name: str) -> str:
     try:
-        return str(SEARCHES.check(name))
+        search = str(SEARCHES.check(name))
     except ValueError as error:
         raise RequestError(f"--search: {error}") from None
+    if search not in SEARCHES.entries:
+        sampler_for(search, 0, 0, 0)  # raises SettingsError
+    return search
 
 
 def _budget(text: str | None, join: bool) -> Budget | None:
@@ -302,7 +305,10 @@ def _check_objectives(sweep: Sweep) -> None:
     """Raises RequestError for objectives that no stage of a configuration reports."""
     from harness.objectives import check_objectives
 
-    records = [record for path in sweep.directory.parent.glob(f"*/{FILE_NAME}") for record in read_records(path)[-FEW_RECORDS:]]
+    records: list[Record] = []
+    for path in sweep.directory.parent.glob(f"*/{FILE_NAME}"):
+        with contextlib.suppress(LedgerError):  # of another sweep: it is not this one's to complain of
+            records += read_records(path)[-FEW_RECORDS:]
     for configuration in sweep.configurations():
         job = sweep.jobs(configuration, [0])[0]
         objectives = [objective for objective, _ in sweep.space.objectives]

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from harness import joining
 from harness.bookkeeper import Bookkeeper
 from harness.budget import Spending, parse_budget
+from harness.driver import only_driver
 from harness.identity import Confirm, read_identity
+from harness.joining import Joined, Reading
 from harness.ledger import Ledger
 from harness.planner import make_plan
 from harness.summary import seeds_to_confirm
@@ -71,7 +74,7 @@ def test_by_the_ledger_the_rows_get_their_seeds(make_sweep: MakeSweep, tmp_path:
     """By the real report, in a process of its own. The plan says how many trials that will be, the identity what is asked."""
     sweep = make_sweep(confirm=CONFIRM)
     plan = make_plan(sweep, Ledger(sweep.directory), 1, 2**30)
-    assert plan.confirming[0] == 4 and plan.seconds_confirming > 0
+    assert plan.confirming[0] == plan.as_json()["trials_confirming"] == 4 and plan.seconds_confirming > 0
     seconds = plan.seconds()
     assert seconds is not None and sum(seconds.values()) == pytest.approx(
         sum(one.seconds for _, one in plan.expected if one) + plan.seconds_confirming
@@ -102,3 +105,18 @@ def test_room_is_kept_for_what_confirms(make_sweep: MakeSweep) -> None:
     assert config is not None and (config["index"], config["seed"]) == (0, 1), "the search is over, and is confirmed"
     assert {job.configuration.index for job in books.trimmed} == {1, 2, 3, 4, 5}
     assert books.not_run().startswith("0.01 / 0.01 seed 1, 0.01 / 0.01 seed 2, 0.02 / 0.02 seed 0")
+
+
+def test_a_process_that_joins_confirms_too(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the driver's ledger it asks for the same seeds, once the search is on record, and takes the last of them."""
+    monkeypatch.setattr(joining, "LOOK_SECONDS", 0.0)
+    sweep = make_sweep(confirm=CONFIRM)
+    sweep.settle_identity()
+    with only_driver(sweep.directory):
+        driver = keeper(sweep, lambda _: {0: 3, 1: 2})
+        joined = Joined(sweep, Reading(sweep.directory), Witness(), Witness(), False, confirming=lambda _: {0: 3, 1: 2})  # type: ignore[arg-type]
+        for worker in hand_out(driver).values():
+            complete(driver, worker)
+        given = joined.next("j")
+        assert given is not None and (given["index"], given["seed"]) == (1, 1)
+        assert list(hand_out(driver)) == [(0, 1), (0, 2), (1, 1)]

@@ -102,6 +102,10 @@ def settings(values: dict[str, Any]) -> list[str]:
         (["--space", "temperatures", "--confirm", "3"], ["--confirm 3 --seeds 1", "at least 3 seeds", "one chooses"]),
         (["--space", "temperatures", "--confirm", "-1", "--seeds", "5"], ["--confirm", "0"]),
         (["--table", "graph/compression", "--confirm", "0", "--seeds", "3"], ["--confirm 0", "compression/student_parameters"]),
+        (
+            ["--space", "temperatures", "--search", "harness.identity:Confirm"],
+            ["--search harness.identity:Confirm", "TypeError"],
+        ),
         (["--space", "temperatures", "--search", "tpee"], ["unknown search 'tpee'", "nsga2", "package.module:NAME"]),
         (
             ["--space", "temperatures", "--objective", "validation/map2"],
