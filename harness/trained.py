@@ -1,9 +1,10 @@
 """Networks that trials have trained: found by trial, by the best configuration of a sweep, or by an artifact's key.
 
-7d0c1f5be2                     the network that the trial ends with; how its identity begins will do
-7d0c1f/pretext                 of one of its stages
-best-of:temperatures-demo      of the best configuration, by the mean of its objective over seeds, its best trial
-finetune/0123456789abcdef      an artifact of the store, or how its key begins
+7d0c1f5be2                  the network that the trial ends with; how its identity begins will do
+7d0c1f/pretext              of one of its stages
+best-of:temperatures-demo   the best trial of the configuration that is best by the mean of its objective over seeds; where
+                            it was confirmed, of those that the search has not seen
+finetune/0123456789abcdef   an artifact of the store, or how its key begins
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.identity import DIRECTION, OBJECTIVE, read_identity
+from harness.identity import DIRECTION, OBJECTIVE, Confirm, read_identity
 from harness.ledger import FILE_NAME, Record, read_records, standing
 from trainables.settings import BACKBONES
 from trainables.store import Artifact, artifacts
@@ -70,12 +71,15 @@ def _best_of(sweep: str, runs_dir: Path) -> tuple[Path, Record]:
     written = read_identity(directory)
     objective = written.get(OBJECTIVE, "validation/top1")
     sign = -1 if written.get(DIRECTION) == "minimize" else 1
-    configurations: dict[int, list[Record]] = {}
-    for record in standing(list({record.trial: record for record in read_records(directory / FILE_NAME)}.values())):
-        if record.outcome == "complete" and objective in record.metrics:
-            configurations.setdefault(record.index, []).append(record)
-    if not configurations:
+    last = {record.trial: record for record in read_records(directory / FILE_NAME)}
+    trials = [one for one in standing(list(last.values())) if one.outcome == "complete" and objective in one.metrics]
+    if not trials:
         raise NotTrained(f"no trial of sweep '{sweep}' is complete with {objective}")
+    confirm = Confirm.written_in(written)
+    unseen = [one for one in trials if confirm is not None and one.seed >= confirm.first]
+    configurations: dict[int, list[Record]] = {}
+    for record in unseen or trials:
+        configurations.setdefault(record.index, []).append(record)
 
     def value(record: Record) -> float:
         return sign * record.metrics[objective]

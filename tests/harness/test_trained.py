@@ -54,6 +54,10 @@ def test_the_best_of_a_sweep_is_the_best_trial_of_the_configuration_that_is_best
     assert trained_trial("best-of:swept", runs)[1].trial == "aa2"
     write_identity(runs / "swept", {"objective": "validation/top1", "direction": "minimize"})
     assert trained_trial("best-of:swept", runs)[1].trial == "bb2"
+    confirm = {"best": 1, "seeds": 3, "first": 1, "sequential": False}
+    write_identity(runs / "swept", {"objective": "validation/top1", "direction": "maximize", "confirm": confirm})
+    Ledger(runs / "swept").append(record("cc1", index=3, parameters={"seed": 3}, seed=0, metrics={"validation/top1": 0.99}))
+    assert trained_trial("best-of:swept", runs)[1].trial == "aa2", "of the seeds that the search has not seen"
 
 
 @pytest.mark.parametrize(
