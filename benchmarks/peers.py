@@ -50,9 +50,11 @@ CHANGES: dict[str, Any] = {
     "data.embedded.train": 8,
     "data.embedded.validation": 4,
     "data.embedded.test": 4,
+    "data.labelled_share": 1.0,
     "auxskd.epochs": 1,
-    "pretext.epochs": 2,
-    "finetune.epochs": 2,
+    "pretext.epochs": 4,
+    "finetune.epochs": 4,
+    "evaluation.clips": 10,
 }
 RATE = "finetune.learning_rate"
 MOST_TRIALS = 25
