@@ -299,6 +299,8 @@ def settings_of_weights(files: Sequence[tuple[str, Path]]) -> dict[str, Any]:
 
     Raises RequestError for a file that cannot be read, or of another network.
     """
+    if not files:
+        return {}
     from trainables.models.imported import described
 
     values: dict[str, Any] = {}

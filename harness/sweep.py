@@ -20,7 +20,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -43,7 +43,7 @@ from harness.ledger import FILE_NAME, Ledger, LedgerError, Record, read_records,
 from harness.listener import Listener
 from harness.objectives import parse_objective
 from harness.progress import Progress
-from harness.request import Request, RequestError, data_sources, named_stand_ins, weights_files
+from harness.request import Request, RequestError, data_sources, named_stand_ins, settings_of_weights, weights_files
 from harness.samplers import SEARCHES, sampler_for
 from harness.signs import Signs, SignsOfJoined, read_sign
 from harness.summary import (
@@ -200,7 +200,8 @@ def main(
     )
     sources = data_sources(data or [], splits or [])
     if settings is not None:
-        _show_settings(request, [known for known, _ in sources], settings, as_json)
+        files = weights_files(weights or [], runs_dir, store or runs_dir / "store")
+        _show_settings(request, [known for known, _ in sources], settings_of_weights(files), settings, as_json)
         return
     numbers = {
         "--cache-gb": cache_gb,
@@ -336,9 +337,10 @@ def _show_list(preset_name: str) -> None:
         console.print(f"{table_id:20} {table_space(table_id, preset_name).summary}", highlight=False, soft_wrap=True)
 
 
-def _show_settings(request: Request, given: Sequence[str], prefix: str, as_json: bool) -> None:
+def _show_settings(request: Request, given: Sequence[str], of_weights: Mapping[str, Any], prefix: str, as_json: bool) -> None:
     space, pinned = request.searched()
-    found = settings_table.settings_of(request.preset, request.values(space, given), space, pinned, prefix)
+    values = {**of_weights, **request.values(space, given)}
+    found = settings_table.settings_of(request.preset, values, space, pinned, prefix)
     if as_json:
         print(settings_table.as_json(found))
         return

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from harness import sweep
 from harness.identity import write_identity
 from harness.ledger import Ledger
 from harness.request import RequestError, settings_of_weights, weights_files
@@ -72,6 +73,14 @@ def test_the_best_of_a_sweep_is_the_best_trial_of_the_configuration_that_is_best
 )
 def test_weights_are_a_trial_s_last_network_or_what_is_named(what: str, kind: str, runs: Path) -> None:
     assert given(runs, what) == Path(kind) / KEYS[kind]
+
+
+def test_settings_are_shown_with_those_that_belong_to_weights(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ["--space", "imported", "--weights", "r2plus1d=aa1", "--runs-dir", str(runs), "--settings", "video.pixels", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        sweep.app(said)
+    assert not ended.value.code
+    assert '"value": "rgb_unit"' in capsys.readouterr().out
 
 
 def test_what_belongs_to_weights_is_what_their_artifact_was_made_with(runs: Path) -> None:
