@@ -24,7 +24,7 @@ import numpy as np
 from trainables.video.pixels import Elsewhere, Pixels, converter
 
 _START = "import sys; sys.path[:] = sys.argv[3:]; from trainables.video.apart import serve; serve(*map(int, sys.argv[1:3]))"
-_ROWS = 240  # converted at a time
+_ROWS = 96  # converted at a time
 _AROUND = 16  # rows, on which those beside them may depend
 Taken = TypeVar("Taken")
 
