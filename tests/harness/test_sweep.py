@@ -512,13 +512,13 @@ def test_a_file_of_settings_is_as_good_as_set(run: Run, tmp_path: Path, tiny_val
 
 def test_settings_of_a_sweep_as_json(run: Run, tmp_path: Path) -> None:
     """Values under preset, space and --set; what varies, and over what; what departs from the preset."""
-    options = ["--space", "temperatures", "--set", "auxskd.epochs=3", "--set", "finetune.epochs=5", "--range", f"{S}=0.05:0.2"]
+    options = ["--space", "temperatures", "--set", "auxskd.epochs=3", "--set", "finetune.epochs=24", "--range", f"{S}=0.05:0.2"]
     code, output, message = run("--settings", "--json", *options)
     assert code == 0, message
     found = {one["name"]: one for one in json.loads(output)}
     assert list(found) == setting_names()
     demo = flat(preset("demo"))
-    assert {name: one["value"] for name, one in found.items()} == demo | {"auxskd.epochs": 3, "finetune.epochs": 5}
+    assert {name: one["value"] for name, one in found.items()} == demo | {"auxskd.epochs": 3, "finetune.epochs": 24}
     assert {name: one["varies"] for name, one in found.items() if one["varies"]} == {
         T: "0.005 to 0.5, log",
         S: "0.05 to 0.2, log",

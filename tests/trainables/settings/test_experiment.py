@@ -272,7 +272,7 @@ def test_presets_are_valid_and_complete(name: str) -> None:
 def test_presets_keep_the_paper_s_task() -> None:
     """A preset changes sizes, learning rates and the strength of augmentation, not what is computed; but sorting and prediction
     have forms that networks so small can learn, and auxSKD the released temperature."""
-    sizes = ("data.embedded", "video.", "augmentation.", "backbone.", "evaluation.clips", "frozen.clips")
+    sizes = ("data.embedded", "data.labelled_share", "video.", "augmentation.", "backbone.", "evaluation.clips", "frozen.clips")
     training = ("epochs", "batch_size", "learning_rate", "clips_per_video", "memory_bank", "projection", "predictor_hidden")
     training += ("optimiser", "weight_decay", "ego_motion.decay", "sorting.pair_units")
     training += ("teacher_momentum", "key_momentum", "step_epochs", "checkpoints", "head_width")
