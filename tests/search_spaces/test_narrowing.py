@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.positions import named_configurations, placed
-from harness.proposals import Exhausted, Proposals, Search
+from harness.proposals import Exhausted, Proposals
 from search_spaces.narrowing import Interval, Range, Values, narrowed, parse_range, varied
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Parameters, Row, Space, SpaceError, check_space, find_space, space_names
@@ -18,7 +18,7 @@ from trainables.presets import configure
 T, S = "auxskd.teacher_temperature", "auxskd.student_temperature"
 
 
-def proposed(space: Space, search: Search = "tpe", limit: int = 12) -> list[Parameters]:
+def proposed(space: Space, search: str = "tpe", limit: int = 12) -> list[Parameters]:
     """What is proposed in turn, each trial worth its first parameter."""
     named = placed(named_configurations(space, search == "grid"), None, {})
     source = Proposals(space, search, 7, limit, named, {}, lambda parameters: configure("demo", {**space.base, **parameters}))
@@ -33,7 +33,7 @@ def proposed(space: Space, search: Search = "tpe", limit: int = 12) -> list[Para
 
 
 @pytest.mark.parametrize("search", ["tpe", "random"])
-def test_a_pinned_parameter_has_one_value_and_stays_a_parameter(search: Search) -> None:
+def test_a_pinned_parameter_has_one_value_and_stays_a_parameter(search: str) -> None:
     """Of seven rows two have the teacher's 0.02; three draws follow them, as in the whole space."""
     space = narrowed(find_space("temperatures"), {T: 0.02}, {})
     assert [row.label for row in space.rows] == ["0.02 / 0.02", "0.02 / 0.1"]
@@ -46,7 +46,7 @@ def test_a_pinned_parameter_has_one_value_and_stays_a_parameter(search: Search) 
 
 
 @pytest.mark.parametrize("search", ["tpe", "random"])
-def test_a_range_holds_rows_grid_and_draws(search: Search) -> None:
+def test_a_range_holds_rows_grid_and_draws(search: str) -> None:
     space = narrowed(find_space("temperatures"), {}, {S: Interval(0.04, 0.08)})
     assert [row.parameters[S] for row in space.rows] == [0.05, 0.07]
     assert sorted({point[S] for point in space.grid()}) == [0.05, 0.07]
