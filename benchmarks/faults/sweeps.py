@@ -41,6 +41,7 @@ SETTINGS: dict[str, Any] = {
     "data.embedded.frames": 12,
     "data.embedded.height": 16,
     "data.embedded.width": 16,
+    "data.labelled_share": 1.0,
     "video.clip_frames": 8,
     "video.height": 16,
     "video.width": 16,
@@ -151,7 +152,7 @@ def _trials_here(books: Bookkeeper, **_: Any) -> None:
 
             executor.tune.report = report  # type: ignore[attr-defined,assignment]
             books.started(NAME)
-            executor.run_trial(config)
+            executor.run_trial({**config, "open_sets": {}})
             books.ended(NAME, last)
     except BaseException:
         books.interrupt()
