@@ -143,6 +143,10 @@ class Ran:
     stages: list[tuple[Stage, Readable]]
     settings: dict[str, ExperimentSettings]
 
+    def weights(self, name: str) -> tuple[Any, ...]:
+        """The files that an experiment starts from, for its Runtime."""
+        return tuple(self.left(*of) for of in FROM.get(name, ()))
+
     def run(self, name: str, settings: ExperimentSettings, cache: Path) -> None:
         """Weights are those that the experiments of FROM left before."""
 
@@ -155,8 +159,7 @@ class Ran:
         self.settings[name] = settings
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(pipeline, "work_of", noting)
-            weights = tuple(self.left(*of) for of in FROM.get(name, ()))
-            place = Runtime(store=self.store, cache=cache, weights=weights, device="cpu")
+            place = Runtime(store=self.store, cache=cache, weights=self.weights(name), device="cpu")
             self.results[name] = run_experiment(Experiment(settings, 0), place, lambda line: None)
 
     def left(self, network: str, name: str, stage: str) -> tuple[str, Path]:

@@ -31,6 +31,8 @@ class Ran(Protocol):
     stages: list[tuple[Stage, Any]]
     settings: dict[str, ExperimentSettings]
 
+    def weights(self, name: str) -> tuple[Any, ...]: ...
+
 
 class Interrupted(Exception):
     """Ends a run, as a signal would."""
@@ -71,10 +73,10 @@ def test_every_stage_that_trains_equals_an_uninterrupted_one_to_the_bit(
     """Weights, checkpoints, history and metrics of every stage of every form of experiment: auxSKD and RSPNet with momentum
     encoders and banks, tasks with dropout and random negatives, finetuning that keeps the best epoch, students with running
     gains, learned edges and teachers that answer live."""
-    place = Runtime(variety.store, clips, device="cpu", save_every=0)
     schedules = {stage.key: stage.declared.schedule for stage, _ in variety.stages}
     seen: set[str] = set()
     for experiment, settings in variety.settings.items():
+        place = Runtime(variety.store, clips, weights=variety.weights(experiment), device="cpu", save_every=0)
         for name, key in variety.results[experiment].stages.items():
             schedule = schedules[key]
             if schedule is None or key in seen:
