@@ -351,7 +351,7 @@ def weights_at(text: str, path: Path, network: str, runs_dir: Path, store: Path)
         if not (path / WEIGHTS).is_file():
             raise RequestError(f"there is no {WEIGHTS} in {text}")
         return path / WEIGHTS
-    if Path(text).suffix or Path(text).is_absolute():
+    if not text.startswith("best-of:") and (Path(text).suffix or Path(text).is_absolute()):
         raise RequestError(f"there is no file {text}")
     from harness.trained import artifact_of
 

@@ -22,7 +22,7 @@ from reports.leaderboard import ENDED, Objective, values_of
 from reports.power import Sensitivity, sensitivity
 from reports.resolution import paper_effects
 from reports.seeds import SIGNIFICANCE, Estimate, estimate
-from reports.verdicts import Judgement, judge
+from reports.verdicts import Expected, Judgement, judge, verdict_at
 from search_spaces.papers import PaperTable
 
 
@@ -81,7 +81,7 @@ def confirmation(records: Sequence[Record], objective: Objective, asked: Confirm
     for record in records:
         by_position.setdefault(record.index, []).append(record)
     picked = _picked(by_position, objective, asked)
-    rows = tuple(position for position, of in sorted(by_position.items()) if of[0].row is not None)
+    rows = tuple(position for position, of in sorted(by_position.items()) if of[0].row is not None and _ended(of, asked.first))
     seeds = dict.fromkeys([*picked, *rows], asked.seeds)
     decided: dict[tuple[str, str], Question] = {}
     questions: tuple[Question, ...] = ()
@@ -140,7 +140,7 @@ def _of_paper(counted: Mapping[int, list[Record]], table: PaperTable | None, lev
                     name = table.effect_label(row.row, effect.reference)
                     if not table.pairs and table.effect is None:
                         name = f"{name} against {effect.reference.label}"
-                    verdict = _verdict(effect.judgement, level)
+                    verdict = _verdict(effect.published, effect.differences, effect.judgement, level)
                     size = abs(effect.published)
                     yield _question(
                         name, measure.heading, of, effect.published, size, effect.differences, effect.judgement, verdict, seen
@@ -157,14 +157,21 @@ def _of_search(
     level: float,
 ) -> Iterator[Question]:
     """What the search has found against the best of the paper's rows, or, of a space without rows, against the best of it, by
-    the objective and seeds that the search has not seen, judged together."""
+    the objective and seeds that the search has not seen, judged together.
+
+    Which one is the best the search's own seeds say: those that test it must not choose it.
+    """
     reached = {
         position: values_of([one for one in counted[position] if one.seed >= asked.first], objective.metric)
         for position in counted
     }
     sign = 1 if objective.direction == "maximize" else -1
-    among = [position for position in rows or picked if reached[position]]
-    best = max(among, key=lambda position: (sign * fmean(reached[position].values()), -position), default=None)
+    searched = {
+        position: values_of([one for one in counted[position] if one.seed < asked.first], objective.metric)
+        for position in rows or picked
+    }
+    among = [position for position, values in searched.items() if values and reached[position]]
+    best = max(among, key=lambda position: (sign * fmean(searched[position].values()), -position), default=None)
     others = [position for position in picked if position not in rows and position != best]
     if best is None or not others:
         return
@@ -185,10 +192,10 @@ def _of_search(
         )  # fmt: skip
 
 
-def _verdict(judged: Judgement, level: float) -> str | None:
-    """As of a table, at a level of one's own."""
-    shown = [p for p in (judged.p, judged.p_smaller) if p is not None and p < level]
-    return judged.verdict if shown and judged.verdict != "undecided" else None
+def _verdict(published: float, differences: Sequence[float], judged: Judgement, level: float) -> str | None:
+    """As of a table, at a level of one's own; None where that shows nothing."""
+    verdict = verdict_at(level, Expected.printed(published).sign, differences, judged.p, judged.p_smaller)
+    return None if verdict == "undecided" else verdict
 
 
 def _question(

@@ -64,15 +64,16 @@ def judge(effects: Sequence[tuple[Expected | None, Sequence[float], VideoError |
     judged = []
     for number, (expected, differences, _) in enumerate(effects):
         p, p_smaller = corrected.get((number, "zero")), corrected.get((number, "smaller"))
-        verdict = None if expected is None else _verdict(expected.sign, differences, p, p_smaller)
+        verdict = None if expected is None else verdict_at(SIGNIFICANCE, expected.sign, differences, p, p_smaller)
         judged.append(Judgement(tests[number], p, p_smaller, verdict))
     return judged
 
 
-def _verdict(sign: int, differences: Sequence[float], p: float | None, p_smaller: float | None) -> Verdict:
-    has_sign = p is not None and p < SIGNIFICANCE
+def verdict_at(level: float, sign: int, differences: Sequence[float], p: float | None, p_smaller: float | None) -> Verdict:
+    """What is shown of an effect of a sign where a corrected p value below a level shows something."""
+    has_sign = p is not None and p < level
     if has_sign and sign * fmean(differences) <= 0:
         return "disagrees"
-    if p_smaller is not None and p_smaller < SIGNIFICANCE:
+    if p_smaller is not None and p_smaller < level:
         return "smaller"
     return "agrees" if has_sign else "undecided"

@@ -27,7 +27,7 @@ from trainables.models import BACKBONE, Backbone, make_network, network_reads
 from trainables.models.imported import PIXELS
 from trainables.models.weights import mismatch, parameter_count
 from trainables.models.weights_files import OURS, read_weights, state_of
-from trainables.settings import ExperimentSettings, flat, names_below, with_values
+from trainables.settings import ExperimentSettings, flat, is_import_path, is_in_file, names_below, with_values
 from trainables.stages.finetune import named_in_backbone
 from trainables.tasks import find_task
 from trainables.video.augmentation import in_form
@@ -217,11 +217,14 @@ def read_model(directory: Path) -> Model:
         about = json.loads((directory / ABOUT).read_bytes())
         if about["format"] > FORMAT:
             raise ExportError(f"{directory / ABOUT} was written by a newer version of auxgraph, which is needed to read it")
+        words = [part for value in (*about["settings"].values(), about["network"]) for part in str(value).split("+")]
+        if named := [word for word in words if is_in_file(word) or is_import_path(word)]:
+            raise ExportError(f"{directory / ABOUT} names a program, {named[0]}, which would be run: nothing is taken from it")
         settings = with_values(ExperimentSettings(), about["settings"])
         classes, network = about["classes"], about["network"]
     except ExportError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         said = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise ExportError(f"{directory} is no exported network: {ABOUT}: {said}") from None
     try:

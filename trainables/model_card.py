@@ -91,7 +91,10 @@ def _with_torchvision(about: Mapping[str, Any], torchvision: str | None) -> str:
 
 def _results(about: Mapping[str, Any]) -> str:
     metrics, evaluation = about["metrics"], about["evaluation"]
-    names = {f"{name}{suffix}": f"{said}{suffix}" for name, said in MEASURED.items() for suffix in _suffixes(name, metrics)}
+    kind, *of_set = about["trial"]["stage"].split("/", 1)
+    suffix = "".join(f"/{name}" for name in of_set)
+    measured = {} if kind.endswith("_classifier") else MEASURED  # a teacher's trial is judged by its student
+    names = {f"{name}{suffix}": f"{said}{suffix}" for name, said in measured.items() if f"{name}{suffix}" in metrics}
     if not about["classes"] or not names:
         return "What this network alone reaches was not measured; metrics of its trial are in `model.json`.\n"
     rows = "\n".join(f"| {said} | {100 * metrics[name]:.1f} |" for name, said in names.items())
@@ -101,11 +104,6 @@ def _results(about: Mapping[str, Any]) -> str:
 
 Of {evaluation["clips"]} clips of each video, spread evenly, central crop, mean of {evaluation["average"]}.
 """
-
-
-def _suffixes(name: str, metrics: Mapping[str, float]) -> list[str]:
-    """What follows in metrics of this name: nothing, and of several downstream sets `/ucf101`."""
-    return [metric.removeprefix(name) for metric in metrics if metric == name or metric.startswith(f"{name}/")]
 
 
 def _said_of(entry: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from reports.confirm import app
 from reports.confirmation import Confirmation, confirmation
 from reports.leaderboard import Objective, leaderboard
 from reports.power import sensitivity
+from reports.verdicts import verdict_at
 from search_spaces.papers import paper_tables
 
 Make = Callable[..., Record]
@@ -56,7 +57,7 @@ def test_the_best_by_the_search_s_seeds_and_the_rows_are_confirmed(of: Make) -> 
 
 def test_what_a_search_found_is_judged_by_seeds_it_has_not_seen(of: Make) -> None:
     """Position 3 was lucky at seed 0; by seeds 1 to 4 it is 5 points below the best row, with a spread that shows it."""
-    records = [of(position, 0, 95 if position == 3 else 50) for position in range(4)]
+    records = [of(position, 0, {3: 95, 1: 60}.get(position, 50)) for position in range(4)]
     for seed, noise in enumerate((0.0, 1.0, -1.0, 0.5), start=1):
         records += [of(0, seed, 40 + noise), of(1, seed, 50 - noise), of(3, seed, 45 + noise)]
     found = confirmed(records, Confirm(1, 5, 1, False))
@@ -160,3 +161,12 @@ def test_the_command(of: Make, tmp_path: Path) -> None:
     write_identity(place, {"objective": "validation/top1"})
     refused = CliRunner().invoke(app, ["mine", "--runs-dir", str(tmp_path)])
     assert refused.exit_code == 2 and "was not run with --confirm" in refused.output
+
+
+def test_a_verdict_is_what_its_own_level_shows() -> None:
+    """Where 5 % would show a wrong sign and 2.5 % does not, what stands is that the effect is smaller."""
+    assert verdict_at(0.05, 1, [-1.0, -2.0], 0.04, 0.01) == "disagrees"
+    assert verdict_at(0.025, 1, [-1.0, -2.0], 0.04, 0.01) == "smaller"
+    assert verdict_at(0.05, 1, [1.0, 2.0], 0.001, 0.04) == "smaller"
+    assert verdict_at(0.025, 1, [1.0, 2.0], 0.001, 0.04) == "agrees"
+    assert verdict_at(0.01, 1, [1.0, 2.0], 0.02, 0.04) == "undecided"

@@ -101,7 +101,10 @@ def _read(path: Path) -> Imported:
         release = _release(name)
         if network := release.network_of(state, beside):
             tensors = dict(release.renamed(state, network))
-            settings = _settings_of(network, tensors, file.about, release)
+            try:
+                settings = _settings_of(network, tensors, file.about, release)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path}: the names of {network} are there, but not its layers ({error})") from None
             classes = file.about.get("classes")
             return Imported(path, network, release.title, tensors, settings, tuple(classes) if classes else None)
     titles = "; ".join(_release(name).title for name in RELEASES)
@@ -112,9 +115,9 @@ def _settings_of(network: str, tensors: Mapping[str, Tensor], about: Mapping[str
     group = "backbone" if network in BACKBONES else network
     written = about.get("settings", {})
     known = {name: value for name, value in written.items() if name.startswith(f"{group}.") or name == PIXELS}
-    if known:
-        return known
     family = {"backbone.family": network} if network in BACKBONES else {}
+    if known:
+        return known | family  # of the network that was recognised: one that a file names would be imported, and so run
     made = find_backbone(network) if network in BACKBONES else find_encoder(network)
     pixels = release.pixels_of(network)
     return {**family, **made.form(tensors), **({PIXELS: pixels} if pixels else {})}

@@ -59,7 +59,8 @@ def _reason(error: Exception) -> str:
 def _settings_beside(path: Path) -> dict[str, Any]:
     """Of an artifact, whose settings lie beside its weights."""
     settings = path.with_name("settings.json")
-    return {"settings": json.loads(settings.read_bytes())} if settings.is_file() else {}
+    is_artifact = path.with_name("done.json").is_file() and settings.is_file()
+    return {"settings": dict(json.loads(settings.read_bytes()))} if is_artifact else {}
 
 
 def state_of(path: Path, content: Any) -> tuple[dict[str, Tensor], frozenset[str]]:
@@ -80,4 +81,8 @@ STATES = ("state_dict", "model", "model_state", "model_state_dict", "net", "netw
 
 
 def _is_state(content: Any) -> bool:
-    return isinstance(content, Mapping) and bool(content) and all(isinstance(value, Tensor) for value in content.values())
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
+    )

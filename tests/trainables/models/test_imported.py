@@ -4,6 +4,7 @@ their own; files made in the test; and what is refused."""
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,29 @@ def test_what_holds_no_weights_that_could_be_used_is_refused_by_name(name: str, 
         described(path)
     assert str(path) in str(raised.value)
     assert not trace.exists()
+
+
+def test_settings_that_lie_beside_a_file_by_chance_are_not_its_own(tmp_path: Path) -> None:
+    state = make_backbone(BackboneSettings(family="r3d", depth=10, width=4)).state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    alone = described(tmp_path / "weights.safetensors").settings
+    (tmp_path / "settings.json").write_text('["lr", 0.1]')
+    described.__globals__["_described"].cache_clear()
+    assert described(tmp_path / "weights.safetensors").settings == alone
+
+
+@pytest.mark.parametrize("names", [["features.1.conv.0.0.weight", "classifier.1.weight"], ["classifier.1.weight"]])
+def test_what_has_names_of_alexnet_and_is_none_is_refused_by_name(names: list[str], tmp_path: Path) -> None:
+    save_file({name: torch.zeros(4, 4, 1, 1) for name in names}, tmp_path / "mobile.safetensors")
+    with pytest.raises(ValueError, match=r"mobile\.safetensors"):
+        described(tmp_path / "mobile.safetensors")
+
+
+def test_a_file_s_own_words_name_no_program_that_would_be_run(tmp_path: Path) -> None:
+    """The family is that of the network that was recognised, whatever the header says."""
+    program = tmp_path / "net.py"
+    program.write_text("raise SystemExit('run')\n")
+    state = make_backbone(BackboneSettings(family="r3d", depth=10, width=4)).state_dict()
+    about = {"settings": {"backbone.family": f"{program}:Net", "backbone.depth": 10, "backbone.width": 4}}
+    save_file(state, tmp_path / "a.safetensors", metadata={"auxgraph": json.dumps(about)})
+    assert described(tmp_path / "a.safetensors").settings["backbone.family"] == "r3d"
