@@ -52,15 +52,25 @@ def seen(path: Path) -> tuple[Any, ...]:
         return (str(error),)
 
 
+_BEFORE: set[int] = set()
+"""Processes that other tests left to this one's process."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    _BEFORE.clear()
+    _BEFORE.update(children())
+
+
 def children() -> list[int]:
-    """The processes that this one has started and not waited for, dead ones among them."""
+    """The processes that this test has started and not waited for, dead ones among them."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             words = status.read_text().rsplit(")", 1)[1].split()
         except OSError:
             continue
-        if int(words[1]) == os.getpid():
+        if int(words[1]) == os.getpid() and int(status.parent.name) not in _BEFORE:
             found.append(int(status.parent.name))
     return found
 
