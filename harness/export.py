@@ -20,12 +20,10 @@ import typer
 
 from harness import options
 from harness.invocation import Invocation, check_directory, console, told
-from harness.ledger import Record
+from harness.ledger import EVALUATIONS, Record
 from harness.request import RequestError
 
 UNKNOWN = "unknown"
-EVALUATIONS = ("evaluate", "evaluate_student", "fusion", "ensemble")
-"""Stages that say of each video which class it shows."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 

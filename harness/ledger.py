@@ -111,7 +111,14 @@ class Record(BaseModel):
     )
     command: str = Field(description="the command that ran it, without secrets")
 
+    @property
+    def seconds_alone(self) -> float:
+        """What all its stages take where none is found in the store."""
+        return sum(spent.used + spent.saved for spent in self.seconds.values())
 
+
+EVALUATIONS = ("evaluate", "evaluate_student", "fusion", "ensemble")
+"""Stages that say of each video which class it shows."""
 HOURS = "hours"
 """The name of what a trial costs alone, among metrics."""
 
@@ -119,7 +126,7 @@ HOURS = "hours"
 def value_of(record: Record, metric: str) -> float | None:
     """A metric of a trial, or its HOURS; None where it has none."""
     if metric == HOURS:
-        return sum(spent.used + spent.saved for spent in record.seconds.values()) / 3600
+        return record.seconds_alone / 3600
     return record.metrics.get(metric)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from harness.ledger import HOURS, Record, is_fraction
+from harness.ledger import EVALUATIONS, HOURS, Record, is_fraction
 from harness.request import RequestError
 from search_spaces.space import Direction
 from trainables.settings import TEACHER_TASKS, ExperimentSettings
@@ -60,7 +60,7 @@ def _results(stages: Sequence[Stage], settings: ExperimentSettings) -> Iterator[
 
     yield HOURS
     for kind in dict.fromkeys(stage.kind for stage in stages):
-        if kind in ("evaluate", "evaluate_student", "fusion", "ensemble"):
+        if kind in EVALUATIONS:
             yield from (f"validation/{accuracy}" for accuracy in ACCURACIES)
         elif kind == "linear_probe":
             yield "validation/linear_probe_top1"

@@ -174,7 +174,7 @@ def _store(runs_dir: Path, place: Path | None) -> Iterator[Path]:
 
 
 def _show_what(directory: Path, record: Record, place: Path, new: bool) -> None:
-    seconds = sum(spent.used + spent.saved for spent in record.seconds.values())
+    seconds = record.seconds_alone
     what = record.row or ", ".join(f"{name}={value}" for name, value in record.parameters.items())
     machine = " on ".join(filter(None, (record.versions.get("device"), record.versions.get("node"))))
     _say(f"trial {record.trial} of sweep {directory.name}: {what}, seed {record.seed}")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.identity import DIRECTION, OBJECTIVE, Confirm, read_identity
 from harness.ledger import FILE_NAME, Record, read_records, standing
+from trainables.model_card import CLASSIFIER
 from trainables.settings import BACKBONES
 from trainables.store import Artifact, artifacts
 from trainables.suggestions import did_you_mean
@@ -24,8 +25,6 @@ MOST_NAMED = 5
 OF_BACKBONE, OF_STUDENT = ("finetune", "pretext", "auxskd"), ("student",)
 NETWORKS = (*OF_BACKBONE, *OF_STUDENT)
 """Stages with a network, in the order in which one is a trial's last."""
-OF_TEACHERS = "_classifier"
-"""How names of stages end whose networks are teachers'."""
 
 
 class NotTrained(ValueError):
@@ -93,7 +92,7 @@ def stage_of(record: Record, stage: str | None = None, network: str | None = Non
 
     Raises NotTrained.
     """
-    trained = [name for name in record.stages if kind_of(name) in NETWORKS or kind_of(name).endswith(OF_TEACHERS)]
+    trained = [name for name in record.stages if kind_of(name) in NETWORKS or kind_of(name).endswith(CLASSIFIER)]
     if stage is not None:
         if stage not in record.stages:
             near = did_you_mean(stage, record.stages)
@@ -115,7 +114,7 @@ def stage_of(record: Record, stage: str | None = None, network: str | None = Non
         if alike:
             raise NotTrained(f"trial {record.trial} has several networks; name one: {record.trial}/{alike[0]}")
     of = "a network" if network is None else f"a network {network}"
-    teachers = [f"{record.trial}/{name}" for name in trained if kind_of(name).endswith(OF_TEACHERS)]
+    teachers = [f"{record.trial}/{name}" for name in trained if kind_of(name).endswith(CLASSIFIER)]
     also = f"; of its teachers: {_some(teachers)}" if teachers else ""
     raise NotTrained(f"trial {record.trial} has no stage that leaves {of}{also}; its stages: {', '.join(record.stages)}")
 

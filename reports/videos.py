@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.ledger import Record
+from harness.ledger import EVALUATIONS, Record
 from reports.artifacts import Artifacts, stages_of
 from reports.seeds import VideoError
 from trainables.artifact_files import NotThere
 
-_ASKED = {"top1": ("evaluate", "evaluate_student", "fusion", "ensemble"), "linear_probe_top1": ("linear_probe",)}
+_ASKED = {"top1": EVALUATIONS, "linear_probe_top1": ("linear_probe",)}
 """Share of videos that were told right -> kinds of stages that have said so of each."""
 
 

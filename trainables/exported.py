@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainables.files import write_atomically
-from trainables.model_card import LOADER, card
+from trainables.model_card import CLASSIFIER, LOADER, card
 from trainables.models import BACKBONE, Backbone, make_network, network_reads
 from trainables.models.imported import PIXELS
 from trainables.models.weights import mismatch, parameter_count
@@ -37,7 +37,6 @@ FORMAT = 1
 CLOSE = 1e-5
 """How much logits of the program may differ from those of the network, absolutely and relatively."""
 OF_STAGE = {"finetune": BACKBONE, "pretext": BACKBONE, "auxskd": BACKBONE, "imported": BACKBONE, "student": "alexnet"}
-CLASSIFIER = "_classifier"
 
 
 class ExportError(ValueError):

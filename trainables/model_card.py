@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+CLASSIFIER = "_classifier"
+"""How names of stages end whose networks are teachers'."""
 LOADER = '''"""Loads the network with torch and safetensors alone: `python loader.py`, or `from loader import logits`."""
 
 import json
@@ -93,7 +95,7 @@ def _results(about: Mapping[str, Any]) -> str:
     metrics, evaluation = about["metrics"], about["evaluation"]
     kind, *of_set = about["trial"]["stage"].split("/", 1)
     suffix = "".join(f"/{name}" for name in of_set)
-    measured = {} if kind.endswith("_classifier") else MEASURED  # a teacher's trial is judged by its student
+    measured = {} if kind.endswith(CLASSIFIER) else MEASURED  # a teacher's trial is judged by its student
     names = {f"{name}{suffix}": f"{said}{suffix}" for name, said in measured.items() if f"{name}{suffix}" in metrics}
     if not about["classes"] or not names:
         return "What this network alone reaches was not measured; metrics of its trial are in `model.json`.\n"

@@ -131,6 +131,16 @@ FROM = {
 """By experiment the networks that start from a file, and which stage of which other experiment left it."""
 
 
+class RunsCode:
+    """An object whose unpickling would write a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
 @dataclass(frozen=True)
 class Ran:
     """Experiments that ran in one store. stages: every stage that was made, with the settings that it could read and did.

@@ -51,7 +51,7 @@ class Imported:
     classes: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
-        form = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in self.settings.items() if name != PIXELS)
+        form = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in self._asked().items())
         return f"{self.network} ({form}), {self.title}" if form else f"{self.network}, {self.title}"
 
     @property

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.trainables.conftest import RunsCode
 from trainables.models.alexnet import AlexNet, imagenet_weights
 from trainables.models.weights import parameter_count
 from trainables.settings import ExperimentSettings, with_values
@@ -136,16 +137,6 @@ def test_weights_of_another_network_are_refused_by_the_first_key(
         imagenet_weights(network, path)
     assert str(path) in str(raised.value)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()), "nothing was loaded"
-
-
-class RunsCode:
-    """An object whose unpickling would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize(

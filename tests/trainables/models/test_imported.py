@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_pool3d, relu
 
+from tests.trainables.conftest import RunsCode
 from trainables.models import make_backbone, make_encoder
 from trainables.models.imported import described, imported
 from trainables.settings import BackboneSettings, ExperimentSettings, with_values
@@ -259,16 +260,6 @@ def test_what_another_network_has_is_refused_by_its_first_key_with_the_network_t
     )
     with pytest.raises(ValueError, match=says):
         described(tmp_path / "r3d_18.pth").check(narrow, "this one")
-
-
-class RunsCode:
-    """An object whose unpickling would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tests.trainables.conftest import VARIETY
+from tests.trainables.conftest import FROM, VARIETY
 from trainables import tasks
 from trainables.data import open_data
 from trainables.distillation import classes, transport
@@ -210,7 +210,7 @@ def test_no_step_of_any_stage_waits_for_the_device(
     untrained, tried, waited = Untrained(clips, tmp_path), set(), {}
     names = list(VARIETY)
     for name, changes in (VARIETY | MORE).items():
-        if name.startswith("imported"):
+        if name in FROM:
             continue  # the same steps, of networks that start from files, which are not there
         of_graph = name in ("balanced", "parts") or (name in VARIETY and names.index(name) >= names.index("distillation"))
         for stage, work, training in untrained.trainings(with_values(tiny_graph if of_graph else tiny, changes)):
