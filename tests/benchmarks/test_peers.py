@@ -25,7 +25,7 @@ def test_a_side_with_fewer_trials_or_metrics_is_said() -> None:
 
 
 def test_what_processes_below_a_command_compute_counts(tmp_path: Path) -> None:
-    """Half a second of a grandchild, which the command itself does not compute."""
-    spin = "import time\nwhile time.process_time() < 0.5: pass"
+    """Half a second of a grandchild, which the command itself does not compute, and which lives on until it is looked at."""
+    spin = "import time\nwhile time.process_time() < 0.5: pass\ntime.sleep(0.3)"
     wall, computed = timed_command(["sh", "-c", f"{sys.executable} -c '{spin}'; sleep 0.3"], tmp_path)
     assert 0.4 <= computed <= wall
