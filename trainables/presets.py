@@ -7,7 +7,8 @@ that is pretrained on, then what the pretext task's authors published (protocol 
 graph distillation's recipes need, then the caller's.
 
 `paper` is the published setting of auxSKD + VSPP and of graph distillation. `demo` and `small` set sizes, rates, calmer colours
-and pixels that show only motion, without which networks this small learn no task in minutes; the code path is the same.
+and pixels that show only motion, without which networks this small learn no task in minutes; the code path is the same. They
+have the same networks: `small` sees more pixels of twice as many unlabelled videos, and is judged by three times as many.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ _NARROW = {
     "student.step_epochs": 48,
     "graph.sketch": 64,
 }
-"""What demo and small share: forms, rates and epochs for networks so small that minutes teach them nothing at published ones."""
+"""What demo and small share: forms, rates and epochs for networks so small that published ones teach them little in minutes."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
