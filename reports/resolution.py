@@ -14,10 +14,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from harness.ledger import Record
@@ -40,13 +42,15 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 class Resolution:
     """What seeds of a preset can see of a metric. pairs: of configurations, of all sweeps, by whose differences it is told.
 
-    sets: the data sets that their test videos are of.
+    sets: the data sets that their test videos are of. unpaired: the standard deviation, percentage points, that differences
+    would have if the two configurations of a pair had seeds of their own.
     """
 
     metric: str
     pairs: int
     sets: tuple[str, ...]
     seen: Sensitivity
+    unpaired: float
 
     def of(self, seeds: int) -> float:
         """The smallest true difference, percentage points, that two or more seeds find in POWER of all cases."""
@@ -58,7 +62,7 @@ def resolution(sweeps: Iterable[list[Record]], preset: str, metric: str) -> Reso
 
     None where fewer than three such differences are on record, or all are equal.
     """
-    samples: list[list[float]] = []
+    samples: list[list[tuple[float, float]]] = []
     sets: set[str] = set()
     for records in sweeps:
         by_set: dict[object, dict[int, list[Record]]] = {}
@@ -67,7 +71,7 @@ def resolution(sweeps: Iterable[list[Record]], preset: str, metric: str) -> Reso
                 by_set.setdefault(record.settings.get(DOWNSTREAM), {}).setdefault(record.index, []).append(record)
         for configurations in by_set.values():
             first, *others = (values_of(configurations[index], metric) for index in sorted(configurations))
-            paired = [[value - first[seed] for seed, value in one.items() if seed in first] for one in others]
+            paired = [[(value, first[seed]) for seed, value in one.items() if seed in first] for one in others]
             if several := [sample for sample in paired if len(sample) > 1]:
                 samples += several
                 sets |= {
@@ -76,8 +80,12 @@ def resolution(sweeps: Iterable[list[Record]], preset: str, metric: str) -> Reso
                     for used in used_sets(of[0])
                     if used.role != "pretraining"
                 }
-    seen = sensitivity((sample, None) for sample in samples)
-    return Resolution(metric, len(samples), tuple(sorted(sets)), seen) if seen else None
+    seen = sensitivity(([value - first for value, first in sample], None) for sample in samples)
+    if seen is None:
+        return None
+    squares = sum((len(sample) - 1) * np.var(sample, axis=0, ddof=1).sum() for sample in samples)
+    unpaired = math.sqrt(squares / sum(len(sample) - 1 for sample in samples))
+    return Resolution(metric, len(samples), tuple(sorted(sets)), seen, unpaired)
 
 
 def paper_effects(table: PaperTable) -> list[float]:
@@ -104,7 +112,8 @@ def said(found: Resolution | None, preset: str, metric: str, seeds: int, effects
         f"{sees} ({of_more})" if more else sees,
         f"by {counted(found.pairs, 'pair')} of configurations of preset {preset} on record here, on "
         f"{listed([set_name(name) for name in found.sets])}: from seed to seed their differences vary by "
-        f"{number_text(found.seen.spread, signed=False)} points, on the same videos",
+        f"{number_text(found.seen.spread, signed=False)} points, on the same videos, and would by "
+        f"{number_text(found.unpaired, signed=False)} if the two had not the same seeds",
     ]
     if effects:
         of_paper = f"the paper's {counted(len(effects), 'effect')} are of {effects[0]:.1f} to {effects[-1]:.1f} points"
