@@ -193,19 +193,19 @@ class Bookkeeper:
         """Seconds of the trials that are to confirm what the search finds, while it goes on, if they are such as this one."""
         if self.spending.budget is None or self.sweep.confirm is None or self.is_confirming:
             return 0.0
-        there = sum(record.seed >= self.sweep.seeds for record in self.ledger.records() if record.outcome == "complete")
         each = self.progress.expected([(stage.kind, stage.key) for stage in job.stages])
-        return max(self.sweep.confirming - there, 0) * each
+        return self.sweep.to_confirm(self.ledger) * each
 
     def _trim(self) -> None:
-        """Nothing more of what waits may run: of a search that is to be confirmed that goes on from here."""
+        """Nothing runs, and nothing of what waits may: a search that is to be confirmed goes on from there."""
         if self.sweep.confirm is None or self.is_confirming:
             self.spent = True
             return
         self.progress.note("the budget holds no more of the search, and what it has found is confirmed")
-        self.exhausted = True
-        self.trimmed, self.queue = self.queue, []
-        self.open -= {job.trial for job in self.trimmed}
+        self.exhausted = self.spending.search_over = True
+        self.trimmed = [job for jobs in self.seeds.values() for job in jobs if job.trial in self.open]
+        self.queue = []
+        self.open.clear()
         self._close_settled()
 
     def check_budget(self) -> None:

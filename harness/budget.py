@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.view import duration
 
@@ -37,16 +38,10 @@ class Budget:
     seconds: float
     device: str | None = None
 
-    def of_trials(self, asked: Mapping[str, float]) -> float:
-        """How many of its seconds go by in a second of a trial that asks for such resources.
-
-        Raises ValueError where trials occupy none of its devices.
-        """
-        if self.device is None:
-            return 1.0
-        if not (occupied := asked.get(self.device, 0.0)):
+    def check(self, asked: Mapping[str, float]) -> None:
+        """Raises ValueError where trials that ask for such resources occupy none of its devices."""
+        if self.device is not None and not asked.get(self.device):
             raise ValueError(f"{self.text}: trials occupy no {self.device} here; {EXPECTED}")
-        return occupied
 
 
 def parse_budget(text: str) -> Budget:
@@ -65,20 +60,21 @@ def parse_budget(text: str) -> Budget:
 class Spending:
     """What of a budget is spent while a sweep runs; without one all that trials take is in it. Times are seconds.
 
-    rate: how many of the budget's seconds a second of a trial takes. at_once: trials that run side by side. before: for how
-    long trials ran by earlier commands of the sweep, which counts where the budget is of devices. since: when the command was
-    started, by the clock.
+    asked: how many of each device, by Ray's name, a trial occupies. at_once: trials that run side by side. before: seconds for
+    which trials of earlier commands of the sweep occupied each, which counts where the budget is of devices. since: when the
+    command was started, by the clock. search_over: whether it holds no more of a search that is confirmed now.
     """
 
     budget: Budget | None = None
-    rate: float = 1.0
+    asked: Mapping[str, float] = field(default_factory=dict)
     at_once: int = 1
-    before: float = 0.0
+    before: Mapping[str, float] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
     clock: Callable[[], float] = time.monotonic
+    search_over: bool = False
 
     def __post_init__(self) -> None:
-        self.ended = self.before
+        self.ended = 0.0
         self.running: dict[str, tuple[float, float]] = {}
 
     def begin(self, worker: str, expected: float) -> None:
@@ -91,17 +87,28 @@ class Spending:
             self.ended += self.clock() - self.running.pop(worker)[0]
 
     @property
-    def occupied(self) -> float:
-        """For how long trials of the sweep have run, by this command and those before it."""
+    def occupied(self) -> dict[str, float]:
+        """For how many seconds trials have occupied each device, by this command and those before it."""
         now = self.clock()
-        return self.ended + sum(now - begun for begun, _ in [*self.running.values()])
+        ran = self.ended + sum(now - begun for begun, _ in [*self.running.values()])
+        devices = self.before.keys() | self.asked.keys()
+        return {device: self.before.get(device, 0.0) + self.asked.get(device, 0.0) * ran for device in sorted(devices)}
+
+    def sign(self) -> dict[str, Any]:
+        """What a sign of life says of it."""
+        return {"occupied_seconds": self.occupied, "search_over": self.search_over}
+
+    @property
+    def rate(self) -> float:
+        """How many of the budget's seconds a second of a trial takes."""
+        return 1.0 if self.budget is None or self.budget.device is None else self.asked[self.budget.device]
 
     @property
     def spent(self) -> float:
         """In seconds of the budget."""
         if self.budget is None or self.budget.device is None:
             return self.clock() - self.since
-        return self.rate * self.occupied
+        return self.occupied[self.budget.device]
 
     @property
     def left(self) -> float:

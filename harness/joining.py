@@ -7,13 +7,15 @@ results of this process.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.bookkeeper import Assigned, Bookkeeper, Ending
-from harness.driver import driver_of
+from harness.driver import Driver, driver_of
 from harness.ledger import Ledger, Record, value_of
+from harness.signs import read_sign
 from harness.trials import Job
 
 LOOK_SECONDS = 2.0
@@ -38,7 +40,7 @@ class Joined(Bookkeeper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.looked = time.monotonic()
+        self.looked = -math.inf
         self.size = self._ledger_size()
         self.computed: set[str] = set()
 
@@ -69,16 +71,20 @@ class Joined(Bookkeeper):
     def _record(self, assigned: Assigned, ending: Ending) -> None:
         super()._record(assigned, ending)
         self.computed.add(assigned.job.trial)
-        self.open.add(assigned.job.trial)  # until the driver has recorded it
+        if not any(job.trial == assigned.job.trial for job in self.trimmed):
+            self.open.add(assigned.job.trial)  # until the driver has recorded it
 
     def _look(self) -> None:
-        """Take note of what the driver has recorded since the last look. Raises DriverEnded."""
+        """Take note of what the driver has recorded since the last look, and of a search that it has ended. Raises
+        DriverEnded."""
         now = time.monotonic()
         if now - self.looked < LOOK_SECONDS:
             return
         self.looked = now
-        if driver_of(self.sweep.directory) is None:
+        if (driver := driver_of(self.sweep.directory)) is None:
             raise DriverEnded(f"the process that ran sweep '{self.sweep.name}' has ended")
+        if not self.is_confirming and not self.spending.search_over and self._has_ended_search(driver):
+            self._trim()
         if (size := self._ledger_size()) == self.size:
             return
         before, self.ledger, self.size = self.ledger, Reading(self.sweep.directory), size
@@ -89,6 +95,10 @@ class Joined(Bookkeeper):
                 if record.trial not in self.computed:
                     self.progress.trial_ended(record, value_of(record, self.sweep.space.objective))
         self._close_settled()
+
+    def _has_ended_search(self, driver: Driver) -> bool:
+        sign = read_sign(self.sweep.directory)
+        return sign is not None and sign.search_over and (sign.host, sign.pid) == (driver.host, driver.pid)
 
     def _ledger_size(self) -> int:
         return self.ledger.path.stat().st_size if self.ledger.path.exists() else 0

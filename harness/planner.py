@@ -120,6 +120,7 @@ def outlook(
             its = [one for stage in job.stages if stage.key in to_run and (one := to_run[stage.key][1])]
             longest.append((sum(one.networks for one in its), sum(one.seconds for one in its)))
     known_seconds = [one for _, one in to_run.values() if one]
+    to_confirm = sweep.to_confirm(ledger)
     low = max(sum(one.networks for one in known_seconds) / concurrency, max(longest)[0])
     likely = max(sum(one.seconds for one in known_seconds) / concurrency, max(seconds for _, seconds in longest))
     return Plan(
@@ -135,7 +136,7 @@ def outlook(
         experiments=tuple(experiments),
         expected=tuple(to_run.values()),
         pending=tuple(pending),
-        confirming=(sweep.confirming, _of_a_trial(sweep, ledger, estimate) if sweep.confirming else {}),
+        confirming=(to_confirm, _of_a_trial(sweep, ledger, estimate) if to_confirm else {}),
         notes=tuple(without_start),
     )
 

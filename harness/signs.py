@@ -53,8 +53,9 @@ class Sign(BaseModel):
     """What a sweep's process tells. total: trials in all, None: not known. ended: trial -> outcome; reused: how many were
     found.
 
-    seconds_left: by its own estimate. occupied: for how long trials have run, by this command and those before it. note: what
-    it last said that a user should know. over: how it ended, once it has.
+    seconds_left: by its own estimate. occupied_seconds: for how long trials have occupied each device, by this command and
+    those before it. search_over: whether its budget holds no more of a search that it confirms. note: what it last said that a
+    user should know. over: how it ended, once it has.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -69,7 +70,8 @@ class Sign(BaseModel):
     reused: int
     running: list[RunningTrial]
     seconds_left: float | None
-    occupied: float = 0.0
+    occupied_seconds: dict[str, float] = Field(default_factory=dict)
+    search_over: bool = False
     note: str | None = None
     over: str | None = None
 

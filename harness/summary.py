@@ -174,8 +174,8 @@ def seeds_to_confirm(sweep: Sweep) -> dict[int, int]:
     from harness.trials import SweepError
 
     command = [sys.executable, str(REPORTS / "confirm.py"), sweep.name, "--runs-dir", str(sweep.directory.parent), "--seeds"]
-    try:
-        said = subprocess.run(command, capture_output=True, check=True, text=True, timeout=FINDINGS_SECONDS).stdout
+    try:  # for as long as it takes: all that was asked for has ended, and without an answer nothing goes on
+        said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
         return {int(index): seeds for index, seeds in json.loads(said).items()}
     except subprocess.CalledProcessError as error:
         raise SweepError(f"what is to be confirmed cannot be told: {error.stderr.strip()}") from None

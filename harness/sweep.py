@@ -287,19 +287,38 @@ def _budget(text: str | None, join: bool) -> Budget | None:
 
 
 def _spending(allowed: Budget | None, sweep: Sweep, at_once: int, gpus: float, since: float) -> Spending:
-    """What trials of the sweep have taken so far, by the ledger and the last sign of life, and what they may."""
+    """What trials of the sweep may take, and what they have taken so far: by the last sign of life, or by the ledger, which
+    does not know on how many devices, so that they count as those of this command. Raises RequestError."""
+    asked = {"CPU": float(sweep.runtime.cores_of_a_trial), "GPU": gpus}
+    if allowed:
+        try:
+            allowed.check(asked)
+        except ValueError as error:
+            raise RequestError(f"--budget {error}") from None
     sign = read_sign(sweep.directory)
-    recorded = (spent.used for record in Ledger(sweep.directory).records() for spent in record.seconds.values())
-    before = max(sum(recorded), sign.occupied if sign else 0.0)
-    rate = _rate(allowed, sweep.runtime, gpus) if allowed else 1.0
-    return Spending(allowed, rate, at_once, before, since)
+    before = sign.occupied_seconds if sign else {}
+    if not before:
+        used = sum(spent.used for record in Ledger(sweep.directory).records() for spent in record.seconds.values())
+        before = {device: number * used for device, number in asked.items()}
+    return Spending(allowed, asked, at_once, before, since)
 
 
-def _rate(allowed: Budget, runtime: Runtime, gpus: float) -> float:
-    try:
-        return allowed.of_trials({"CPU": runtime.cores_of_a_trial, "GPU": gpus})
-    except ValueError as error:
-        raise RequestError(f"--budget {error}") from None
+def _within(spending: Spending, ahead: Plan) -> int:
+    """How many of the search's trials that are still to run a budget holds, beside those that confirm."""
+    return how_many(spending, [seconds for _, seconds in ahead.pending], ahead.seconds_confirming)
+
+
+def _check_budget(spending: Spending, ahead: Plan) -> None:
+    """Raises RequestError for a budget that holds no trial, unless there is something to confirm."""
+    assert spending.budget is not None
+    to_confirm, each = ahead.confirming[0], sum(ahead.confirming[1].values())
+    if _within(spending, ahead) or (to_confirm and ahead.trials_complete and spending.holds(each)):
+        return
+    kept = f", and the {to_confirm} that confirm {duration(ahead.seconds_confirming)}" if to_confirm else ""
+    raise RequestError(
+        f"--budget {spending.budget.text}: nothing would end within what is left of it, "
+        f"{duration(max(spending.left, 0))}; the next trial takes about {duration(ahead.pending[0][1])} here{kept}"
+    )
 
 
 def _check_objectives(sweep: Sweep) -> None:
@@ -394,7 +413,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, gpus: float, allowed
                 _check_objectives(sweep)
             spending = _spending(allowed, sweep, at_once, gpus, time.monotonic())
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
-        within = how_many(spending, [seconds for _, seconds in found.pending], found.seconds_confirming)
+        within = _within(spending, found)
         if as_json:
             of_budget = {"trials_within_budget": within} if allowed else {}
             print(json.dumps(found.as_json() | of_budget, indent=1))
@@ -479,19 +498,14 @@ def _run(
         show_circumstances(sweep, console)
         show_disk(ahead.disk, console)
         if spending.budget and ahead.pending:
-            within = how_many(spending, [seconds for _, seconds in ahead.pending], ahead.seconds_confirming)
-            show_budget(spending, ahead, within, console)
-            if not within:
-                raise RequestError(
-                    f"--budget {spending.budget.text}: nothing would end within what is left of it, "
-                    f"{duration(max(spending.left, 0))}; the next trial takes about {duration(ahead.pending[0][1])} here"
-                )
+            show_budget(spending, ahead, _within(spending, ahead), console)
+            _check_budget(spending, ahead)
         stopped: int | None = None
         forecast = Forecast(seconds, at_once) if (seconds := ahead.seconds()) is not None else None
         space = sweep.space
         with (
             Progress(sweep.name, total, space.objective, str(sweep.directory), console, space.direction, forecast) as progress,
-            Signs(sweep.directory, sweep.command, lambda: progress.sign() | {"occupied": spending.occupied}) as signs,
+            Signs(sweep.directory, sweep.command, lambda: progress.sign() | spending.sign()) as signs,
         ):
             listeners: list[Listener] = [WandbRuns(wandb.value, sweep.directory, sweep.name, progress.note)]
             if tensorboard:

@@ -183,6 +183,11 @@ class Sweep:
         rows = min(len(self.space.rows), self.trials)
         return (min(self.confirm.best, self.trials - rows) + rows) * (self.confirm.seeds - self.seeds)
 
+    def to_confirm(self, ledger: Ledger) -> int:
+        """How many of these are not complete."""
+        there = sum(record.seed >= self.seeds for record in ledger.records() if record.outcome == "complete")
+        return max(self.confirming - there, 0)
+
     def jobs(self, configuration: Configuration, seeds: Iterable[int] | None = None) -> list[Job]:
         """One job per seed: of the search unless others are given."""
         settings = self.configured(configuration.parameters)
@@ -211,6 +216,8 @@ class Sweep:
     def settle_identity(self) -> list[str]:
         """The changes, after writing down what the sweep is. Raises SweepError as `changes` does."""
         before, mine, named = self._compared()
+        confirmed = Confirm.written_in(before)
+        confirm = self.confirm or (confirmed if confirmed and self.seeds <= confirmed.first else None)
         content = {
             **mine,
             "data": {**before.get("data", {}), **mine["data"]},
@@ -219,9 +226,14 @@ class Sweep:
             **({FRESH: self.made_afresh} if self.made_afresh else {}),
             SEEDS: self.seeds,
             TABLE: self.space.table,
-            CONFIRM: asdict(self.confirm) if self.confirm else before.get(CONFIRM),
+            CONFIRM: asdict(confirm) if confirm else None,
         }
         changes = [*_damage(self.directory), *_changes(_named_before(before), named)]
+        if confirmed and not confirm:
+            changes.append(
+                f"searched with {self.seeds} seeds, {confirmed.first} before: what was confirmed with seeds the search had "
+                "not seen counts as any other, until --confirm is given again"
+            )
         write_identity(self.directory, content)
         return changes
 

@@ -10,8 +10,10 @@ from harness.bookkeeper import Bookkeeper
 from harness.budget import Budget, BudgetSpent, Spending, how_many, parse_budget, some_of
 from harness.ledger import Ledger
 from harness.proposals import Exhausted
+from harness.signs import Signs
+from harness.sweep import _spending
 from harness.trials import Sweep
-from tests.harness.test_bookkeeper import Witness, complete
+from tests.harness.test_bookkeeper import COMPLETE, Witness, bookkeeper, complete, hand_out, tell
 
 
 class Clock:
@@ -45,7 +47,7 @@ def test_what_is_none(text: str) -> None:
 
 def test_time_goes_by_whether_or_not_trials_run() -> None:
     clock = Clock()
-    spending = Spending(parse_budget("100s"), 1.0, 2, before=5000, since=0.0, clock=clock)
+    spending = Spending(parse_budget("100s"), {"CPU": 1.0}, 2, before={"CPU": 5000.0}, since=0.0, clock=clock)
     assert spending.holds(100) and not spending.holds(101)
     assert spending.holds(50, others=100) and not spending.holds(51, others=100), "others run two at once"
     spending.begin("a", 80)
@@ -58,28 +60,47 @@ def test_time_goes_by_whether_or_not_trials_run() -> None:
 
 
 def test_devices_are_occupied_by_trials_of_all_commands() -> None:
-    """Two GPUs each: 100 s of trials before, 30 s of one that has ended, 20 s so far of one that is to take 50 s."""
+    """200 s of a GPU before, by trials of one; then, with two GPUs each, 30 s of one that has ended, 20 s so far of one that is
+    to take 50 s."""
     clock = Clock()
-    spending = Spending(parse_budget("0.1 gpu-hours"), 2.0, 8, before=100, since=0.0, clock=clock)
+    before = {"CPU": 200.0, "GPU": 200.0}
+    spending = Spending(parse_budget("0.1 gpu-hours"), {"CPU": 3.0, "GPU": 2.0}, 8, before=before, since=0.0, clock=clock)
     clock.now = 1000
     spending.begin("a", 50)
     clock.now = 1030
     spending.end("a")
     spending.begin("b", 50)
     clock.now = 1050
-    assert spending.occupied == 150
+    assert spending.occupied == spending.sign()["occupied_seconds"] == {"CPU": 350, "GPU": 300}
     assert spending.spent == 300 and spending.left == 60
     assert not spending.holds(1), "the other needs the 60 that are left"
     clock.now = 1060
     spending.end("b")
     assert spending.left == 40 and spending.holds(20) and not spending.holds(21)
     with pytest.raises(ValueError, match="trials occupy no GPU here"):
-        parse_budget("1 gpu-hour").of_trials({"CPU": 2, "GPU": 0})
+        parse_budget("1 gpu-hour").check({"CPU": 2, "GPU": 0})
+
+
+def test_what_earlier_commands_occupied_is_counted_as_it_was(make_sweep: Callable[..., Sweep]) -> None:
+    """By what the last one wrote down, which ran trials on other devices; else as if they had run as trials do now."""
+    sweep = make_sweep()
+    sweep.settle_identity()
+    books, *_ = bookkeeper(sweep)
+    for worker in hand_out(books).values():
+        tell(books, worker, {"auxskd": (100.0, 0.0)})
+        books.ended(worker, COMPLETE)
+    budget = parse_budget("1 gpu-hour")
+    assert _spending(budget, sweep, 1, 2.0, 0.0).spent == 2 * 200
+    shown = {"total": 2, "ended": {}, "reused": 0, "running": [], "seconds_left": None}
+    earlier = Spending(None, {"CPU": 1.0, "GPU": 0.5}, before={"CPU": 300.0, "GPU": 150.0}, clock=Clock())
+    with Signs(sweep.directory, sweep.command, lambda: shown | earlier.sign()):
+        pass
+    assert _spending(budget, sweep, 1, 2.0, 0.0).spent == 150
 
 
 def test_how_many_trials_fit() -> None:
     def fit(text: str, at_once: int, *trials: float) -> int:
-        return how_many(Spending(parse_budget(text), 1.0, at_once, since=0.0, clock=Clock()), trials)
+        return how_many(Spending(parse_budget(text), {"CPU": 1.0}, at_once, since=0.0, clock=Clock()), trials)
 
     assert fit("100s", 1, 50, 40, 20, 1) == 2, "in order: the last would fit, but comes after one that does not"
     assert fit("100s", 2, 50, 90, 50, 10, 1) == 4
@@ -124,7 +145,7 @@ def test_a_trial_that_does_not_fit_waits_for_those_that_run(make_sweep: Callable
     clock = Clock()
     sweep = make_sweep(trials=3)
     sweep.settle_identity()
-    spending = Spending(Budget("100 core-seconds", 100, "CPU"), clock=clock)
+    spending = Spending(Budget("100 core-seconds", 100, "CPU"), {"CPU": 1.0}, clock=clock)
     books = Bookkeeper(sweep, Ledger(sweep.directory), Witness(), Forecaster(), False, spending=spending)  # type: ignore[arg-type]
     assert books.next("a") is not None and books.next("b") is not None
     assert books.next("c") is None and not books.spent
