@@ -22,7 +22,7 @@ import typer
 
 from harness.invocation import Invocation, console, told
 from harness.request import RequestError
-from harness.using import model_at, opened
+from harness.using import check_writable, model_at, opened
 
 NAME = "features"
 
@@ -48,16 +48,22 @@ def main(
     paths = videos_below(directory)
     if not paths:
         raise RequestError(f"{directory}: there is no video in it")
+    files = [to / f"{NAME}.safetensors", to / f"{NAME}.csv"]
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"--to {to}: {error.strerror}") from None
+    for file in files:
+        check_writable(file)
     found, unread = opened(paths)
     with told("looking at the videos"):
         seen = features(network, found, clips)
-    to.mkdir(parents=True, exist_ok=True)
-    save_file({NAME: seen.contiguous()}, to / f"{NAME}.safetensors")
-    with (to / f"{NAME}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    save_file({NAME: seen.contiguous()}, files[0])
+    with files[1].open("w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table, lineterminator="\n")
         writer.writerow(("row", "video"))
         writer.writerows((row, video.path.relative_to(directory).as_posix()) for row, video in enumerate(found))
-    console.print(f"{to / NAME}.safetensors: {' x '.join(map(str, seen.shape))}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{files[0]}: {' x '.join(map(str, seen.shape))}", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(1 if unread else 0)
 
 

@@ -25,7 +25,7 @@ import typer
 
 from harness.invocation import Invocation, told
 from harness.request import RequestError
-from harness.using import model_at, opened
+from harness.using import check_writable, model_at, opened
 
 TOP = 5
 
@@ -53,6 +53,8 @@ def main(
     network = model_at(model)
     if network.classes is None:
         raise RequestError(f"{model} gives features, and knows no classes: harness/features.py writes what it gives")
+    if out is not None:
+        check_writable(out)
     found, unread = opened(videos)
 
     from trainables.inference import scores

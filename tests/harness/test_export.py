@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from harness import export, features, predict
 from harness.ledger import Ledger
 from harness.request import settings_of_weights, weights_files
 from tests.harness.test_ledger import record
+from trainables import inference
 from trainables.data import describe, open_data
 from trainables.exported import Seeing, read_model, torchvisions_name
 from trainables.pipeline import Experiment, Result, run_experiment
@@ -316,3 +318,23 @@ def test_what_is_no_video_is_one_line_and_exit_code_2(out: Path, call: Call, tmp
         assert code == 2 and why in said
     code, said = call(predict.app, out, tmp_path / "text.mp4", "--out", tmp_path / "said.xml")
     assert code == 2 and "one of csv, json" in said
+
+
+def test_names_and_places_that_cannot_be_written_are_said_before_the_work(
+    out: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No video is looked at for a file that cannot be written; of videos one whose name is not UTF-8 counts as not read."""
+    strange = tmp_path / os.fsdecode(b"caf\xe9.avi")
+    strange.write_bytes(b"")
+    looked: list[object] = []
+    monkeypatch.setattr(inference, "open_video", looked.append)
+    for app, place, says in (
+        (predict.app, ("--out", tmp_path / "gone" / "said.csv"), "said.csv cannot be written: there is no directory"),
+        (predict.app, ("--out", tmp_path, "--format", "csv"), "cannot be written: that is a directory"),
+        (features.app, ("--to", strange), "File exists"),
+    ):
+        code, said = call(app, out, tmp_path, *place)
+        assert code == 2 and says in said, said
+    code, said = call(features.app, out, tmp_path, "--to", tmp_path / "to")
+    assert code == 2 and r"caf\udce9.avi: its name is not in UTF-8; rename it" in said, said
+    assert not looked

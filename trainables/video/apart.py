@@ -35,11 +35,16 @@ class _Found(NamedTuple):
     width: int
 
 
+class DecoderDied(OSError):
+    """The process that decodes a file has ended, for want of memory or by a fault of the decoder; the message names the file
+    and the exit code. Nothing is concluded of the file, as it may be read another time."""
+
+
 def frames_apart(
     decode: Callable[..., Iterator[tuple[int, Any]]], *given: Any, take: Callable[[int, Any], Taken]
 ) -> Iterator[tuple[int, Taken]]:
     """What `decode(*given, take)` gives, in rising order of places, by running it in another process; only `take` runs in this
-    one. Raises what it raises, and RuntimeError if the process ends."""
+    one. Raises what it raises, and DecoderDied if the process ends."""
     taken: dict[int, Taken] = {}
     with _process() as (process, connection):
 
@@ -63,7 +68,7 @@ def frames_apart(
                     yield told, taken[told]
                     taken = {place: one for place, one in taken.items() if place > told}
         except (EOFError, ConnectionError):
-            raise RuntimeError(f"the process that decodes {given[0]} has ended, with exit code {process.wait()}") from None
+            raise DecoderDied(f"the process that decodes {given[0]} has ended, with exit code {process.wait()}") from None
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.files import digest, replacing, write_atomically
+from trainables.video.apart import DecoderDied
 from trainables.video.compressed import QUALITY, Form, compress, expand
 from trainables.video.contents import content_hash
 from trainables.video.decoding import RULES, Frames, Window, cut, decode_in_order, probe, read_clips
@@ -213,6 +214,9 @@ class FrameCache:
                 beside: dict[str, Any] = {"replaced": replaced, "checksums": checksums}
                 beside |= {"ends": ends} if self.form == "jpeg" else {}
                 write_atomically(_sidecar(path), json.dumps({**beside, "digest": digest(list(beside.values()))}))
+        except DecoderDied:
+            self._take_back(reserved)
+            raise
         except OSError as error:
             self._stop_storing(error)
             return None

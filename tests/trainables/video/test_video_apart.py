@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,14 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
+from harness.executor import how_it_failed
 from trainables.video import apart, decoding, sequence
+from trainables.video.cache import FrameCache
 from trainables.video.decoding import decode, read_frames
+from trainables.video.inventory import take_inventory
 from trainables.video.pixels import DecodingError, converter
 from trainables.video.sequence import Timeline
+from trainables.video.videos import Video, VideoSet
 
 SIZE = (36, 48)
 CLIPS = os.environ.get("AUXGRAPH_CLIPS")
@@ -144,15 +150,36 @@ def test_a_reader_that_leaves_half_way_leaves_nothing(tmp_path: Path, write_vide
 
 
 def test_a_process_that_dies_is_told(tmp_path: Path, write_video, all_apart) -> None:
+    """As what hinders a trial, not as its failure."""
     path = write_video(tmp_path / "a.avi")
 
     def take(place: int, frame: Any) -> None:
         if place == 5:
             os.kill(children()[0], signal.SIGKILL)
 
-    with pytest.raises(RuntimeError, match=r"the process that decodes .*a\.avi has ended, with exit code -9"):
+    with pytest.raises(OSError, match=r"the process that decodes .*a\.avi has ended, with exit code -9") as died:
         list(sequence.sound_frames(path, Timeline(path), take))
     assert children() == []
+    assert how_it_failed(died.value, begun=True)["outcome"] == "hindered"
+
+
+def test_of_a_video_whose_process_died_nothing_is_concluded(tmp_path: Path, write_video, all_apart, monkeypatch) -> None:
+    """It is skipped with the reason, and read anew the next time; the cache goes on to store, and keeps nothing of it."""
+    videos = [Video(name, write_video(tmp_path / f"{name}.avi"), 0, name) for name in "ab"]
+    some = VideoSet("some", ("first",), tuple(videos), (), ())
+    decoding.probe(videos[1].path)
+    start = apart._START
+    monkeypatch.setattr(apart, "_START", "import os; os._exit(7)")
+    (skipped,) = take_inventory(some, tmp_path).skipped
+    assert skipped.name == "a" and skipped.reason.endswith("a.avi has ended, with exit code 7")
+    cache, video = FrameCache(tmp_path / "cache", 2**30), replace(videos[0], frames=24, decoder="pyav")
+    with warnings.catch_warnings(), pytest.raises(apart.DecoderDied, match="exit code 7"):
+        warnings.simplefilter("error")
+        cache.read(video, [0], SIZE)
+    monkeypatch.setattr(apart, "_START", start)
+    assert [one.frames for one in take_inventory(some, tmp_path).train] == [24, 24]
+    cache.read(video, [0], SIZE)
+    assert list((tmp_path / "cache").iterdir())
 
 
 @pytest.mark.slow
