@@ -10,6 +10,7 @@ because it repeats an earlier configuration or is invalid; another is drawn in i
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,12 +78,19 @@ class Proposals:
         self.known = dict(known)
         self.configured = configured
         self.study = optuna.create_study(directions=[direction for _, direction in space.objectives])
-        sampler_for(search, seed, 0, 0)  # one's own may fail
+        self._try_own()
         self.asked: dict[int, optuna.Trial] = {}
         self.position = 0
         self.proposed: set[str] = set()
         self.values: dict[int, Reached | None] = {}
         self.told = 0
+
+    def _try_own(self) -> None:
+        """A draw that is thrown away. Raises SamplerError where somebody's own sampler fails at it."""
+        if self.search not in SEARCHES.entries:
+            tried = optuna.create_study(directions=self.study.directions, sampler=sampler_for(self.search, self.seed, 0, 0))
+            with contextlib.suppress(NothingLeft):
+                self.space.draw(tried.ask())
 
     @property
     def size(self) -> int:
@@ -151,12 +159,7 @@ class Proposals:
         self.study.sampler = sampler_for(self.search, self.seed, index, attempt)
         if parameters is not None:
             self.study.enqueue_trial(parameters)
-        try:
-            trial = self.study.ask()
-        except Exception as error:
-            if self.search in SEARCHES.entries:
-                raise
-            raise SettingsError(f"--search {self.search}: {type(error).__name__}: {error}") from error
+        trial = self.study.ask()
         if parameters is not None:
             self.space.draw(trial)
         return trial

@@ -7,8 +7,11 @@ follows from that and from the study alone, however often the sweep was interrup
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.space import SpaceError
 from trainables.files import digest
 from trainables.settings import SettingsError
 from trainables.settings.registry import Registry
@@ -33,8 +36,12 @@ FURTHER = 4096
 """Points of a quasi-random sequence by which an attempt is ahead of the one before it."""
 
 
+class SamplerError(SpaceError):
+    """A sampler of somebody's own fails. A SpaceError, as `suggest` of a space is where most of them are asked."""
+
+
 def sampler_for(search: str, seed: int, position: int, attempt: int) -> BaseSampler:
-    """Raises SettingsError for a search that cannot be found, or is none."""
+    """Raises SettingsError for a search that cannot be found, or is none, and SamplerError where it fails."""
     from optuna.samplers import BaseSampler
 
     drawn = int(digest([seed, position, attempt])[:8], 16)
@@ -42,15 +49,50 @@ def sampler_for(search: str, seed: int, position: int, attempt: int) -> BaseSamp
         return random(drawn)
     if search == "qmc":
         return _qmc(seed, drawn, position + FURTHER * attempt)
-    try:
+    with _told_by(search):
         made = SEARCHES.find(search)(seed=drawn)
-    except SettingsError:
-        raise
-    except Exception as error:  # of somebody's own code: whatever it may be
-        raise SettingsError(f"--search {search}: {type(error).__name__}: {error}") from error
     if not isinstance(made, BaseSampler):
         raise SettingsError(f"--search {search} gives {made!r}: expected a sampler of Optuna's, called with seed=")
-    return made
+    return made if search in SEARCHES.entries else _own(search, made)
+
+
+@contextmanager
+def _told_by(search: str) -> Iterator[None]:
+    """Raises SamplerError for whatever goes wrong in somebody's own code."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except Exception as error:
+        raise SamplerError(f"--search {search} fails: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _own(search: str, sampler: BaseSampler) -> BaseSampler:
+    """Somebody's sampler, whose errors say that they are its, wherever Optuna asks it."""
+    from optuna.samplers import BaseSampler
+
+    class Own(BaseSampler):
+        def infer_relative_search_space(self, *asked: Any) -> Any:
+            with _told_by(search):
+                return sampler.infer_relative_search_space(*asked)
+
+        def sample_relative(self, *asked: Any) -> Any:
+            with _told_by(search):
+                return sampler.sample_relative(*asked)
+
+        def sample_independent(self, *asked: Any) -> Any:
+            with _told_by(search):
+                return sampler.sample_independent(*asked)
+
+        def before_trial(self, *asked: Any) -> None:
+            with _told_by(search):
+                sampler.before_trial(*asked)
+
+        def after_trial(self, *told: Any) -> None:
+            with _told_by(search):
+                sampler.after_trial(*told)
+
+    return Own()
 
 
 def tpe(seed: int) -> BaseSampler:

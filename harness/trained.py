@@ -2,25 +2,29 @@
 
 7d0c1f5be2                  the network that the trial ends with; how its identity begins will do
 7d0c1f/pretext              of one of its stages
-best-of:temperatures-demo   the best trial of the configuration that is best by the mean of its objective over seeds; where
-                            it was confirmed, of those that the search has not seen
+best-of:temperatures-demo   the best trial of the configuration that is first on the sweep's leaderboard: by the mean of its
+                            objective over seeds; where it was confirmed, over those that the search has not seen
 finetune/0123456789abcdef   an artifact of the store, or how its key begins
 """
 
 from __future__ import annotations
 
-import statistics
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.identity import DIRECTION, OBJECTIVE, Confirm, read_identity
-from harness.ledger import FILE_NAME, Record, read_records, standing
+from harness.identity import OBJECTIVE, read_identity
+from harness.ledger import FILE_NAME, Record, read_records
 from trainables.model_card import CLASSIFIER
 from trainables.settings import BACKBONES
 from trainables.store import Artifact, artifacts
 from trainables.suggestions import did_you_mean
 
 BEST_OF = "best-of:"
+REPORT = Path(__file__).resolve().parents[1] / "reports" / "sweep.py"
+"""Says what is best."""
 MOST_NAMED = 5
 OF_BACKBONE, OF_STUDENT = ("finetune", "pretext", "auxskd"), ("student",)
 NETWORKS = (*OF_BACKBONE, *OF_STUDENT)
@@ -61,30 +65,21 @@ def trained_trial(named: str, runs_dir: Path) -> tuple[Path, Record]:
 
 
 def _best_of(sweep: str, runs_dir: Path) -> tuple[Path, Record]:
+    """As the leaderboard says."""
     directory = runs_dir / sweep
     if not sweep or not (directory / FILE_NAME).is_file():
         sweeps = sorted(path.parent.name for path in runs_dir.glob(f"*/{FILE_NAME}"))
         raise NotTrained(
             f"no sweep '{sweep}' below {runs_dir}{did_you_mean(sweep, sweeps)}; there are: {_some(sweeps) or 'none'}"
         )
-    written = read_identity(directory)
-    objective = written.get(OBJECTIVE, "validation/top1")
-    sign = -1 if written.get(DIRECTION) == "minimize" else 1
     last = {record.trial: record for record in read_records(directory / FILE_NAME)}
-    trials = [one for one in standing(list(last.values())) if one.outcome == "complete" and objective in one.metrics]
-    if not trials:
-        raise NotTrained(f"no trial of sweep '{sweep}' is complete with {objective}")
-    confirm = Confirm.written_in(written)
-    unseen = [one for one in trials if confirm is not None and one.seed >= confirm.first]
-    configurations: dict[int, list[Record]] = {}
-    for record in unseen or trials:
-        configurations.setdefault(record.index, []).append(record)
-
-    def value(record: Record) -> float:
-        return sign * record.metrics[objective]
-
-    best = max(configurations.values(), key=lambda records: statistics.mean(map(value, records)))
-    return directory, max(best, key=value)
+    command = [sys.executable, str(REPORT), sweep, "--runs-dir", str(runs_dir), "--best"]
+    answer = subprocess.run(command, capture_output=True, check=False, text=True)
+    if answer.returncode:
+        raise NotTrained(f"which trial of sweep '{sweep}' is best cannot be told: {answer.stderr.strip()}")
+    if (trial := json.loads(answer.stdout)) is None:
+        raise NotTrained(f"no trial of sweep '{sweep}' is complete with {read_identity(directory).get(OBJECTIVE, 'a metric')}")
+    return directory, last[trial]
 
 
 def stage_of(record: Record, stage: str | None = None, network: str | None = None) -> str:

@@ -32,9 +32,10 @@ _RULES = (
     "against the best of the paper's rows by the search's own objective on validation videos, and by seeds that it has not "
     "seen; effects of the paper are of test videos and all seeds. Verdicts are those of the paper's table; p is corrected for "
     "all effects of its kind (Holm). With seeds added where effects are undecided, half of 5 % is spent at the first look, and "
-    "at each later one half of what is left; what one look decides stands. Seen: the smallest effect that so many seeds find "
-    "in 80 % of cases. Needed: seeds that would find one as large as the paper's; for what the search found, as large as the "
-    "largest of its table."
+    "at each later one half of what is left; what one look decides stands. Seen: the smallest effect that a test of this one "
+    "alone at 5 %, without correction and looks, finds with so many seeds in 80 % of cases. Needed: seeds with which it would "
+    "find one as large as the paper's; for what the search found, as large as the largest of its table. At a lower level "
+    "both are more."
 )
 _COLUMNS = ("effect", "metric", "published", "mean", "seeds", "p", "verdict", "detectable", "size", "needed")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

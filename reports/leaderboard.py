@@ -125,6 +125,15 @@ class Leaderboard:
         return self.ranked[0] if self.ranked and self.ranked[0].objective is not None else None
 
     @property
+    def best_trial(self) -> Record | None:
+        """Of those by which the best one is judged, the best."""
+        if self.best is None:
+            return None
+        values = values_of(self.best.counted, self.objective.metric)
+        seed = (max if self.objective.direction == "maximize" else min)(values, key=values.__getitem__)
+        return next(record for record in self.best.counted if record.seed == seed)
+
+    @property
     def not_told_apart(self) -> list[Ranked]:
         """Those whose objective may be as good as the best one's, as far as the seeds say."""
         return [one for one in self.ranked[1:] if one.objective is not None and not one.is_behind]

@@ -14,6 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import json
 from typing import Annotated
 
 import typer
@@ -34,12 +35,18 @@ def main(
     runs_dir: RunsDir = RUNS,
     store: Annotated[Path | None, typer.Option(help="Store of the artifacts. Default: <runs-dir>/store.")] = None,
     short: Annotated[bool, typer.Option("--short", help=f"The {SHORT} best configurations only.")] = False,
+    best: Annotated[
+        bool, typer.Option("--best", help="Only the best trial of the best configuration, as JSON (null: none), and stop.")
+    ] = False,
     file_format: FileFormat = None,
     out: OutFile = None,
 ) -> None:
     """Print which configuration of a sweep is best, which cannot be told apart from it, and what gave no number."""
     sweep = name or _only_sweep(runs_dir)
     board, _ = board_of(runs_dir, sweep, store)
+    if best:
+        print(json.dumps(board.best_trial and board.best_trial.trial))
+        return
     give([leaderboard_sheet(board, SHORT if short else None)], out, file_format)
 
 

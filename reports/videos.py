@@ -55,7 +55,8 @@ def telling(artifacts: Artifacts) -> Telling:
     """Key of an artifact -> a trial that has it."""
 
     def of_metric(record: Record, metric: str) -> Told | None:
-        part, name, *data_set = metric.split("/")
+        part, _, rest = metric.partition("/")
+        name, *data_set = rest.split("/")
         stages = [stage for stage in stages_of(record, *_ASKED.get(name, ())) if stage.split("/")[1:] == data_set]
         if len(stages) != 1:
             return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from harness.proposals import Configuration, Proposals
-from harness.samplers import SEARCHES, sampler_for
+from harness.samplers import SEARCHES, SamplerError, sampler_for
 from search_spaces.space import Row
 from tests.harness.test_proposals import (
     S,
@@ -36,6 +37,21 @@ def none(seed: int) -> int:
 
 def fails(seed: int) -> BaseSampler:
     raise ValueError("no licence")
+
+
+class Fragile(RandomSampler):
+    """Fails at what it is asked for the third time, or the first time that it is told."""
+
+    asked = 0
+
+    def sample_independent(self, *asked: Any) -> Any:
+        Fragile.asked += 1
+        if Fragile.asked == 3:
+            raise IndexError("the pool\nis empty")
+        return super().sample_independent(*asked)
+
+    def after_trial(self, *told: Any) -> None:
+        raise KeyError("told")
 
 
 @pytest.mark.parametrize(("search", "limit", "every"), [("gp", 11, 4), ("nsga2", 34, 5), ("qmc", 20, 3), (OWN, 14, 4)])
@@ -112,7 +128,18 @@ def test_what_is_no_sampler_is_said_before_anything_runs() -> None:
         sampler_for("tpee", 7, 0, 0)
     with pytest.raises(SettingsError, match="expected a sampler of Optuna's"):
         proposals(search="tests.harness.test_samplers:none")
-    with pytest.raises(SettingsError, match="ValueError: no licence"):
+    with pytest.raises(SamplerError, match="fails fails: ValueError: no licence"):
         proposals(search="tests.harness.test_samplers:fails")
     with pytest.raises(SettingsError, match="has no absent"):
         proposals(search="tests.harness.test_samplers:absent")
+
+
+def test_errors_of_a_sampler_are_its_own_wherever_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the space's, in whose `suggest` it is asked: before anything runs where it fails at once, else when it does."""
+    search = "tests.harness.test_samplers:Fragile"
+    monkeypatch.setattr(Fragile, "asked", 2)
+    with pytest.raises(SamplerError, match=f"^--search {search} fails: IndexError: the pool is empty$"):
+        proposals(search=search)
+    source = proposals(finite(), search, 12)
+    with pytest.raises(SamplerError, match="KeyError: 'told'"):
+        run_out(source)

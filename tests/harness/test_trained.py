@@ -55,10 +55,21 @@ def test_the_best_of_a_sweep_is_the_best_trial_of_the_configuration_that_is_best
     assert trained_trial("best-of:swept", runs)[1].trial == "aa2"
     write_identity(runs / "swept", {"objective": "validation/top1", "direction": "minimize"})
     assert trained_trial("best-of:swept", runs)[1].trial == "bb2"
-    confirm = {"best": 1, "seeds": 3, "first": 1, "sequential": False}
-    write_identity(runs / "swept", {"objective": "validation/top1", "direction": "maximize", "confirm": confirm})
+    confirm = {"best": 1, "seeds": 2, "first": 1, "sequential": False}
+    identity = {"objective": "validation/top1", "direction": "maximize"}
+    write_identity(runs / "swept", {**identity, "confirm": confirm})
     Ledger(runs / "swept").append(record("cc1", index=3, parameters={"seed": 3}, seed=0, metrics={"validation/top1": 0.99}))
     assert trained_trial("best-of:swept", runs)[1].trial == "aa2", "of the seeds that the search has not seen"
+    write_identity(runs / "swept", {**identity, "confirm": {**confirm, "seeds": 3}})
+    assert trained_trial("best-of:swept", runs)[1].trial == "cc1", "none has all seeds that were to confirm it"
+    write_identity(runs / "swept", {"objective": "hours", "direction": "minimize"})
+    for seed, used in enumerate((1.0, 0.5)):
+        of = {"index": 4, "parameters": {"seed": 4}, "seed": seed, "metrics": {}}
+        Ledger(runs / "swept").append(record(f"dd{seed}", **of, seconds={"finetune": {"used": used, "saved": 0.0}}))
+    assert trained_trial("best-of:swept", runs)[1].trial == "dd1", "of what is no metric"
+    write_identity(runs / "swept", {"objective": "validation/map"})
+    with pytest.raises(NotTrained, match="no trial of sweep 'swept' is complete with validation/map"):
+        trained_trial("best-of:swept", runs)
 
 
 @pytest.mark.parametrize(
