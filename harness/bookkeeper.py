@@ -281,6 +281,9 @@ class Bookkeeper:
             self.tracker.replay(assigned.job.trial, line["stage"], made.history)
         elif "before" in line:
             self.tracker.replay(assigned.job.trial, line["stage"], line["before"])
+            if "extended_from" in line:
+                begun = {name: line[name] for name in ("stage", "extended_from")}
+                self.progress.reached(assigned.job.trial, begun)
         elif "note" in line:
             self.progress.note(f"{assigned.job.name}: {line['note']}")
         else:
@@ -517,6 +520,7 @@ class Bookkeeper:
             metrics=all_metrics(made),
             history={name: values for one in made.values() for name, values in one.history.items()},
             seconds={name: Seconds(used=one.used, saved=one.saved) for name, one in made.items()},
+            extended={name: one.extended_from for name, one in made.items() if one.extended_from},
             outcome=outcome,
             reason=reason,
             code={name: one.code for name, one in made.items() if one.code},

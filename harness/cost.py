@@ -54,6 +54,10 @@ class Expected:
     networks: float
     measured: bool
 
+    def of_the_rest(self, share: float) -> Expected:
+        """Of a stage of which this share is left to do."""
+        return Expected(share * self.seconds, share * self.networks, self.measured)
+
 
 class Measured:
     """What stages took on this machine, by kind and network, in seconds for the work that they did."""

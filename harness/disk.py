@@ -42,8 +42,10 @@ class Needed:
         return f"disk: {stages} for stages to run, up to {frames} for decoded frames; {free} are free"
 
 
-def needed(jobs: Iterable[Job], store: Store, cache_bytes: int, at_once: int) -> Needed:
+def needed(jobs: Iterable[Job], store: Store, cache_bytes: int, at_once: int, keeps_states: bool = True) -> Needed:
     """What the trials' stages that the store does not hold will take, with so many of them running at once.
+
+    keeps_states: whether their states stay when they have ended.
 
     Frames that are decoded by now count again: what they take is not known without looking at every file.
     """
@@ -62,8 +64,8 @@ def needed(jobs: Iterable[Job], store: Store, cache_bytes: int, at_once: int) ->
             if (stage.fingerprint, *size) not in looked_at:  # sets may be large, and are those of many stages
                 looked_at.add((stage.fingerprint, *size))
                 frames |= _frames(videos, *size, SHARE if settings.data.cache_format == "jpeg" else 1.0)
-    running = sum(sorted(states.values())[-at_once:])
-    return Needed(sum(sizes.values()) + running, min(cache_bytes, sum(frames.values())), _free(store.directory))
+    of_states = sum(sorted(states.values())[0 if keeps_states else -at_once :])
+    return Needed(sum(sizes.values()) + of_states, min(cache_bytes, sum(frames.values())), _free(store.directory))
 
 
 def _stage_bytes(stage: Stage, settings: ExperimentSettings, videos: VideoSet) -> tuple[int, int]:

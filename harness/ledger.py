@@ -29,7 +29,7 @@ HISTORIES = "histories"
 """Directory beside a ledger, with a file per trial: metric -> its value after each epoch."""
 SET_ASIDE = "ledger.damaged.jsonl"
 """File beside a ledger to which `repair` moves lines that are no records."""
-SCHEMA = 3
+SCHEMA = 4
 """Version of the record; raised when a field comes that older versions of the program refuse."""
 SEALED = 3
 """The version from which on every line has a seal."""
@@ -64,7 +64,7 @@ class Seconds(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     used: float = Field(ge=0, description="spent by this trial")
-    saved: float = Field(ge=0, description="spent earlier by another trial or an interrupted run")
+    saved: float = Field(ge=0, description="spent earlier by another trial, an interrupted run or a shorter training")
 
 
 class Record(BaseModel):
@@ -98,6 +98,10 @@ class Record(BaseModel):
         description="metric -> its value after each epoch of its stage; kept in a file of its own beside the ledger",
     )
     seconds: dict[str, Seconds] = Field(description="stage -> times")
+    extended: dict[str, int] = Field(
+        default_factory=dict,
+        description="stage -> epochs of a shorter training that it went on from, of stages that did",
+    )
     outcome: Outcome
     reason: str | None = Field(description="why it failed or was pruned")
     code: dict[str, str] = Field(

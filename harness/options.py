@@ -202,6 +202,14 @@ SaveEvery = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+DropStates = Annotated[
+    bool,
+    typer.Option(
+        "--drop-states",
+        help="finished stages keep nothing from which more epochs would go on, which is two to some three times their weights",
+        rich_help_panel=RUN,
+    ),
+]
 StageTimeout = Annotated[
     float | None,
     typer.Option(

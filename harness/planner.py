@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.cost import Estimate, Expected
@@ -26,7 +27,8 @@ class Plan:
     stages_measured: of those to run, how many will take what stages like them took. expected: the stages to run, and what each
     will take; None where that is not known. pending: names of the trials to run, in order, and the seconds that those of their
     stages will take that none before them needs. confirming: how many trials are to confirm what they find, and the seconds of
-    each by kind of stage, as far as they are known. notes: which configurations the space has gained or lost, and what of the
+    each by kind of stage, as far as they are known. extended: which of the stages to run go on from shorter trainings, in
+    words, and how many do. notes: which configurations the space has gained or lost, and what of the
     store is by other code, in words.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     expected: tuple[tuple[Stage, Expected | None], ...]
     pending: tuple[tuple[str, float], ...]
     confirming: tuple[int, dict[str, float]]
+    extended: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def seconds(self) -> dict[tuple[str, str], float] | None:
@@ -94,6 +97,7 @@ def outlook(
     experiments, missing, pending = [], [], []
     longest: list[tuple[float, float]] = [(0.0, 0.0)]
     without_start: dict[str, None] = {}
+    extended: Counter[str] = Counter()
     for configuration, known in _configurations(sweep, ledger):
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
         for job in sweep.jobs(configuration):
@@ -114,7 +118,11 @@ def outlook(
                     if check and known:
                         _check_videos(stage, job)
                         without_start |= dict.fromkeys(_without_start(stage, job, sweep))
-                    to_run[stage.key] = stage, estimate.of(stage, job.experiment.settings, job.data[stage.data])
+                    whole, left = estimate.of(stage, job.experiment.settings, job.data[stage.data]), 1.0
+                    if stage.epochs and (there := stage.goes_on_from(store)):
+                        extended[f"{stage.name} from {there} to {stage.epochs} epochs"] += 1
+                        left = 1 - there / stage.epochs
+                    to_run[stage.key] = stage, whole.of_the_rest(left) if whole else None
             own = [of for key, (_, of) in to_run.items() if key not in before]
             pending.append((job.name, sum(one.seconds for one in own if one)))
             its = [one for stage in job.stages if stage.key in to_run and (one := to_run[stage.key][1])]
@@ -132,11 +140,12 @@ def outlook(
         stages_measured=sum(one.measured for one in known_seconds),
         hours_low=low / 3600,
         hours_expected=likely / 3600,
-        disk=needed(missing, store, cache_bytes, concurrency),
+        disk=needed(missing, store, cache_bytes, concurrency, sweep.runtime.keep_states),
         experiments=tuple(experiments),
         expected=tuple(to_run.values()),
         pending=tuple(pending),
         confirming=(to_confirm, _of_a_trial(sweep, ledger, estimate) if to_confirm else {}),
+        extended=dict(extended),
         notes=tuple(without_start),
     )
 

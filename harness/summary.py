@@ -50,6 +50,9 @@ def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
         f"about {_hours(plan.hours_expected)} hours here with {at_once} at once{_why(plan)}",
         highlight=False,
     )
+    if plan.extended:
+        said = ", ".join(f"{what}{f' ({times} stages)' if times > 1 else ''}" for what, times in plan.extended.items())
+        console.print(f"goes on from what is there: {said}", highlight=False, markup=False, soft_wrap=True)
     if sweep.confirm:
         more = " and more where effects are undecided" if sweep.confirm.sequential else ""
         console.print(

@@ -143,6 +143,7 @@ def main(
     gpus_per_trial: options.GpusPerTrial = None,
     workers: options.Workers = None,
     save_every: options.SaveEvery = None,
+    drop_states: options.DropStates = False,
     stage_timeout: options.StageTimeout = None,
     trial_timeout: options.TrialTimeout = None,
     stall_timeout: options.StallTimeout = None,
@@ -239,6 +240,7 @@ def main(
         workers=workers,
         spare_core=spare_core,
         save_every=DEFAULT_SAVE_EVERY if save_every is None else save_every,
+        keep_states=not drop_states,
     )
     if repair_ledgers:
         _repair(runs_dir)

@@ -36,7 +36,7 @@ _STYLES: dict[Outcome, str] = {"complete": "green", "pruned": "yellow", "failed"
 class Running:
     """A trial that runs. Times are of a monotonic clock: when it began, its stage began, its worker said anything.
 
-    at: how far its stage is, by UNITS.
+    at: how far its stage is, by UNITS. extended_from: with how many epochs of a shorter training the stage began.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Running:
     node: str | None = None
     stage: str | None = None
     at: dict[str, int] = field(default_factory=dict)
+    extended_from: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def take(self, line: Mapping[str, Any], now: float) -> None:
@@ -54,6 +55,8 @@ class Running:
         self.told = now
         if line.get("stage") != self.stage:
             self.stage, self.stage_begin, self.at, self.metrics = line.get("stage"), now, {}, {}
+            self.extended_from = 0
+        self.extended_from = line.get("extended_from", self.extended_from)
         if "epoch" in line:
             self.at = {name: value for name, value in self.at.items() if name == "epochs"}
         self.at |= {name: line[name] for name in UNITS if name in line}
@@ -65,11 +68,13 @@ class Running:
 
     @property
     def share(self) -> float | None:
-        """Of its stage that is done, where that is known."""
+        """Of its stage that is done, where that is known; of one that goes on from a shorter training, of the rest."""
         within = self.at["batch"] / max(self.at["batches"], 1) if {"batch", "batches"} <= self.at.keys() else None
         if "epochs" not in self.at:
             return within
-        return min((self.at.get("epoch", 0) + (within or 0.0)) / max(self.at["epochs"], 1), 1.0)
+        before = self.extended_from
+        done = max(self.at.get("epoch", 0), before) - before + (within or 0.0)
+        return min(done / max(self.at["epochs"] - before, 1), 1.0)
 
 
 @dataclass(frozen=True)

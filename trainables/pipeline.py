@@ -27,7 +27,6 @@ from trainables.runtime import Runtime
 from trainables.settings import (
     ENCODERS,
     ExperimentSettings,
-    Optimisation,
     Pretraining,
     Readable,
     SettingsError,
@@ -40,8 +39,8 @@ from trainables.stages.guard import Collapsed, advice
 from trainables.stages.kind import ARITHMETIC, Kind, identity
 from trainables.stages.memory import OutOfMemory, memory_of, within_memory
 from trainables.stages.training import NonFiniteLoss, most_parts, train
-from trainables.stages.work import Outcome, Report, Training, Work, curves
-from trainables.store import Artifact, DamagedArtifact, Holder, LeaseLost, Store, Workplace
+from trainables.stages.work import Outcome, Report, Training, Work, curves, kept_before
+from trainables.store import EXTENDED_FROM, Artifact, Course, DamagedArtifact, Holder, LeaseLost, Store, Workplace
 from trainables.video.videos import PARTS, VideoSet
 
 Value = TypeVar("Value")
@@ -100,6 +99,27 @@ class Stage:
                 "seed": self.seed,
             }
         )
+
+    @property
+    def epochs(self) -> int | None:
+        """Of a training."""
+        return None if self.declared.schedule is None else self.settings[f"{self.declared.schedule}.epochs"]
+
+    @functools.cached_property
+    def course(self) -> Course | None:
+        """Of a training of which each epoch computes the same, however many there are; it is of one code and one time."""
+        schedule, epochs = self.declared.schedule, self.epochs
+        if epochs is None or self.declared.knows_end or self.settings[f"{schedule}.schedule"] == "cosine":
+            return None
+        of_any_length = {name: value for name, value in self.settings.items() if name != f"{schedule}.epochs"}
+        name = replace(self, settings=of_any_length, variant=self.variant or self.code.digest).key
+        checkpoints = self.settings.get(f"{schedule}.checkpoints", 1)
+        return Course(name, epochs, functools.partial(kept_before, epochs=epochs, checkpoints=checkpoints))
+
+    def goes_on_from(self, store: Store) -> int:
+        """The epochs of the longest training in the store from which it can go on; 0: there is none."""
+        shorter = self.course.shorter(store.directory / self.kind) if self.course else iter(())
+        return next((epochs for epochs, _ in shorter), 0)
 
     @functools.cached_property
     def code(self) -> Code:
@@ -182,8 +202,8 @@ class Expected(NamedTuple):
 class Made:
     """What a stage left, told by who ran it. metrics: last values. history: metric -> its value after each epoch.
 
-    used: seconds of this run; saved: of what it found, the artifact or epochs of an interrupted run. code: the digest of what
-    made it, and whose code that was.
+    used: seconds of this run; saved: of what it found, the artifact or epochs of an interrupted run or a shorter training.
+    extended_from: epochs of that training, 0: there was none. code: the digest of what made it, and whose code that was.
     """
 
     key: str
@@ -192,6 +212,7 @@ class Made:
     used: float
     saved: float
     code: str = ""
+    extended_from: int = 0
 
 
 @dataclass(frozen=True)
@@ -296,8 +317,8 @@ def run_experiment(
     made: dict[str, Made] = {}
 
     def run(stage: Stage, inputs: Mapping[str, Artifact], workplace: Workplace) -> Artifact:
-        schedule: Optimisation | None = getattr(experiment.settings, stage.declared.schedule or "", None)
-        report({"stage": stage.name, **({"epochs": schedule.epochs} if schedule else {})})
+        report({"stage": stage.name, **({"epochs": stage.epochs} if stage.epochs else {})})
+        workplace.keeps_state = runtime.keep_states
         return run_stage(stage, work_of(stage, experiment.settings, data[stage.data], inputs, runtime, workplace, report))
 
     artifacts = _Artifacts(store, run, report, any_code=expected is None)
@@ -357,7 +378,7 @@ class _Artifacts:
                 self.found[stage.key] = claimed
                 return 0.0
             inputs = {role: self._whole(source) for role, source in stage.inputs.items()}
-            claimed.code = stage.code.digest
+            claimed.code, claimed.course = stage.code.digest, stage.course
             self.found[stage.key] = self.run(stage, inputs, claimed)
             return claimed.seconds - claimed.before
 
@@ -387,7 +408,8 @@ def _made(stage: Stage, artifact: Artifact, elapsed: float) -> Made:
     history = named_metrics(stage, curves(artifact.history()))
     used, code = min(elapsed, done["seconds"]), code_of_artifact(artifact)
     by = "" if code is None else str(code)
-    return Made(stage.key, named_metrics(stage, done["metrics"]), history, used, done["seconds"] - used, by)
+    from_epoch = done.get(EXTENDED_FROM, 0)
+    return Made(stage.key, named_metrics(stage, done["metrics"]), history, used, done["seconds"] - used, by, from_epoch)
 
 
 def work_of(
@@ -400,12 +422,13 @@ def work_of(
     report: Report | None = None,
 ) -> Work:
     """What a stage is given: of the settings only what its key and its inputs' keys hold, of the videos only its parts."""
-    readable = Readable(stage.readable, f"the stage {stage.kind}", stage.declared.where)
+    end = f"{stage.declared.schedule}.epochs" if stage.course else ""
+    readable = Readable(stage.readable, f"the stage {stage.kind}", stage.declared.where, end, {end} if end else set())
     told = {} if report is None else {"report": functools.partial(_report_as, stage, report)}
     limited = settings.readable(readable)
     train, validation, test = (videos.part(part) if part in stage.declared.parts else () for part in PARTS)
     seen = replace(videos, train=train, validation=validation, test=test)
-    return Work(stage.kind, limited, stage.seed, seen, inputs, runtime, stage.checkpoints, workplace, **told)
+    return Work(stage.kind, limited, stage.seed, seen, inputs, runtime, stage.checkpoints, stage.epochs, workplace, **told)
 
 
 def run_stage(stage: Stage, work: Work) -> Artifact:

@@ -31,7 +31,8 @@ class Runtime:
     sources: where each named data set lies. stand_ins: (name, other): other sets joined by +, or the embedded clips, are read
     in its place. weights: (network, file) with weights to start from. device: a torch device or "auto". workers: processes
     that load clips; spare_core: whether a core is free for a thread that reads the next batch where there are none. save_every:
-    seconds after which a stage saves its state, also in the middle of an epoch.
+    seconds after which a stage saves its state, also in the middle of an epoch. keep_states: whether the state at the end of a
+    training stays, so that more epochs go on from there.
     """
 
     store: Path
@@ -44,6 +45,7 @@ class Runtime:
     workers: int = 0
     spare_core: bool = False
     save_every: float = DEFAULT_SAVE_EVERY
+    keep_states: bool = True
 
     def open_store(self) -> Store:
         return Store(self.store)
@@ -98,6 +100,7 @@ class Runtime:
             "workers": self.workers,
             "spare_core": self.spare_core,
             "save_every": self.save_every,
+            "keep_states": self.keep_states,
             "folders": folders_in_use(),
         }
 

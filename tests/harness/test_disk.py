@@ -12,6 +12,7 @@ from harness.disk import Needed, needed
 from harness.ledger import Ledger
 from harness.trials import Sweep
 from trainables.pipeline import run_experiment
+from trainables.store import Store
 
 MakeSweep = Callable[..., Sweep]
 
@@ -27,7 +28,9 @@ def test_what_is_said_is_near_what_a_trial_takes(make_sweep: MakeSweep) -> None:
     said = needed([job], store, runtime.cache_bytes, 1)
     run_experiment(job.experiment, runtime, lambda line: None)
     weights = size_of(runtime.store, "weights*.safetensors")
-    assert 0.5 * weights < said.stages < 6 * weights
+    states = size_of(runtime.store, "state-*.safetensors")
+    assert 0.5 * (weights + states) < said.stages < 2 * (weights + states)
+    assert 0.5 * weights < needed([job], Store(sweep.directory), 1000, 1, keeps_states=False).stages < 6 * weights
     taken = size_of(runtime.cache, "*.npy")
     assert 0.9 * taken <= said.frames <= 1.2 * taken
     after = needed([job], store, runtime.cache_bytes, 1)

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from harness.cost import Measured
 from harness.ledger import Ledger, Record, Seconds
 from harness.planner import Plan, make_plan, outlook
 from harness.proposals import Configuration
+from harness.summary import show_plan
 from harness.trials import Job, Sweep
 from search_spaces.paper_tables import table_space
 from search_spaces.space import Row, find_space
@@ -247,3 +249,22 @@ def test_more_trials_at_once_take_less_time(make_sweep: MakeSweep) -> None:
     sweep = make_sweep()
     one, two = (make_plan(sweep, Ledger(sweep.directory), at_once, 2**30) for at_once in (1, 2))
     assert two.hours_expected == pytest.approx(one.hours_expected / 2)
+
+
+def test_what_goes_on_from_a_shorter_training_is_expected_to_take_the_epochs_that_it_adds(
+    make_sweep: MakeSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finetuning of four epochs where one and two are there: half of what it is expected to take where none is."""
+    values = {"recipe": "scratch", "evaluation.measures": ("finetune",), "finetune.epochs": 4}
+    before = make_sweep(values, trials=1)
+    anew = {stage.kind: one.seconds for stage, one in plan(before).expected if one}
+    for epochs in (1, 2):
+        (job,) = (shorter := make_sweep({**values, "finetune.epochs": epochs}, trials=1)).jobs(Configuration(0, {}, None))
+        run_experiment(job.experiment, shorter.runtime, lambda line: None)
+    found = make_plan(before, Ledger(before.directory), 1, 2**30)
+    assert dict(found.extended) == {"finetune from 2 to 4 epochs": 1}
+    left = {stage.kind: one.seconds for stage, one in found.expected if one}
+    assert left["finetune"] == pytest.approx(anew["finetune"] / 2)
+    assert found.as_json()["extended"] == {"finetune from 2 to 4 epochs": 1}
+    show_plan(before, found, 1, Console(width=200))
+    assert "goes on from what is there: finetune from 2 to 4 epochs\n" in capsys.readouterr().out

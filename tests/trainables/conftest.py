@@ -248,6 +248,7 @@ def run_stage(tmp_path: Path) -> Callable[..., Artifact]:
         stage, work = stage_and_work(name, settings, place)
         published = tmp_path / "published" / (store or str(next(numbers)))
         workplace = Workplace(Store(published), stage.kind, stage.key)
+        workplace.code, workplace.course = stage.code.digest, stage.course
         return pipeline.run_stage(stage, replace(work, workplace=workplace, **changes))
 
     return run

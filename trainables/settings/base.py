@@ -33,16 +33,23 @@ class UndeclaredSetting(RuntimeError):
 class Readable:
     """The settings that a reader may read, by dotted name, and those that it has read so far.
 
-    where: what to do about a setting that is not among them, for the error message.
+    where: what to do about a setting that is not among them, for the error message. end: the setting that says how many epochs
+    there are, of a training that more epochs go on from: nothing that it computes may depend on it.
     """
 
     names: frozenset[str]
     reader: str
     where: str
+    end: str = ""
     read: set[str] = field(default_factory=set)
 
     def check(self, name: str, off: bool = False) -> None:
         """Note that a setting is read. Raises UndeclaredSetting for one that is not among them, unless it is off."""
+        if name == self.end:
+            raise UndeclaredSetting(
+                f"{self.reader} reads {name}, but more epochs go on from where fewer ended, as if nothing depended on how many "
+                "there are: a task whose loss does says so by `knows_end`"
+            )
         if name not in self.names and not off:
             raise UndeclaredSetting(
                 f"{self.reader} reads {name}, which is not in its key: two experiments that differ in it would share one "

@@ -72,7 +72,8 @@ class Kind:
 
     run: gives what came out, or what is to be trained. reads: dotted names of the settings, or groups of them, that it depends
     on, given all settings of an experiment. parts: what it reads of its data set. cost: given the settings and the numbers of
-    videos. schedule: the group with its epochs, of stages that train. random: whether the seed matters; else all seeds share
+    videos. schedule: the group with its epochs, of stages that train. knows_end: whether what an epoch computes depends on how
+    many there are, beside its learning rate. random: whether the seed matters; else all seeds share
     one. of_device: whether it measures the device. plugged_in: things from outside the package that it is made of, with their
     versions, by import path. starts_from: given the settings, the network whose weights a user gives and it starts from.
     check: given the settings and the files with such weights, raises StartError for what would end the stage later; it is asked
@@ -87,6 +88,7 @@ class Kind:
     parts: tuple[str, ...]
     cost: Callable[[ExperimentSettings, Counts], Cost]
     schedule: str | None = None
+    knows_end: bool = False
     random: bool = True
     of_device: bool = False
     plugged_in: Mapping[str, int] = field(default_factory=dict)

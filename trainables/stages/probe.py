@@ -5,14 +5,15 @@ One centre clip of each labelled validation video, `MOST` at most, spread evenly
 film, do not count as neighbours. Labels are looked at here and nowhere else in pretraining, and no test video is.
 
 It is asked before the first update, after the last epoch, and in between so often that it looks at no more than a twentieth of
-the clips that are trained on, a forward pass each. After other epochs the last value stands.
+the clips that are trained on, a forward pass each. After other epochs the last value stands. What would stand in a longer
+training is found out, too, so that more epochs can go on from where fewer ended.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,9 +65,9 @@ class Probe:
         shares = (allowed & (labels[:, None] == labels)).sum(1) / allowed.sum(1).clamp_min(1)
         return float(shares.double().mean())
 
-    def is_due(self, epoch: int, epochs: int, trained: int) -> bool:
-        """Whether it is asked after an epoch, from 1, of so many. trained: samples that an epoch trains on."""
-        return is_due(epoch, epochs, interval(len(self.videos), trained))
+    def every(self, trained: int) -> int:
+        """After every how many epochs it is asked. trained: samples that an epoch trains on."""
+        return interval(len(self.videos), trained)
 
 
 def probe_of(work: Work, backbone: Backbone) -> Probe | None:
@@ -85,14 +86,27 @@ def interval(videos: int, trained: int) -> int:
     return math.ceil(min(videos, MOST) / (SHARE * max(trained, 1)))
 
 
-def is_due(epoch: int, epochs: int, every: int) -> bool:
-    """Whether the probe is asked after an epoch, from 1: after the last, and every so many, but not shortly before it."""
+def is_asked(epoch: int, epochs: int, every: int) -> bool:
+    """Whether the probe is asked after an epoch, from 1: after the last, and every so many."""
+    return epoch == epochs or epoch % every == 0
+
+
+def is_shown(epoch: int, epochs: int, every: int) -> bool:
+    """Whether what it says then stands in the history: not what it says shortly before the last epoch."""
     return epoch == epochs or (epoch % every == 0 and epochs - epoch >= every)
+
+
+def value_after(epoch: int, epochs: int, every: int, said: Mapping[int, float]) -> float:
+    """What stands after an epoch. said: by the probe after epochs, and before the first one (0)."""
+    return said[max((one for one in range(1, epoch + 1) if is_shown(one, epochs, every)), default=0)]
 
 
 def clips_looked_at(videos: int, trained: int, epochs: int) -> int:
     """In a whole training, with so many validation videos and samples of an epoch."""
-    return min(videos, MOST) * (1 + max(1, epochs // interval(videos, trained))) if videos else 0
+    if not videos:
+        return 0
+    every = interval(videos, trained)
+    return min(videos, MOST) * (1 + epochs // every + (epochs % every > 0))
 
 
 def candidates(videos: Sequence[Video]) -> Tensor:

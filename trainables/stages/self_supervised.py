@@ -162,6 +162,7 @@ def kind_of(task: type[SelfSupervisedTask]) -> Kind:
         LABELLED,
         cost,
         schedule=task.schedule(),
+        knows_end=task.knows_end,
         plugged_in=identity(task),
         check_videos=check_videos,
         where=f"`reads` of {task.__module__}.{task.__qualname__}, or in trainables/stages/self_supervised.py",

@@ -1,8 +1,9 @@
 """The training loop that all training stages share.
 
 Its state is saved after every epoch, and in the middle of long ones: a stage that was killed goes on from there and ends in the
-same weights to the bit (CPU). Everything random in an epoch is drawn from (seed, stage, epoch), and all else that lasts longer
-than a batch is part of the network's, the optimiser's and the epoch's state.
+same weights to the bit (CPU). So does one that goes on from the last state of a finished one of fewer epochs: but for a cosine
+nothing that an epoch computes depends on how many there are. Everything random in an epoch is drawn from (seed, stage, epoch),
+and all else that lasts longer than a batch is part of the network's, the optimiser's and the epoch's state.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from torch import Tensor, nn
 
 from trainables.models.folding import in_place_of
 from trainables.models.momentum import OncePerStep
-from trainables.settings import Optimisation, Pretraining
+from trainables.settings import Optimisation, Pretraining, checkpoint_epoch
 from trainables.stages import guard
 from trainables.stages.health import Health, Look, looked_at
 from trainables.stages.memory import most_held
+from trainables.stages.probe import is_asked, value_after
 from trainables.stages.saving import Saving
 from trainables.stages.work import Means, Outcome, Pace, Training, Work, checkpoint_file, curves
 from trainables.video.dataset import Batch
@@ -73,16 +75,16 @@ class Epoch:
 @dataclass
 class Progress:
     """How far a training is: metrics per epoch, with the stage's prefix, the state of the network at its best epoch, the epoch
-    that it is in the middle of, and what its probe found last and before the first update."""
+    that it is in the middle of, and what its probe said after epochs, and before the first one (0)."""
 
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
     epoch: Epoch | None = None
-    probed: list[float] = field(default_factory=list)
+    probed: dict[int, float] = field(default_factory=dict)
 
 
 def train(training: Training, work: Work) -> Outcome:
-    """Train to the end, from where an interrupted run of the same stage stopped.
+    """Train to the end, from where an interrupted run of the same stage stopped, or one of fewer epochs ended.
 
     Raises NonFiniteLoss, Collapsed or LoaderDied.
     """
@@ -94,6 +96,7 @@ class _Loop:
     def __init__(self, training: Training, work: Work, saving: Saving) -> None:
         self.training, self.work, self.saving = training, work, saving
         self.network, self.optimisation = training.network, training.optimisation
+        self.epochs = work.epochs or self.optimisation.epochs
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.optimiser = make_optimiser(self.parameters, self.optimisation, work.fuses)
         self.progress = Progress()
@@ -105,14 +108,15 @@ class _Loop:
         self._resume()
         training, work, progress = self.training, self.work, self.progress
         if progress.history:
-            work.report({"stage": work.kind, "before": curves(progress.history)})
+            extended = {"extended_from": self.extended_from} if self.extended_from else {}
+            work.report({"stage": work.kind, "before": curves(progress.history), **extended})
         elif progress.epoch is None:
             if work.settings.seeds.varies("rounding"):
                 with work.seeded(f"{work.kind}/rounding", source="rounding"):
                     move_by_one_unit(self.parameters)
             if training.probe is not None:
-                progress.probed = [training.probe.accuracy()] * 2
-        for epoch in range(len(progress.history), self.optimisation.epochs):
+                progress.probed[0] = training.probe.accuracy()
+        for epoch in range(len(progress.history), self.epochs):
             begun, samples = time.monotonic(), self.samples
             with work.seeded(f"{work.kind}/epoch", epoch, source="noise"):
                 metrics = self._train_epoch(epoch) | {"learning_rate": learning_rate(self.optimisation, epoch)}
@@ -132,7 +136,7 @@ class _Loop:
             self._save()
             of_machine = {"samples_per_second": speed, "memory_bytes": float(most_held(work.device))}  # no results
             measured = {f"{work.kind}/{name}": value for name, value in of_machine.items()}
-            work.report({"stage": work.kind, "epochs": self.optimisation.epochs, **line, **measured})
+            work.report({"stage": work.kind, "epochs": self.epochs, **line, **measured})
         leap = {f"{work.kind}/health_leap": self.health.leap}
         if progress.best is not None:
             self.network.load_state_dict(progress.best)
@@ -186,13 +190,14 @@ class _Loop:
         return epoch.health if epoch is not None and epoch.health else self.health.measures()
 
     def _probed(self, epoch: int) -> dict[str, float]:
-        """What the probe says after an epoch, or said last."""
+        """What the probe says after an epoch, or what it said before and stands."""
         probe, probed = self.training.probe, self.progress.probed
         if probe is None:
             return {}
-        if probe.is_due(epoch, self.optimisation.epochs, len(self.training.loader.dataset)):
-            probed[1:] = [probe.accuracy()]
-        return {"val_knn": probed[1]}
+        every = probe.every(len(self.training.loader.dataset))
+        if epoch not in probed and is_asked(epoch, self.epochs, every):
+            probed[epoch] = probe.accuracy()
+        return {"val_knn": value_after(epoch, self.epochs, every, probed)}
 
     def _probed_before(self) -> dict[str, float]:
         probe, kind = self.training.probe, self.work.kind
@@ -239,7 +244,21 @@ class _Loop:
         self.health.start = Look(**state.get("start", {}))
         within = state.get("epoch")
         epoch = None if within is None else Epoch.of_state(within)
-        self.progress = Progress(state["history"], state["best"], epoch, state.get("probed", []))
+        self.progress = Progress(state["history"], state["best"], epoch, state.get("probed", {}))
+        if self.extended_from:
+            self._see_as_longer()
+
+    @property
+    def extended_from(self) -> int:
+        """Epochs of the shorter training that this one goes on from."""
+        return self.work.workplace.extended_from if self.work.workplace else 0
+
+    def _see_as_longer(self) -> None:
+        """Tell the epochs before as they would have been told on the way to the present end."""
+        for line in self.progress.history:
+            line.update({f"{self.work.kind}/{name}": value for name, value in self._probed(line["epoch"]).items()})
+        if self.progress.epoch is None:
+            self._keep_checkpoint()
 
     def _save(self) -> None:
         self.saves.restart()
@@ -260,7 +279,7 @@ class _Loop:
     def _keep_checkpoint(self) -> None:
         if self.work.workplace is not None and isinstance(self.optimisation, Pretraining):
             for number in range(1, self.optimisation.checkpoints):
-                if self.optimisation.checkpoint_epoch(number) == len(self.progress.history):
+                if checkpoint_epoch(number, self.epochs, self.optimisation.checkpoints) == len(self.progress.history):
                     self.saving.wait()
                     self.work.workplace.keep(checkpoint_file(number), self.training.weights())
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from trainables.models.device import Network, on_device
 from trainables.models.folding import folded
 from trainables.runtime import Runtime
-from trainables.settings import ExperimentSettings, Optimisation, Source, VideoSettings
+from trainables.settings import ExperimentSettings, Optimisation, Source, VideoSettings, checkpoint_epoch
 from trainables.store import Artifact, Workplace
 from trainables.video.ahead import brought, read_ahead
 from trainables.video.cache import FrameCache
@@ -34,7 +34,8 @@ RESTARTS = 3
 Report = Callable[[dict[str, Any]], None]
 """Takes lines about a stage: {"stage", "epoch", "epochs"} and metrics, prefixed by the stage, when a part of it is done;
 between them at times {"stage", "batch", "batches"}, which says that it goes on; and of one that goes on from a saved state
-{"stage", "before"}, the values of each metric after the epochs until then."""
+{"stage", "before"}, the values of each metric after the epochs until then, with `extended_from`, the epochs of a shorter
+training, where it is of one."""
 Step = Callable[[Tensor, Batch], tuple[Tensor, dict[str, Tensor]]]
 """From clips (B, V, 3, K, H, W) and the batch they are from to the mean loss, and metrics over the samples, (B,) each."""
 
@@ -122,7 +123,8 @@ class Work:
     """One stage to run.
 
     settings: those that its key holds, and its inputs' keys; reading others raises UndeclaredSetting. inputs: artifacts, by
-    role. checkpoints: by role the checkpoint that is handed on, where it is not the last. workplace: where unfinished work is
+    role. checkpoints: by role the checkpoint that is handed on, where it is not the last. epochs: of a training; None: those of
+    its schedule. workplace: where unfinished work is
     kept; None: nowhere. pace: of reports on the way.
     """
 
@@ -133,6 +135,7 @@ class Work:
     inputs: Mapping[str, Artifact]
     runtime: Runtime
     checkpoints: Mapping[str, int] = field(default_factory=dict)
+    epochs: int | None = None
     workplace: Workplace | None = None
     report: Report = _tell_nobody
     pace: Pace = field(default_factory=lambda: Pace(REPORT_SECONDS), init=False, repr=False)
@@ -228,6 +231,18 @@ class Work:
 def checkpoint_file(number: int | None) -> str:
     """The name under which weights are kept: of a checkpoint, from 1, or of the end (None)."""
     return "weights" if number is None else f"weights-{number}"
+
+
+def kept_before(shorter: int, epochs: int, checkpoints: int) -> dict[str, str] | None:
+    """Which checkpoints of a shorter training take the place of those that one of so many epochs keeps before the other's end:
+    names of files, by their names in the longer one. None where it has no weights of such an epoch."""
+    there = {checkpoint_epoch(number, shorter, checkpoints): number for number in range(1, checkpoints)}
+    wanted = {number: checkpoint_epoch(number, epochs, checkpoints) for number in range(1, checkpoints)}
+    before = {number: epoch for number, epoch in wanted.items() if epoch < shorter}
+    if not there.keys() >= set(before.values()):
+        return None
+    names = {checkpoint_file(number): checkpoint_file(there[epoch]) for number, epoch in before.items()}
+    return {f"{name}.safetensors": f"{kept}.safetensors" for name, kept in names.items()}
 
 
 class _Seeded(AbstractContextManager[None]):

@@ -15,9 +15,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from trainables.store.artifact import Artifact
 from trainables.store.directory import Store, artifacts
 from trainables.store.errors import DamagedArtifact, StoreError
-from trainables.store.usage import Ledgers, Rules, date_of, lease_of, leftovers, remove, selected, size_of
+from trainables.store.usage import Ledgers, Rules, date_of, lease_of, leftovers, remove, rung_of, rungs, selected, size_of
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None, pretty_exceptions_enable=False)
 Directory = Annotated[Path, typer.Option("--store", help="The store; ledgers are looked for in the folders beside it.")]
@@ -26,7 +27,10 @@ DEFAULT = Path("runs/store")
 
 @app.command("list")
 def list_(store: Directory = DEFAULT) -> None:
-    """A line per artifact: size, seconds spent, date, and the sweeps and number of trials that name it."""
+    """A line per artifact: size, seconds spent, date, and the sweeps and number of trials that name it.
+
+    The size is with the state that more epochs would go on from.
+    """
     ledgers = _ledgers(store)
     uses = ledgers.uses()
     table = Table("kind", "key", box=None, header_style="bold")
@@ -109,6 +113,7 @@ def prune(
     sweep: Annotated[str | None, typer.Option(help="The sweep of --keep-best; what others name too stays.")] = None,
     objective: Annotated[str, typer.Option(help="The metric of --keep-best, the highest is best.")] = "validation/top1",
     damaged: Annotated[bool, typer.Option("--damaged", help="Also what was set aside, and training states at rest.")] = False,
+    states: Annotated[bool, typer.Option("--states", help="Also the states from which more epochs would go on.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only listed.")] = False,
 ) -> None:
     """Remove the artifacts to which all given rules apply, but none that a process is making. Lists only, without --yes."""
@@ -118,8 +123,8 @@ def prune(
     if sweep is not None and sweep not in ledgers.records:
         _refuse(f"there is no sweep {sweep} beside {store}; there are {', '.join(ledgers.records) or 'none'}")
     by_rule = unreferenced or older_than is not None or sweep is not None
-    if not by_rule and not damaged:
-        _refuse("nothing was asked for: give --unreferenced, --older-than, --keep-best with --sweep, or --damaged")
+    if not by_rule and not damaged and not states:
+        _refuse("nothing was asked for: give --unreferenced, --older-than, --keep-best with --sweep, --damaged or --states")
     if ledgers.damaged and (unreferenced or sweep is not None):
         _refuse(
             f"{ledgers.damaged} lines of ledgers beside {store} are damaged: what they name is not known; repair them first"
@@ -128,7 +133,13 @@ def prune(
     if sweep is not None and keep_best and not best:
         _refuse(f"no record of {sweep} has the metric {objective}")
     rules = Rules(unreferenced, older_than, sweep, frozenset(best))
-    paths = [*(selected(store, ledgers, rules) if by_rule else ()), *(leftovers(store) if damaged else ())]
+    chosen = list(selected(store, ledgers, rules)) if by_rule else []
+    theirs = {rung_of(Artifact(path)) for path in chosen}
+    paths = [
+        *chosen,
+        *(path for path in rungs(store) if states and path not in theirs),
+        *(leftovers(store) if damaged else ()),
+    ]
     held = _held(store, paths)
     table = Table("what", box=None, header_style="bold")
     table.add_column("bytes", justify="right")
@@ -151,7 +162,7 @@ def prune(
 
 def _held(store: Path, paths: list[Path]) -> dict[Path, str]:
     place = Store(store)
-    holders = {path: place.holder(path.parent.name, lease_of(path).target.name) for path in paths}
+    holders = {path: place.holder(*lease_of(path).target.parts[-2:]) for path in paths}
     return {path: str(holder) for path, holder in holders.items() if holder is not None}
 
 

@@ -22,6 +22,9 @@ from trainables.checksums import Mismatch, check_content, check_size, unsealed
 from trainables.store.errors import DamagedArtifact, readable_errors
 
 DONE = "done.json"
+RUNG, EXTENDED_FROM = "rung", "extended_from"
+"""What done.json says of a training: where in its kind's folder the state lies that more epochs go on from, and the epochs of
+the shorter one that it went on from itself."""
 UNLISTED = {"metrics", "seconds"}
 """What done.json holds where it lists no files."""
 
@@ -42,8 +45,8 @@ class Artifact:
 
     @property
     def done(self) -> dict[str, Any]:
-        """The content of done.json: `metrics` (last values), `seconds` (spent on the stage, interruptions included) and `files`
-        (name -> `bytes` and `sha256`)."""
+        """The content of done.json: `metrics` (last values), `seconds` (spent on the stage, interruptions included, and the
+        shorter training that it went on from), `files` (name -> `bytes` and `sha256`) and, of some, RUNG and EXTENDED_FROM."""
         with self._noticing(DONE):
             text = (self.directory / DONE).read_bytes()
             try:
@@ -53,6 +56,12 @@ class Artifact:
             except (ValueError, AttributeError):
                 raise Mismatch("is not readable") from None
             return unsealed(text)
+
+    @property
+    def rung(self) -> Path | None:
+        """Where the state is that more epochs go on from, if it is still there."""
+        name = self.done.get(RUNG)
+        return None if name is None or not (place := self.directory.parent / name).is_dir() else place
 
     def tensors(self, name: str = "weights") -> dict[str, torch.Tensor]:
         """The tensors of `<name>.safetensors`, on the CPU."""

@@ -29,7 +29,7 @@ class SavedState:
     """A state on disk, of which `state.json` was read.
 
     number: how often the stage's state had been saved. files: name -> `bytes` and `sha256` of what belongs to it, the tensors
-    among them.
+    among them. extended_from: epochs of the shorter training that it goes on from; 0: it began with the first.
     """
 
     directory: Path
@@ -38,6 +38,7 @@ class SavedState:
     structure: Any
     tensors: str
     files: dict[str, dict[str, Any]]
+    extended_from: int = 0
 
     @property
     def kept(self) -> dict[str, dict[str, Any]]:
@@ -75,7 +76,13 @@ def saved_state(directory: Path) -> SavedState | None:
 
 
 def save_state(
-    directory: Path, state: Mapping[str, Any], *, number: int, seconds: float, kept: Mapping[str, dict[str, Any]]
+    directory: Path,
+    state: Mapping[str, Any],
+    *,
+    number: int,
+    seconds: float,
+    kept: Mapping[str, dict[str, Any]],
+    extended_from: int = 0,
 ) -> None:
     """Write a state. Raises OSError, SafetensorError, and TypeError for a value that cannot be saved, naming it."""
     tensors: dict[str, torch.Tensor] = {}
@@ -90,6 +97,7 @@ def save_state(
         "structure": structure,
         "tensors": name,
         "files": {name: entry_of(directory / name), **kept},
+        "extended_from": extended_from,
     }
     write_atomically(directory / STATE, sealed(content))
 

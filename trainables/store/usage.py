@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from trainables.store.artifact import DONE, Artifact
+from trainables.store.course import SUFFIX
 from trainables.store.directory import artifacts
-from trainables.store.errors import readable_errors
+from trainables.store.errors import DamagedArtifact, readable_errors
 from trainables.store.leases import Lease
 
 DAY = 24 * 3600.0
@@ -97,9 +99,16 @@ def leftovers(store: Path) -> Iterator[Path]:
     yield from sorted((*store.glob("*/.damaged-*"), *store.glob("*/.*.work")))
 
 
+def rungs(store: Path) -> Iterator[Path]:
+    """The states from which more epochs would go on, of every training that has ended."""
+    yield from sorted(store.glob(f"*/.*{SUFFIX}/*"))
+
+
 def lease_of(path: Path) -> Lease:
-    """Of an artifact, or of the one that leftovers belong to."""
+    """Of an artifact, or of the one that leftovers belong to; of a state of a course one that nobody else asks for."""
     name = path.name
+    if path.parent.suffix == SUFFIX:
+        return Lease(path.parent.with_name(f"{path.parent.name.removeprefix('.')}-{name}"))
     if name.endswith(".work"):
         name = name[1 : -len(".work")]
     elif name.startswith(".damaged-"):
@@ -124,16 +133,36 @@ def remove(paths: Iterable[Path]) -> list[Path]:
 
 
 def _remove(path: Path) -> None:
-    """An artifact first loses its place, so that none is ever found half removed."""
+    """An artifact first loses its place, so that none is ever found half removed; the state that it left goes with it."""
     gone = path
+    if path.parent.suffix == SUFFIX:
+        shutil.rmtree(path)
+        with contextlib.suppress(OSError):  # other states are of the same course
+            path.parent.rmdir()
+        return
     if not path.name.startswith("."):
+        if (rung := rung_of(Artifact(path))) is not None:
+            _remove(rung)
         gone = path.with_name(f".damaged-{path.name}-removed")
         path.rename(gone)
     shutil.rmtree(gone)
 
 
+def rung_of(artifact: Artifact) -> Path | None:
+    """Where the state is from which more epochs than its own go on; None where there is none, or it cannot be told."""
+    try:
+        return artifact.rung
+    except DamagedArtifact:
+        return None
+
+
 def size_of(directory: Path) -> int:
-    """Bytes of all files below."""
+    """Bytes of all files below, and of an artifact of the state that it left."""
+    rung = None if directory.name.startswith(".") or directory.parent.suffix == SUFFIX else rung_of(Artifact(directory))
+    return _bytes_below(directory) + (_bytes_below(rung) if rung else 0)
+
+
+def _bytes_below(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 

@@ -24,7 +24,8 @@ from safetensors.torch import save_file
 
 from trainables.checksums import Mismatch, entry_of, json_text, sealed
 from trainables.files import flush, replacing
-from trainables.store.artifact import DONE, Artifact
+from trainables.store.artifact import DONE, EXTENDED_FROM, RUNG, Artifact
+from trainables.store.course import Course
 from trainables.store.errors import LeaseLost, readable_errors
 from trainables.store.leases import CLAIMED, Lease, work_path
 from trainables.store.state import STATE, SavedState, save_state, saved_state
@@ -40,7 +41,9 @@ IN_THE_WAY = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 class Workplace:
     """The work on one artifact, by one claim; it counts the seconds. Without a lease nobody else may be at it.
 
-    code: a digest of the code that does it, if set; a training state of other code is not gone on with.
+    code: a digest of the code that does it, if set; a training state of other code is not gone on with. course: of a training
+    that can go on from a shorter one. keeps_state: whether its own last state stays when it is published. extended_from: epochs
+    of the shorter training that it goes on from.
 
     Whatever writes raises LeaseLost when another process has taken over, and StoreError.
     """
@@ -51,8 +54,12 @@ class Workplace:
         self.lease = lease
         self.directory = work_path(self.target) / (lease.token if lease else uuid.uuid4().hex)
         self.code = ""
+        self.course: Course | None = None
+        self.keeps_state = True
+        self.extended_from = 0
         self.kept: dict[str, dict[str, Any]] = {}
         self.superseded: list[Path] = []
+        self.state_in: Path | None = None
         self.number = 0
         self.started = time.monotonic()
         self.before = 0.0
@@ -79,21 +86,23 @@ class Workplace:
                 work_path(self.target).rmdir()
 
     def load_state(self) -> dict[str, Any] | None:
-        """The training state saved last, by this claim or an earlier one, or None; one that is damaged is told and passed over.
+        """The training state saved last, by this claim or an earlier one, or at the end of a shorter training of its course;
+        None where there is none. One that is damaged is told and passed over.
 
         With it come the files that had been kept. Loaded without running any code from it.
         """
         with readable_errors(self.directory, "read"):
             claims = [path for path in _entries(work_path(self.target)) if path.is_dir()]
         self.superseded = [path for path in claims if path != self.directory]
-        for saved in self._newest_first(claims):
+        ended = {path: epochs for epochs, path in self.course.shorter(self.target.parent)} if self.course else {}
+        for saved in self._newest_first([*claims, *ended]):
             try:
                 content = saved.load()
             except Mismatch as problem:
                 self._pass_over(saved.directory, problem)
                 continue
             if self.code in ("", content[CODE]):
-                self._take_over(saved)
+                self._take_over(saved, ended.get(saved.directory, 0))
                 state: dict[str, Any] = content[CONTENT]
                 return state
         return None
@@ -108,9 +117,16 @@ class Workplace:
         with self._fenced():
             self.directory.mkdir(parents=True, exist_ok=True)
             content = {CODE: self.code, CONTENT: state}
-            save_state(self.directory, content, number=number, seconds=self.seconds, kept=self.kept)
+            save_state(
+                self.directory,
+                content,
+                number=number,
+                seconds=self.seconds,
+                kept=self.kept,
+                extended_from=self.extended_from,
+            )
             flush(self.directory)
-        self.number = number
+        self.number, self.state_in = number, self.directory
         self._remove_older_states()
 
     def _remove_older_states(self) -> None:
@@ -163,7 +179,7 @@ class Workplace:
                 for name, entry in self.kept.items():
                     _place(self.directory / name, building / name)
                     listed[name] = entry
-                done = {"metrics": dict(metrics), "seconds": self.seconds, "files": listed}
+                done = {"metrics": dict(metrics), "seconds": self.seconds, "files": listed, **self._of_course()}
                 (building / DONE).write_text(sealed(done), encoding="utf-8")
                 for path in (*building.iterdir(), building):
                     flush(path)
@@ -175,10 +191,35 @@ class Workplace:
             artifact = winner
         else:
             artifact = Artifact(self.target)
+            self._leave_state()
         finally:
             shutil.rmtree(building, ignore_errors=True)
         self.discard_state()
         return artifact
+
+    def _of_course(self) -> dict[str, Any]:
+        """What the artifact says of it: where its state is, and which epochs it has from a shorter training."""
+        place = self._rung
+        extended = {EXTENDED_FROM: self.extended_from} if self.extended_from else {}
+        return extended | ({RUNG: str(place.relative_to(self.target.parent))} if place else {})
+
+    @property
+    def _rung(self) -> Path | None:
+        """Where the state stays that more epochs go on from."""
+        return self.course.place(self.target.parent) if self.course and self.keeps_state and self.state_in else None
+
+    def _leave_state(self) -> None:
+        """Move the state to its course; one that is there already, of the same training, makes room. What hinders that costs
+        nothing but time, should more epochs be asked for."""
+        place, state = self._rung, self.state_in
+        if place is None or state is None:
+            return
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                place.rename(work_path(self.target) / f"before-{uuid.uuid4().hex[:8]}")
+            state.rename(place)
+            flush(place.parent)
 
     def _put_in_place(self, building: Path) -> None:
         """One rename. A whole artifact that is there already stays; what is there and damaged is set aside."""
@@ -203,16 +244,24 @@ class Workplace:
     def _pass_over(self, directory: Path, problem: Mismatch) -> None:
         self.store.warn(f"a training state of {self._name} {problem}, in {directory}: it is not used")
 
-    def _take_over(self, saved: SavedState) -> None:
-        """Go on from a state: what had been kept until then, the number, and the seconds spent."""
+    def _take_over(self, saved: SavedState, ended: int) -> None:
+        """Go on from a state: what had been kept until then, the number, and the seconds spent.
+
+        ended: the epochs of the shorter training at whose end it was saved; 0: it is of this one.
+        """
+        names: Mapping[str, str] = {name: name for name in saved.kept}
+        if ended and self.course is not None:
+            names = self.course.kept(ended) or {}
         with self._fenced():
             self.directory.mkdir(parents=True, exist_ok=True)
             if saved.directory != self.directory:
-                for name in saved.kept:
-                    _place(saved.directory / name, self.directory / name)
-        self.kept = dict(saved.kept)
+                for name, there in names.items():
+                    _place(saved.directory / there, self.directory / name)
+        self.kept = {name: saved.kept[there] for name, there in names.items()}
         self.number = saved.number
         self.before = saved.seconds
+        self.extended_from = ended or saved.extended_from
+        self.state_in = None if ended else saved.directory
 
     @property
     def _name(self) -> str:

@@ -40,6 +40,8 @@ class SelfSupervisedTask(ABC):
     version: of such a task; raise it when a change makes what it trained wrong.
     published: settings that its authors published, over preset paper; sources in docs/fidelity.md.
     compares_samples: whether its loss compares the samples of a batch, so that it is not the mean of what parts of it give.
+    knows_end: whether its loss depends on how many epochs there are, so that more of them are another training from the first
+    on; other tasks cannot read how many.
     """
 
     name: ClassVar[str]
@@ -48,6 +50,7 @@ class SelfSupervisedTask(ABC):
     version: ClassVar[int] = 1
     published: ClassVar[Mapping[str, Any]] = {}
     compares_samples: ClassVar[bool] = False
+    knows_end: ClassVar[bool] = False
 
     def __init__(self, settings: ExperimentSettings, tracks: Tracks | None = None) -> None:
         self.settings = settings

@@ -88,6 +88,7 @@ class Tracking(FrameTask):
 
     name = "tracking"
     compares_samples = True
+    knows_end = True
 
     @classmethod
     def needs_tracks(cls, settings: ExperimentSettings) -> bool:

@@ -24,9 +24,11 @@ from trainables.stages.probe import (
     chosen,
     clips_looked_at,
     interval,
-    is_due,
+    is_asked,
+    is_shown,
     neighbours_accuracy,
     probe_of,
+    value_after,
 )
 from trainables.stages.work import Work
 from trainables.store import Artifact
@@ -95,14 +97,22 @@ def test_how_often_it_is_asked(looked: int, trained: int, every: int) -> None:
     """So seldom that it looks at no more than a twentieth of what is trained on; first and last always."""
     assert interval(looked, trained) == every
     assert min(looked, MOST) <= every * trained / 20 + 1e-9
-    asked = 1 + sum(is_due(epoch, 10, every) for epoch in range(1, 11))
+    asked = 1 + sum(is_asked(epoch, 10, every) for epoch in range(1, 11))
     assert clips_looked_at(looked, trained, 10) == min(looked, MOST) * asked
     assert clips_looked_at(0, trained, 10) == 0
 
 
-def test_it_is_not_asked_shortly_before_the_last_epoch() -> None:
-    asked = {epochs: [epoch for epoch in range(1, epochs + 1) if is_due(epoch, epochs, 3)] for epochs in (1, 4, 6, 8, 9)}
-    assert asked == {1: [1], 4: [4], 6: [3, 6], 8: [3, 8], 9: [3, 6, 9]}
+def test_what_it_says_shortly_before_the_last_epoch_is_not_shown() -> None:
+    """But it is asked, as it stands in the history of a longer training, which may go on from there."""
+    asked, shown = (
+        {epochs: [epoch for epoch in range(1, epochs + 1) if which(epoch, epochs, 3)] for epochs in (1, 4, 6, 8, 9)}
+        for which in (is_asked, is_shown)
+    )
+    assert shown == {1: [1], 4: [4], 6: [3, 6], 8: [3, 8], 9: [3, 6, 9]}
+    assert asked == {1: [1], 4: [3, 4], 6: [3, 6], 8: [3, 6, 8], 9: [3, 6, 9]}
+    said = {epoch: float(epoch) for epoch in range(10)}
+    assert [value_after(epoch, 8, 3, said) for epoch in range(1, 9)] == [0, 0, 3, 3, 3, 3, 3, 8]
+    assert [value_after(epoch, 9, 3, said) for epoch in range(1, 10)] == [0, 0, 3, 3, 3, 6, 6, 6, 9]
 
 
 def test_a_stage_tells_what_its_probe_found(

@@ -92,6 +92,43 @@ def test_every_stage_that_trains_equals_an_uninterrupted_one_to_the_bit(
     assert len(seen) > 20
 
 
+def test_every_training_that_is_extended_equals_one_in_one_go_to_the_bit(
+    variety: Ran, clips: Path, run_stage: RunStage
+) -> None:
+    """Of the same stages, an epoch fewer first: what they left, to the last value of the history.
+
+    Cosine schedules begin anew, and tracking, whose negatives get harder towards the end; what starts from a stage of the same
+    schedule has another start.
+    """
+    stages = {stage.key: stage for stage, _ in variety.stages}
+    extended, anew = set[str](), set[str]()
+    for experiment, settings in variety.settings.items():
+        place = Runtime(variety.store, clips, weights=variety.weights(experiment), device="cpu")
+        for name, key in variety.results[experiment].stages.items():
+            stage = stages[key]
+            setting = f"{stage.declared.schedule}.epochs"
+            its_start = any(setting in source.readable for source in stage.inputs.values())
+            if stage.epochs is None or its_start or key in extended | anew:
+                continue
+            (anew if stage.course is None else extended).add(key)
+            epochs = max(stage.epochs, 2)
+            short, long = (with_values(settings, {setting: number}) for number in (epochs - 1, epochs))
+            whole = Store(variety.store).find(name, key) if epochs == stage.epochs else run_stage(name, long, place)
+            assert whole is not None
+            place_of_both = f"{experiment}-{name}-extended"
+            run_stage(name, short, place, place_of_both)
+            lines: list[dict[str, Any]] = []
+            longer = run_stage(name, long, place, place_of_both, report=lines.append)
+            assert content(longer) == content(whole), (experiment, name)
+            run = [line["epoch"] for line in lines if "epoch" in line]
+            assert run == ([epochs] if key in extended else [*range(1, epochs + 1)]), (experiment, name)
+            assert longer.done.get("extended_from") == (epochs - 1 if key in extended else None)
+    assert {stages[key].kind for key in anew} == {"tracking", "pretext", "student"}
+    teachers = {f"{task}{end}" for task in ("sorting", "ego_motion", "prediction") for end in ("", "_classifier")}
+    alone = {"auxskd", "pretext", "finetune", "student", "vgg_classifier", "tracking_classifier"}
+    assert {stages[key].kind for key in extended} >= teachers | alone
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("experiment", ["vcop", "live"])
 def test_the_number_of_loader_processes_changes_nothing_of_it(

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from trainables.store import Artifact, DamagedArtifact, Store, StoreError, Workplace
+from trainables.store import Artifact, Course, DamagedArtifact, Store, StoreError, Workplace
 from trainables.store.__main__ import app
 
 PRETEXT, BEST, OTHER, LOST = (letter * 16 for letter in "abcd")
@@ -142,3 +143,28 @@ def test_errors_of_the_store_survive_the_way_between_processes() -> None:
     for error in (StoreError("no room", 28), DamagedArtifact(Path("store/kind/key"), "done.json is missing")):
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), again.errno) == (type(error), str(error), error.errno)
+
+
+def left_state(store: Store, publish: Callable[..., Artifact], key: str, epochs: int) -> Artifact:
+    """An artifact of a training of so many epochs of one course, with its state."""
+    workplace = Workplace(store, "pretext", key)
+    workplace.course = Course("f" * 16, epochs, lambda shorter: {})
+    workplace.save_state({"w": torch.ones(100)})
+    return publish(store, key, workplace)
+
+
+def test_states_for_more_epochs_go_with_their_artifacts_or_alone(store: Store, publish: Callable[..., Artifact]) -> None:
+    """Two of one course; sizes are with them."""
+    short, long = (left_state(store, publish, letter * 16, epochs) for letter, epochs in (("a", 2), ("b", 4)))
+    state = store.directory / "pretext" / f".{'f' * 16}.course" / "4"
+    assert long.rung == state
+    listed = run(store, "list").splitlines()[2].split()[2]
+    assert listed == f"{sum(path.stat().st_size for place in (long.directory, state) for path in place.iterdir()):,}"
+    os.utime(short.directory / "done.json", (1, 1))
+    assert "2 would go" in run(store, "prune", "--older-than", "10", "--states"), "the other one has its artifact"
+    run(store, "prune", "--older-than", "10", "--yes")
+    assert [path.name for path in state.parent.iterdir()] == ["4"]
+    assert "1 would go" in run(store, "prune", "--states")
+    run(store, "prune", "--states", "--yes")
+    assert not state.parent.exists() and long.rung is None
+    long.verify()
