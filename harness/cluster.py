@@ -1,18 +1,21 @@
 """The Ray cluster of a sweep: one that is started on this machine for it, or one at an address; and where it answers.
 
 Whoever reaches a cluster can run code on it. One that is started here listens on loopback only, and wants a token that is made
-for it and lies in the sweep's scratch directory. At an address the user's token counts, which Ray looks for.
+for it and lies in the sweep's scratch directory. At an address the user's token counts, which Ray looks for, and this project's
+code is brought along.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,8 @@ ADDRESS_SECONDS = 10.0
 """How long a cluster's head may take to accept a connection."""
 OBJECT_STORE_BYTES = 100 * 2**20
 RAY = str(Path(ray.__file__).parent)
+PACKAGES = ("harness", "search_spaces", "trainables")
+"""What workers import of this project, which nodes of a cluster at an address need not have installed."""
 TOKEN = secrets.token_hex(32)
 """Of clusters that this process starts: one for all, as Ray remembers it."""
 TOKEN_FILE = "token"
@@ -146,12 +151,38 @@ def _without_helpers() -> Iterator[None]:
             setattr(owner, name, starts)
 
 
+def nodes_at(address: str) -> list[Mapping[str, float]]:
+    """The resources of each living node of the cluster at an address. Raises SweepError as `connect` does.
+
+    Asked by a process of its own, as a second session of Ray in one process is not sound.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_nodes_at, address).result()
+
+
+def _nodes_at(address: str) -> list[Mapping[str, float]]:
+    _join(address)
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def places(nodes: Iterable[Mapping[str, float]], gpus_per_trial: float) -> tuple[int, int]:
+    """How many trials run at once on such nodes, at least one, and how many cores each has on the node with the fewest."""
+    found = []
+    for node in nodes:
+        cpus = int(node.get("CPU", 0))
+        at_once = min(cpus, int(node.get("GPU", 0) / gpus_per_trial)) if gpus_per_trial else cpus
+        if at_once:
+            found.append((at_once, cpus // at_once))
+    return max(1, sum(at_once for at_once, _ in found)), min((cores for _, cores in found), default=1)
+
+
 def _join(address: str) -> None:
     refused: list[str] = []
     try:
         _require_listener(address)
         with _taken_from_stderr(REFUSED, refused):
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            code = [str(Path(__file__).resolve().parents[1] / package) for package in PACKAGES]
+            ray.init(address=address, runtime_env={"py_modules": code}, log_to_driver=False, logging_level=logging.ERROR)
     except (AuthenticationError, OSError, OverflowError, RuntimeError, ValueError) as error:
         if isinstance(error, AuthenticationError) or refused:
             has = "has another one" if refused and os.environ.get("RAY_AUTH_MODE", "").lower() == "token" else "shows none"

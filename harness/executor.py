@@ -36,6 +36,7 @@ from harness.cluster import Cluster
 from harness.deaths import Worker, oom_kills
 from harness.hindrances import GivenUp
 from harness.patience import Pulse, Words, no_room
+from harness.preflight import Preflight, Unfit, clear_tokens, offered
 from harness.proposals import Exhausted
 from harness.watchdog import Limits, Watchdog
 from trainables.files import digest
@@ -87,6 +88,8 @@ def run_trial(config: dict[str, Any]) -> None:
 
     tune.report({"worker": this_worker()})
     try:
+        if config["preflight"] is not None:
+            Preflight(**config["preflight"]).check(worker_versions())
         runtime = Runtime.from_config(config["runtime"])  # first: settings may name things in folders that it brings
         experiment = Experiment(validated(config["settings"]), config["seed"])
         versions = worker_versions() | {"device": runtime.device_name(), "node": platform.node()}
@@ -119,7 +122,8 @@ def this_node() -> dict[str, str]:
 
 def unfit(error: Exception) -> dict[str, Any]:
     """A trial's last report where a node could not do what the driver did when it planned the sweep."""
-    return {"outcome": "unfit", "reason": f"{type(error).__name__}: {one_line(error)}", **this_node()}
+    kind = "" if isinstance(error, Unfit) else f"{type(error).__name__}: "
+    return {"outcome": "unfit", "reason": f"{kind}{one_line(error)}", **this_node()}
 
 
 def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
@@ -143,19 +147,23 @@ def one_line(error: BaseException) -> str:
 
 
 class StudySearcher(Searcher):
-    """Ray Tune's way of asking the bookkeeper what runs next, and of telling it how that ended."""
+    """Ray Tune's way of asking the bookkeeper what runs next, and of telling it how that ended.
 
-    def __init__(self, books: Bookkeeper, stop: Stop, scratch: Path) -> None:
+    preflight: what each node is to be asked before its trials, as arguments of a Preflight; None where all are this machine's.
+    """
+
+    def __init__(self, books: Bookkeeper, stop: Stop, scratch: Path, preflight: dict[str, Any] | None) -> None:
         super().__init__()
         self.books = books
         self.stop = stop
         self.scratch = scratch
+        self.preflight = preflight
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         try:
             with self.stop.booking(Exhausted):
                 given = self.books.next(trial_id)
-                return given and {**given, "open_sets": OPEN_SETS.hand_on(self.scratch)}
+                return given and {**given, "open_sets": OPEN_SETS.hand_on(self.scratch), "preflight": self.preflight}
         except Exhausted:
             return Searcher.FINISHED
         return None
@@ -299,6 +307,7 @@ def run_trials(
     """
     if books.is_driver:
         clear_scratch(books.sweep.directory)
+        clear_tokens(books.sweep)
     with Pulse("preparing trials", books.progress.note) as pulse:
         if not books.is_complete():
             asked = {"CPU": books.sweep.runtime.cores_of_a_trial, "GPU": gpus_per_trial}
@@ -341,7 +350,9 @@ def _run(
             cluster.connect(concurrency * int(asked["CPU"]), asked["GPU"], scratch)
             stop.end_seconds = END_SECONDS
             pulse.follow("handing out trials")
-            _tuner(books, Listener(books, stop, pulse, asked), trainable, concurrency, scratch).fit()
+            with offered(books.sweep, worker_versions()) if cluster.address else contextlib.nullcontext() as preflight:
+                searcher = StudySearcher(books, stop, scratch, preflight)
+                _tuner(searcher, Listener(books, stop, pulse, asked), trainable, concurrency).fit()
             stop.check()
             if not books.is_complete():
                 raise ClusterLost("Ray Tune has ended before the sweep has")
@@ -367,7 +378,7 @@ def _run(
 
 
 def _tuner(
-    books: Bookkeeper, listener: Listener, trainable: Callable[[dict[str, Any]], None], concurrency: int, scratch: Path
+    searcher: StudySearcher, listener: Listener, trainable: Callable[[dict[str, Any]], None], concurrency: int
 ) -> tune.Tuner:
     asked = listener.asked
 
@@ -379,14 +390,14 @@ def _tuner(
     return tune.Tuner(
         tune.with_resources(found_there(trainable), resources),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(books, listener.stop, scratch),
+            search_alg=searcher,
             num_samples=-1,
             max_concurrent_trials=concurrency,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name="sweep",
-            storage_path=str(scratch),
+            storage_path=str(searcher.scratch),
             callbacks=[listener],
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,

@@ -224,13 +224,14 @@ def main(
     from harness.driver import SweepIsRun
     from harness.trials import SweepError
     from harness.watchdog import Limits
-    from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime, cores
+    from trainables.runtime import DEFAULT_CACHE_BYTES, DEFAULT_SAVE_EVERY, Runtime
     from trainables.stages.memory import OutOfMemory
     from trainables.store import StoreError
 
-    gpus = _gpus_per_trial(gpus_per_trial, address)
-    at_once = concurrency or _default_concurrency(gpus)
-    workers, spare_core = _who_loads(workers, 0 if address else cores() // at_once - 1, gpus)
+    nodes = _nodes(address)
+    gpus = _gpus_per_trial(gpus_per_trial, nodes)
+    at_once, cores_of_each = _concurrency(concurrency, gpus, nodes)
+    workers, spare_core = _who_loads(workers, cores_of_each - 1, gpus)
     runtime = Runtime(
         store=(store or runs_dir / "store").absolute(),
         cache=(runs_dir / "cache").absolute(),
@@ -376,22 +377,45 @@ def _ranges(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _gpus_per_trial(wanted: float | None, address: str | None) -> float:
+def _nodes(address: str | None) -> Sequence[Mapping[str, float]] | None:
+    """The resources of each node of the cluster at an address; None where this machine is all there is."""
+    if address is None:
+        return None
+    from harness.cluster import nodes_at
+    from harness.trials import SweepError
+
+    try:
+        with told("asking the cluster what it has"):
+            return nodes_at(address)
+    except SweepError as error:
+        raise RequestError(str(error)) from None
+
+
+def _gpus_per_trial(wanted: float | None, nodes: Sequence[Mapping[str, float]] | None) -> float:
     import torch
 
+    most = torch.cuda.device_count() if nodes is None else max((node.get("GPU", 0) for node in nodes), default=0)
     if wanted is None:
-        return float(torch.cuda.is_available())
-    if address is None and wanted > torch.cuda.device_count():
-        raise RequestError(f"--gpus-per-trial {wanted:g}: this machine has {torch.cuda.device_count()} GPUs that torch can use")
+        return float(most > 0)
+    if wanted > most:
+        has = "this machine has" if nodes is None else "the node of the cluster with the most has"
+        raise RequestError(f"--gpus-per-trial {wanted:g}: {has} {most:g} GPUs that torch can use")
     return wanted
 
 
-def _default_concurrency(gpus: float) -> int:
+def _concurrency(wanted: int | None, gpus: float, nodes: Sequence[Mapping[str, float]] | None) -> tuple[int, int]:
+    """How many trials run at once, and how many cores each has."""
     import torch
 
     from trainables.runtime import cores
 
-    return max(1, int(torch.cuda.device_count() / gpus)) if gpus else min(MOST_WORKERS, cores())
+    if nodes is not None:
+        from harness.cluster import places
+
+        at_once, cores_of_each = places(nodes, gpus)
+        return wanted or at_once, cores_of_each
+    at_once = wanted or (max(1, int(torch.cuda.device_count() / gpus)) if gpus else min(MOST_WORKERS, cores()))
+    return at_once, cores() // at_once
 
 
 def _who_loads(workers: int | None, free: int, gpus: float) -> tuple[int, bool]:

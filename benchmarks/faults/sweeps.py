@@ -152,7 +152,7 @@ def _trials_here(books: Bookkeeper, **_: Any) -> None:
 
             executor.tune.report = report  # type: ignore[attr-defined,assignment]
             books.started(NAME)
-            executor.run_trial({**config, "open_sets": {}})
+            executor.run_trial({**config, "open_sets": {}, "preflight": None})
             books.ended(NAME, last)
     except BaseException:
         books.interrupt()

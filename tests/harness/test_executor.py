@@ -12,8 +12,9 @@ import pytest
 import torch
 from ray.tune.search import Searcher
 
+from harness import executor
 from harness.attention import Stop
-from harness.executor import Listener, StudySearcher, clear_scratch, how_it_failed, new_scratch
+from harness.executor import Listener, StudySearcher, clear_scratch, how_it_failed, new_scratch, run_trial
 from harness.patience import Pulse
 from harness.proposals import Exhausted
 from trainables.stages.guard import Collapsed
@@ -42,15 +43,16 @@ class Books:
 
 def test_tune_gets_trials_is_asked_to_wait_and_gets_the_end(tmp_path: Path) -> None:
     """A trial comes with the video sets that are handed on to its worker."""
-    search = StudySearcher(Books({"trial": "a"}, None, {"trial": "b"}), Stop(), tmp_path)  # type: ignore[arg-type]
-    one, other = ({"trial": name, "open_sets": OPEN_SETS.hand_on(tmp_path)} for name in "ab")
+    search = StudySearcher(Books({"trial": "a"}, None, {"trial": "b"}), Stop(), tmp_path, None)  # type: ignore[arg-type]
+    handed_on = {"open_sets": OPEN_SETS.hand_on(tmp_path), "preflight": None}
+    one, other = ({"trial": name, **handed_on} for name in "ab")
     assert [search.suggest(str(number)) for number in range(4)] == [one, None, other, Searcher.FINISHED]
 
 
 def test_tune_tells_how_trials_ended(tmp_path: Path) -> None:
     """With the last report, or with nothing reported; an error is known to the listener only, which is told of it, too."""
     books = Books()
-    search = StudySearcher(books, Stop(), tmp_path)  # type: ignore[arg-type]
+    search = StudySearcher(books, Stop(), tmp_path, None)  # type: ignore[arg-type]
     search.on_trial_complete("1", {"validation/top1": 0.4})
     search.on_trial_complete("2", None)
     search.on_trial_complete("3", {"validation/top1": 0.4}, error=True)
@@ -107,6 +109,18 @@ def test_a_reason_names_the_innermost_line_of_the_project_s_or_the_user_s_code()
     assert "torch.zeros(2, 3) @" in last["traceback"]
 
 
+def test_a_node_that_is_not_as_planned_says_so_before_it_looks_at_the_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(executor.tune, "report", said.append)
+    monkeypatch.setattr(executor, "this_node", lambda: {"node": "n1", "node_id": "1"})
+    run_trial({"preflight": {"versions": {"torch": "0.1"}, "tokens": {}, "videos": {}}})
+    last = said[-1]
+    assert (last["outcome"], last["node"]) == ("unfit", "n1")
+    assert last["reason"].startswith("it has torch ") and last["reason"].endswith(" and the sweep was planned with 0.1")
+
+
 def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error(tmp_path: Path) -> None:
     """Ray would swallow it, and end much later with another."""
     stop = Stop()
@@ -115,7 +129,7 @@ def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error(tmp_path: Pat
         def ended(self, *arguments: Any) -> None:
             raise ValueError("of the bookkeeper")
 
-    StudySearcher(Broken(), stop, tmp_path).on_trial_complete("1", {})  # type: ignore[arg-type]
+    StudySearcher(Broken(), stop, tmp_path, None).on_trial_complete("1", {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="of the bookkeeper"):
         Listener(Books(), stop, Pulse("", print), {}).on_step_begin(0, [])  # type: ignore[arg-type]
 
