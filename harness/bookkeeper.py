@@ -221,13 +221,21 @@ class Bookkeeper:
         return some_of(left.values(), unnamed + (0 if self.is_confirming else self.sweep.confirming))
 
     def choose(self, queue: Sequence[Job], running: Collection[Job]) -> Job | None:
-        """The first trial of the queue that would not wait for a stage that a running trial, or another sweep, computes.
+        """The first trial of the queue that would not wait for a stage that a running trial, or another sweep, computes, and of
+        which no stage would go on from one that a running trial computes.
 
         Where all that are left would wait for other sweeps, one of them does.
         """
         store = self.sweep.reuse.store  # one for all questions: it remembers how long the leases of other hosts were silent
-        computing = {stage.key for job in running for stage in job.stages if _is_missing(store, stage)}
-        own = [job for job in queue if not any(stage.key in computing for stage in job.stages)]
+        computing = [stage for job in running for stage in job.stages if _is_missing(store, stage)]
+        keys, courses = {stage.key for stage in computing}, _courses(computing if self.sweep.runtime.keep_states else ())
+        own = [
+            job
+            for job in queue
+            if not any(
+                stage.key in keys or (_would_go_on(stage, courses, store) and _is_missing(store, stage)) for stage in job.stages
+            )
+        ]
         for job in own[:MOST_LOOKED_AT]:
             if not self.is_held(job):
                 return job
@@ -573,6 +581,22 @@ class Bookkeeper:
         except OSError as error:
             self.progress.note(f"{path} cannot be written: {error.strerror}")
         return path
+
+
+def _courses(stages: Collection[Stage]) -> dict[str, set[int]]:
+    """By course the epochs of trainings."""
+    found: dict[str, set[int]] = {}
+    for stage in stages:
+        if stage.course is not None:
+            found.setdefault(stage.course.name, set()).add(stage.course.epochs)
+    return found
+
+
+def _would_go_on(stage: Stage, courses: Mapping[str, set[int]], store: Store) -> bool:
+    """Whether a stage would go on from one of these trainings, which has more epochs than those that are there."""
+    course = stage.course if courses else None
+    useful = [] if course is None else list(filter(course.goes_on_from, courses.get(course.name, ())))
+    return bool(useful) and max(useful) > stage.goes_on_from(store)
 
 
 def _is_missing(store: Store, stage: Stage) -> bool:

@@ -14,6 +14,7 @@ from harness.proposals import Configuration, Exhausted
 from harness.trials import Job, Sweep
 from trainables.pipeline import Stage
 from trainables.stages.kind import StartError
+from trainables.store import Store
 from trainables.video.videos import DataError
 
 APART = ("experiments", "expected", "pending", "confirming")
@@ -98,6 +99,7 @@ def outlook(
     longest: list[tuple[float, float]] = [(0.0, 0.0)]
     without_start: dict[str, None] = {}
     extended: Counter[str] = Counter()
+    courses: dict[str, set[int]] = {}
     for configuration, known in _configurations(sweep, ledger):
         experiments.append((configuration.row or f"#{configuration.index}", configuration.parameters, known))
         for job in sweep.jobs(configuration):
@@ -119,7 +121,8 @@ def outlook(
                         _check_videos(stage, job)
                         without_start |= dict.fromkeys(_without_start(stage, job, sweep))
                     whole, left = estimate.of(stage, job.experiment.settings, job.data[stage.data]), 1.0
-                    if stage.epochs and (there := stage.goes_on_from(store)):
+                    planned = courses if sweep.runtime.keep_states else {}
+                    if stage.epochs and (there := _epochs_before(stage, store, planned)):
                         extended[f"{stage.name} from {there} to {stage.epochs} epochs"] += 1
                         left = 1 - there / stage.epochs
                     to_run[stage.key] = stage, whole.of_the_rest(left) if whole else None
@@ -148,6 +151,19 @@ def outlook(
         extended=dict(extended),
         notes=tuple(without_start),
     )
+
+
+def _epochs_before(stage: Stage, store: Store, courses: dict[str, set[int]]) -> int:
+    """Of a stage to run, the epochs of the longest training that it goes on from, of the store or the plan so far; 0: of none.
+
+    courses: of the trainings planned so far their epochs, to which its own are added.
+    """
+    if (course := stage.course) is None:
+        return 0
+    planned = courses.setdefault(course.name, set())
+    longest = max((stage.goes_on_from(store), *filter(course.goes_on_from, planned)))
+    planned.add(course.epochs)
+    return longest
 
 
 def _of_a_trial(sweep: Sweep, ledger: Ledger, estimate: Estimate) -> dict[str, float]:

@@ -423,6 +423,25 @@ def test_a_trial_waits_in_the_queue_while_another_computes_its_stages(make_sweep
         books.next("another")
 
 
+def test_a_trial_that_goes_on_from_another_s_training_waits_for_it(make_sweep: MakeSweep) -> None:
+    """Of finetunings of 2, 3 and 1 epochs the second would go on from the first, which runs, and the third does not; once the
+    first is in the store nothing is waited for, nor where states are not kept."""
+    rows = tuple(Row(str(value), {"finetune.epochs": value}) for value in (2, 3, 1))
+    values = {"recipe": "scratch", "evaluation.measures": ("finetune",)}
+    sweep = make_sweep(values, space=replace(find_space("temperatures"), rows=rows), trials=3)
+    books, _, _ = bookkeeper(sweep)
+    assert list(hand_out(books)) == [(0, 0), (2, 0)]
+    (first,) = (stage for stage in sweep.jobs(configuration(sweep))[0].stages if stage.kind == "finetune")
+    Workplace(sweep.runtime.open_store(), first.kind, first.key).publish(settings={}, metrics={}, history=[])
+    books.ended(next(iter(books.assigned)), {"outcome": "failed", "reason": "why"})
+    assert books.next("another") is None, "that of one epoch runs"
+    books.ended(next(iter(books.assigned)), {"outcome": "failed", "reason": "why"})
+    assert list(hand_out(books)) == [(1, 0)]
+    place = replace(sweep.runtime, keep_states=False, store=sweep.directory / "none")
+    dropping = make_sweep(values, space=sweep.space, trials=3, directory=sweep.directory / "dropping", runtime=place)
+    assert list(hand_out(bookkeeper(dropping)[0])) == [(0, 0), (1, 0), (2, 0)]
+
+
 def test_a_proposal_waits_for_the_trials_before_it(make_sweep: MakeSweep) -> None:
     """Seven rows and a lookahead of 4: the eighth configuration is handed out when the first four have ended, not before."""
     sweep = make_sweep(trials=8)

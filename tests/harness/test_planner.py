@@ -268,3 +268,22 @@ def test_what_goes_on_from_a_shorter_training_is_expected_to_take_the_epochs_tha
     assert found.as_json()["extended"] == {"finetune from 2 to 4 epochs": 1}
     show_plan(before, found, 1, Console(width=200))
     assert "goes on from what is there: finetune from 2 to 4 epochs\n" in capsys.readouterr().out
+
+
+def test_a_plan_goes_on_from_what_it_will_have_trained(make_sweep: MakeSweep, runtime: Callable[..., Runtime]) -> None:
+    """Finetunings of 1, 3 and 2 epochs, in that order: three epochs and one, where each anew were six."""
+    rows = tuple(Row(str(value), {"finetune.epochs": value}) for value in (1, 3, 2))
+    values = {"recipe": "scratch", "evaluation.measures": ("finetune",)}
+    space = replace(find_space("temperatures"), rows=rows)
+
+    def seconds(keep_states: bool) -> tuple[list[float], dict[str, int]]:
+        sweep = make_sweep(values, space=space, trials=3, runtime=runtime(keep_states=keep_states))
+        found = plan(sweep)
+        return [one.seconds for stage, one in found.expected if stage.kind == "finetune" and one], dict(found.extended)
+
+    (one, three, two), extended = seconds(True)
+    assert extended == {"finetune from 1 to 3 epochs": 1, "finetune from 1 to 2 epochs": 1}
+    assert (three, two) == (pytest.approx(2 * one), pytest.approx(one))
+    (one, three, two), extended = seconds(False)
+    assert extended == {}
+    assert (three, two) == (pytest.approx(3 * one), pytest.approx(2 * one))

@@ -31,11 +31,14 @@ class Course:
         """Where the state after all epochs lies. kind: the folder of the store."""
         return kind / f".{self.name}{SUFFIX}" / str(self.epochs)
 
+    def goes_on_from(self, epochs: int) -> bool:
+        """Whether it can go on from a training of so many epochs."""
+        return epochs < self.epochs and self.kept(epochs) is not None
+
     def shorter(self, kind: Path) -> Iterator[tuple[int, Path]]:
         """The shorter trainings that this one can go on from, by their epochs, the longest first."""
         found = []
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = [int(path.name) for path in self.place(kind).parent.iterdir() if path.name.isdecimal()]
-        for epochs in sorted(found, reverse=True):
-            if epochs < self.epochs and self.kept(epochs) is not None:
-                yield epochs, self.place(kind).with_name(str(epochs))
+        for epochs in sorted(filter(self.goes_on_from, found), reverse=True):
+            yield epochs, self.place(kind).with_name(str(epochs))

@@ -158,12 +158,11 @@ def rung_of(artifact: Artifact) -> Path | None:
 
 def size_of(directory: Path) -> int:
     """Bytes of all files below, and of an artifact of the state that it left."""
-    rung = None if directory.name.startswith(".") or directory.parent.suffix == SUFFIX else rung_of(Artifact(directory))
-    return _bytes_below(directory) + (_bytes_below(rung) if rung else 0)
-
-
-def _bytes_below(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    places = [directory]
+    if not directory.name.startswith(".") and directory.parent.suffix != SUFFIX:
+        places += filter(None, [rung_of(Artifact(directory))])
+    found = [path.stat() for place in places for path in place.rglob("*") if path.is_file()]
+    return sum({(one.st_dev, one.st_ino): one.st_size for one in found}.values())  # checkpoints are in both
 
 
 def date_of(artifact: Artifact) -> float:

@@ -154,12 +154,13 @@ def left_state(store: Store, publish: Callable[..., Artifact], key: str, epochs:
 
 
 def test_states_for_more_epochs_go_with_their_artifacts_or_alone(store: Store, publish: Callable[..., Artifact]) -> None:
-    """Two of one course; sizes are with them."""
+    """Two of one course; sizes are with them, and a file that is in both counts once."""
     short, long = (left_state(store, publish, letter * 16, epochs) for letter, epochs in (("a", 2), ("b", 4)))
     state = store.directory / "pretext" / f".{'f' * 16}.course" / "4"
     assert long.rung == state
     listed = run(store, "list").splitlines()[2].split()[2]
-    assert listed == f"{sum(path.stat().st_size for place in (long.directory, state) for path in place.iterdir()):,}"
+    found = [path.stat() for place in (long.directory, state) for path in place.iterdir()]
+    assert listed == f"{sum({one.st_ino: one.st_size for one in found}.values()):,}"
     os.utime(short.directory / "done.json", (1, 1))
     assert "2 would go" in run(store, "prune", "--older-than", "10", "--states"), "the other one has its artifact"
     run(store, "prune", "--older-than", "10", "--yes")
