@@ -89,7 +89,7 @@ def _classes(record: Record, stage: str, store: Path) -> list[str] | None:
     from harness.trained import NotTrained, artifact_at, kind_of
     from trainables.stages.answers import FILE
 
-    if kind_of(stage) in ("pretext", "auxskd"):
+    if kind_of(stage) in ("pretext", "auxskd", "imported"):
         return None
     suffix = stage.removeprefix(kind_of(stage))
     for name, key in record.stages.items():

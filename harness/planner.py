@@ -180,9 +180,9 @@ def _of_a_trial(sweep: Sweep, ledger: Ledger, estimate: Estimate) -> dict[str, f
 
 
 def _without_start(stage: Stage, job: Job, sweep: Sweep) -> list[str]:
-    """A note where the trial cannot run, as what it is to start from is not given."""
+    """A note where the trial cannot run, as what it is to start from is not given, or does not fit."""
     try:
-        stage.declared.check(job.experiment.settings, dict(sweep.runtime.weights))
+        stage.declared.check(job.experiment.settings, dict(sweep.runtime.weights), job.data[stage.data])
     except StartError as error:
         return [f"{job.configuration.row or f'#{job.configuration.index}'} will fail: {error}"]
     return []

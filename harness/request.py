@@ -331,7 +331,7 @@ def named_stand_ins(values: Sequence[str]) -> dict[str, str]:
 def weights_files(values: Sequence[str], runs_dir: Path, store: Path) -> tuple[tuple[str, Path], ...]:
     """The files that `--weights NETWORK=WHAT` names: WHAT is a file, a directory that `export` made, an artifact of the store
     by its key, or a trial on record below `runs_dir`. Raises RequestError."""
-    found = {}
+    found: dict[str, Path] = {}
     for value in values:
         network, _, text = value.partition("=")
         if network not in (*BACKBONES, *ENCODERS) or not text:
@@ -339,9 +339,11 @@ def weights_files(values: Sequence[str], runs_dir: Path, store: Path) -> tuple[t
             raise RequestError(f"--weights {value!r}: expected NETWORK=FILE, NETWORK one of {networks}")
         path = Path(text).expanduser().absolute()
         try:
-            found[network] = path if path.is_file() else weights_at(text, path, network, runs_dir, store)
+            path = path if path.is_file() else weights_at(text, path, network, runs_dir, store)
         except (ValueError, OSError) as error:
             raise RequestError(f"--weights {value!r}: {error}") from None
+        if found.setdefault(network, path) != path:
+            raise RequestError(f"--weights gives {network} twice: {found[network]} and {path}")
     return tuple(sorted(found.items()))
 
 

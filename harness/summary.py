@@ -15,6 +15,7 @@ from rich.table import Table
 
 from harness.budget import some_of
 from harness.ledger import Record, is_fraction
+from trainables.settings import flat
 from trainables.video.duplicates import said_of_duplicates
 from trainables.video.videos import PARTS, printable
 
@@ -96,7 +97,8 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
         left_out = f"; {sweep.rows_left_out} rows of {sweep.space.name} are left out" if sweep.rows_left_out else ""
         console.print(f"narrowed to {narrowed}{left_out}", highlight=False, markup=False)
     for network, path in sweep.runtime.weights:
-        console.print(f"weights {network}: {_said_of_weights(path)}", highlight=False, markup=False, soft_wrap=True)
+        said = _said_of_weights(path, flat(sweep.configured({})))
+        console.print(f"weights {network}: {said}", highlight=False, markup=False, soft_wrap=True)
     for name, videos in sweep.datasets().items():
         place = "" if name == videos.dataset else f" ({videos.dataset} in its place)"
         parts = ", ".join(f"{len(videos.part(part))} {part}" for part in PARTS)
@@ -111,7 +113,8 @@ def show_circumstances(sweep: Sweep, console: Console) -> None:
             console.print(f"  and {len(videos.skipped) - 5} more videos skipped", highlight=False)
 
 
-def _said_of_weights(path: Path) -> str:
+def _said_of_weights(path: Path, settings: Mapping[str, Any]) -> str:
+    """settings: what trials have that vary nothing."""
     from trainables.models.imported import PIXELS, described
 
     try:
@@ -119,7 +122,9 @@ def _said_of_weights(path: Path) -> str:
     except ValueError as error:
         return str(error)
     pixels = found.settings.get(PIXELS)
-    return f"{found}{f', which sees pixels as {pixels}' if pixels else ''}, from {path}"
+    others = {name: value for name, value in found.settings.items() if json.dumps(settings.get(name)) != json.dumps(value)}
+    not_set = f"; trials have {', '.join(f'{name}={settings[name]}' for name in others)}" if others else ""
+    return f"{found}{f', which sees pixels as {pixels}' if pixels else ''}, from {path}{not_set}"
 
 
 def show_results(sweep: Sweep, records: Sequence[Record], old: int, watched: Mapping[str, str], console: Console) -> None:

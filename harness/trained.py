@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.identity import OBJECTIVE, read_identity
 from harness.ledger import FILE_NAME, Record, read_records
-from trainables.model_card import CLASSIFIER
+from trainables.model_card import IMPORTED, is_of_teacher
 from trainables.settings import BACKBONES
 from trainables.store import Artifact, artifacts
 from trainables.suggestions import did_you_mean
@@ -26,7 +26,7 @@ BEST_OF = "best-of:"
 REPORT = Path(__file__).resolve().parents[1] / "reports" / "sweep.py"
 """Says what is best."""
 MOST_NAMED = 5
-OF_BACKBONE, OF_STUDENT = ("finetune", "pretext", "auxskd"), ("student",)
+OF_BACKBONE, OF_STUDENT = ("finetune", IMPORTED, "pretext", "auxskd", "imported"), ("student",)
 NETWORKS = (*OF_BACKBONE, *OF_STUDENT)
 """Stages with a network, in the order in which one is a trial's last."""
 
@@ -44,12 +44,22 @@ def trials_named(trial: str, runs_dir: Path) -> list[tuple[Path, Record]]:
     for path in sorted(runs_dir.glob(f"*/{FILE_NAME}")):
         for record in {record.trial: record for record in read_records(path)}.values():
             found.setdefault(record.trial, []).append((path.parent, record))
-    alike = [trial] if trial in found else sorted(name for name in found if trial and name.startswith(trial))
+    alike = _called(trial, found)
     if not alike:
         raise NotTrained(f"no trial '{trial}' is on record below {runs_dir}{did_you_mean(trial, found)}")
     if len(alike) > 1:
         raise NotTrained(f"{len(alike)} trials begin with '{trial}': {_some(alike)}")
     return found[alike[0]]
+
+
+def _called(trial: str, among: Iterable[str]) -> list[str]:
+    """The trial of a name, or all that begin so."""
+    names = sorted(among)
+    return [trial] if trial in names else [name for name in names if trial and name.startswith(trial)]
+
+
+def _trials_called(trial: str, runs_dir: Path) -> list[str]:
+    return _called(trial, {record.trial for path in runs_dir.glob(f"*/{FILE_NAME}") for record in read_records(path)})
 
 
 def trained_trial(named: str, runs_dir: Path) -> tuple[Path, Record]:
@@ -87,7 +97,7 @@ def stage_of(record: Record, stage: str | None = None, network: str | None = Non
 
     Raises NotTrained.
     """
-    trained = [name for name in record.stages if kind_of(name) in NETWORKS or kind_of(name).endswith(CLASSIFIER)]
+    trained = [name for name in record.stages if kind_of(name) in NETWORKS or is_of_teacher(kind_of(name))]
     if stage is not None:
         if stage not in record.stages:
             near = did_you_mean(stage, record.stages)
@@ -109,7 +119,7 @@ def stage_of(record: Record, stage: str | None = None, network: str | None = Non
         if alike:
             raise NotTrained(f"trial {record.trial} has several networks; name one: {record.trial}/{alike[0]}")
     of = "a network" if network is None else f"a network {network}"
-    teachers = [f"{record.trial}/{name}" for name in trained if kind_of(name).endswith(CLASSIFIER)]
+    teachers = [f"{record.trial}/{name}" for name in trained if is_of_teacher(kind_of(name))]
     also = f"; of its teachers: {_some(teachers)}" if teachers else ""
     raise NotTrained(f"trial {record.trial} has no stage that leaves {of}{also}; its stages: {', '.join(record.stages)}")
 
@@ -135,6 +145,11 @@ def artifact_of(named: str, network: str, runs_dir: Path, store: Path) -> Artifa
     """
     by_key = [one for kind, one in artifacts(store) if f"{kind}/{one.key}".startswith(named) or one.key.startswith(named)]
     if len(by_key) == 1 and not named.startswith(BEST_OF):
+        if trials := _trials_called(named, runs_dir):
+            raise NotTrained(
+                f"'{named}' is how artifact {by_key[0].kind}/{by_key[0].key} begins, and trial {trials[0]}: say "
+                f"{by_key[0].kind}/{by_key[0].key} or {trials[0]}/STAGE"
+            )
         by_key[0].check_sizes()
         return by_key[0]
     if len(by_key) > 1:

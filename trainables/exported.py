@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainables.files import write_atomically
-from trainables.model_card import CLASSIFIER, LOADER, card
+from trainables.model_card import CLASSIFIER, IMPORTED, LOADER, card
 from trainables.models import BACKBONE, Backbone, make_network, network_reads
 from trainables.models.imported import PIXELS
 from trainables.models.weights import mismatch, parameter_count
@@ -36,7 +36,14 @@ ABOUT, WEIGHTS, PROGRAM = "model.json", "weights.safetensors", "network.pt2"
 FORMAT = 1
 CLOSE = 1e-5
 """How much logits of the program may differ from those of the network, absolutely and relatively."""
-OF_STAGE = {"finetune": BACKBONE, "pretext": BACKBONE, "auxskd": BACKBONE, "imported": BACKBONE, "student": "alexnet"}
+OF_STAGE = {
+    "finetune": BACKBONE,
+    "pretext": BACKBONE,
+    "auxskd": BACKBONE,
+    "imported": BACKBONE,
+    IMPORTED: BACKBONE,
+    "student": "alexnet",
+}
 
 
 class ExportError(ValueError):
@@ -82,6 +89,11 @@ def network_of(stage: str) -> str:
     kind = stage.partition("/")[0]
     if kind in OF_STAGE:
         return OF_STAGE[kind]
+    if kind.startswith("imported_"):
+        given = kind.removeprefix("imported_")
+        raise ExportError(
+            f"stage {stage} has the convolutions that --weights {given}=FILE gave: that file has all of the network"
+        )
     name = kind.removesuffix(CLASSIFIER)
     if name == kind:
         raise ExportError(f"stage {stage} leaves no network")
@@ -97,7 +109,7 @@ def model_of(
 ) -> Model:
     """The network that a stage left. Raises ExportError where its weights are of another form."""
     name = network_of(stage)
-    named = named_in_backbone(weights) if stage.partition("/")[0] == "finetune" else dict(weights)
+    named = named_in_backbone(weights) if stage.partition("/")[0] in ("finetune", IMPORTED) else dict(weights)
     return _made(name, named, settings, classes, about)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 CLASSIFIER = "_classifier"
 """How names of stages end whose networks are teachers'."""
+IMPORTED = f"imported{CLASSIFIER}"
+"""The stage whose network is a file's, last layer included."""
 LOADER = '''"""Loads the network with torch and safetensors alone: `python loader.py`, or `from loader import logits`."""
 
 import json
@@ -91,11 +93,16 @@ def _with_torchvision(about: Mapping[str, Any], torchvision: str | None) -> str:
 """
 
 
+def is_of_teacher(kind: str) -> bool:
+    """Whether a kind of stage leaves a teacher's network."""
+    return kind.endswith(CLASSIFIER) and kind != IMPORTED
+
+
 def _results(about: Mapping[str, Any]) -> str:
     metrics, evaluation = about["metrics"], about["evaluation"]
     kind, *of_set = about["trial"]["stage"].split("/", 1)
     suffix = "".join(f"/{name}" for name in of_set)
-    measured = {} if kind.endswith(CLASSIFIER) else MEASURED  # a teacher's trial is judged by its student
+    measured = {} if is_of_teacher(kind) else MEASURED  # a teacher's trial is judged by its student
     names = {f"{name}{suffix}": f"{said}{suffix}" for name, said in measured.items() if f"{name}{suffix}" in metrics}
     if not about["classes"] or not names:
         return "What this network alone reaches was not measured; metrics of its trial are in `model.json`.\n"

@@ -325,7 +325,7 @@ def run_experiment(
     settle = functools.partial(_as_expected, expected or {})
     stages = resolve(experiment, data, runtime.weights_fingerprints(), runtime.device_name(), settle)
     for stage in stages:
-        stage.declared.check(experiment.settings, dict(runtime.weights))
+        stage.declared.check(experiment.settings, dict(runtime.weights), data[stage.data])
     for stage in stages:
         made[stage.name] = artifacts.make(stage)
         report({"stage": stage.name, "made": asdict(made[stage.name])})

@@ -28,7 +28,7 @@ from harness.request import settings_of_weights, weights_files
 from tests.harness.test_ledger import record
 from trainables import inference
 from trainables.data import describe, open_data
-from trainables.exported import Seeing, read_model, torchvisions_name
+from trainables.exported import ExportError, Seeing, network_of, read_model, torchvisions_name
 from trainables.pipeline import Experiment, Result, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, flat, with_values
@@ -235,6 +235,30 @@ def test_a_student_is_exported_too(call: Call, tmp_path: Path) -> None:
     model = read_model(tmp_path / "out")
     assert model.family == "alexnet" and "classifier.6.weight" in model.network.state_dict()
     assert "torchvision has no network of this form" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_network_from_a_file_is_exported_with_its_own_last_layer(
+    tiny: ExperimentSettings, clips: Path, swept: tuple[Path, dict[str, Result]], call: Call, tmp_path: Path
+) -> None:
+    """The same as the trial that the file is of."""
+    runs, results = swept
+    weights = runs / "store" / "finetune" / results["backbone"].stages["finetune"] / "weights.safetensors"
+    settings = with_values(tiny, {"recipe": "imported", "evaluation.measures": ["as_given"]})
+    place = Runtime(store=runs / "store", cache=clips, device="cpu", weights=(("r2plus1d", weights),))
+    result = run_experiment(Experiment(settings, 0), place, lambda line: None)
+    data = {role: describe(videos) for role, videos in open_data(settings.data, place).items()}
+    made = {"stages": result.stages, "metrics": result.metrics, "settings": flat(settings), "data": data}
+    Ledger(runs / "swept").append(record("given", index=5, parameters={"recipe": "imported"}, **made))
+    for trial, out in (("given", "whole"), ("backbone", "own")):
+        code, said = call(export.app, trial, tmp_path / out)
+        assert code == 0, said
+    whole, own = (load_file(tmp_path / out / "weights.safetensors") for out in ("whole", "own"))
+    assert whole.keys() == own.keys() and all(torch.equal(whole[name], own[name]) for name in own)
+    about = [json.loads((tmp_path / out / "model.json").read_text()) for out in ("whole", "own")]
+    assert about[0]["classes"] == about[1]["classes"] and about[0]["trial"]["stage"] == "imported_classifier"
+    assert "| top-1" in (tmp_path / "whole" / "README.md").read_text()
+    with pytest.raises(ExportError, match="that --weights vgg=FILE gave: that file has all of the network"):
+        network_of("imported_vgg")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from rich.console import Console
 
@@ -27,10 +28,11 @@ from search_spaces.narrowing import Interval
 from search_spaces.paper_tables import table_ids
 from search_spaces.space import find_space, space_names
 from trainables.data import open_data
+from trainables.models import make_encoder
 from trainables.pipeline import PROTOCOL
 from trainables.presets import preset
 from trainables.runtime import DEFAULT_CACHE_BYTES, Runtime
-from trainables.settings import ExperimentSettings, flat, setting_names
+from trainables.settings import ExperimentSettings, flat, setting_names, with_values
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Run = Callable[..., tuple[int, str, str]]
@@ -305,7 +307,7 @@ def test_plan_as_json_counts_and_writes_nothing(run: Run, tmp_path: Path, tiny_v
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_says_which_rows_have_nothing_to_start_from(run: Run, tiny_graph_values: dict[str, Any]) -> None:
+def test_a_plan_says_which_rows_have_nothing_to_start_from(run: Run, tiny_graph_values: dict[str, Any], tmp_path: Path) -> None:
     changes = {name: value for name, value in tiny_graph_values.items() if name != "recipe"}  # which would leave fewer rows
     changes |= {"data.downstream": "ucf101", "prediction.stride": 2}
     options = ["--table", "graph/table1", "--stand-in", "ucf101=embedded", "--plan", *settings(changes)]
@@ -313,6 +315,11 @@ def test_a_plan_says_which_rows_have_nothing_to_start_from(run: Run, tiny_graph_
     assert code == 0, message
     said = "AlexNet, ImageNet pretrained -> ucf101 will fail: student.initialisation = imagenet: give the weights of AlexNet"
     assert " ".join(output.split()).count(said) == 1
+    other = with_values(ExperimentSettings(), {"alexnet.channels": [5, 5, 5, 5, 5], "alexnet.hidden": 7})
+    torch.save(make_encoder("alexnet", other, 6).state_dict(), tmp_path / "alexnet.pth")
+    _, output, _ = run(*options, "--weights", f"alexnet={tmp_path / 'alexnet.pth'}")
+    said = r"weights alexnet: alexnet .*which sees pixels as rgb_imagenet.*; trials have alexnet\.channels="
+    assert re.search(said, " ".join(output.split())), "nothing of it is set, which is shown"
 
 
 def test_a_plan_keeps_what_it_found_out_of_many_videos(

@@ -122,6 +122,23 @@ def test_what_there_is_not_is_said_with_what_there_is(what: str, says: str, runs
     assert str(raised.value).startswith(f"--weights 'r2plus1d={what}': ")
 
 
+def test_how_a_trial_and_an_artifact_both_begin_is_neither(runs: Path) -> None:
+    Ledger(runs / "swept").append(record("feed99", index=7, parameters={"seed": 7}, stages={"pretext": KEYS["pretext"]}))
+    says = r"'feed' is how artifact finetune/feed000000000002 begins, and trial feed99: say finetune/feed0.* or feed99/STAGE"
+    with pytest.raises(RequestError, match=says):
+        given(runs, "feed")
+    assert given(runs, "feed0") == Path("finetune") / KEYS["finetune"]
+    assert given(runs, "feed9") == Path("pretext") / KEYS["pretext"] == given(runs, "feed/pretext")
+
+
+def test_a_network_has_one_file(runs: Path) -> None:
+    """The same one twice is no contradiction."""
+    twice = ["r2plus1d=aa1", f"r2plus1d={runs / 'store' / 'finetune' / KEYS['finetune'] / 'weights.safetensors'}"]
+    assert len(weights_files(twice, runs, runs / "store")) == 1
+    with pytest.raises(RequestError, match=r"--weights gives r2plus1d twice: .*finetune.* and .*pretext"):
+        weights_files(["r2plus1d=aa1", "r2plus1d=aa1/pretext"], runs, runs / "store")
+
+
 def test_a_network_is_one_of_those_there_are(runs: Path) -> None:
     for value in ("resnet=aa1", "r2plus1d", "r2plus1d="):
         with pytest.raises(RequestError, match=r"NETWORK one of r2plus1d, r3d, c3d, vgg, prednet, alexnet$"):

@@ -26,7 +26,7 @@ from torch import Tensor
 from trainables.models import find_backbone, find_encoder
 from trainables.models.weights import HEADS, mismatch
 from trainables.models.weights_files import read_weights, state_of
-from trainables.settings import BACKBONES
+from trainables.settings import BACKBONES, SettingsError, check_values
 
 RELEASES = ("rspnet", "auxskd", "vspp", "video_pace", "vcop", "torchvision", "ours")
 """In the order in which files are recognised: the first whose names a file has."""
@@ -101,26 +101,52 @@ def _read(path: Path) -> Imported:
         release = _release(name)
         if network := release.network_of(state, beside):
             tensors = dict(release.renamed(state, network))
+            known = _known_of(path, network, file.about)
             try:
-                settings = _settings_of(network, tensors, file.about, release)
+                settings = _settings_of(network, tensors, known, release)
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path}: the names of {network} are there, but not its layers ({error})") from None
-            classes = file.about.get("classes")
-            return Imported(path, network, release.title, tensors, settings, tuple(classes) if classes else None)
+            return Imported(path, network, release.title, tensors, settings, _classes_of(path, file.about))
     titles = "; ".join(_release(name).title for name in RELEASES)
     raise ValueError(f"{path}: weights of no network that is known here: its first key is '{min(state)}'; known: {titles}")
 
 
-def _settings_of(network: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], release: Release) -> dict[str, Any]:
-    group = "backbone" if network in BACKBONES else network
+def _known_of(path: Path, network: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file of ours says that its network and pixels are. Raises ValueError where that cannot be."""
     written = about.get("settings", {})
+    if not isinstance(written, Mapping):
+        raise ValueError(f"{path}: its header is damaged: settings are {written!r}")
+    group = "backbone" if network in BACKBONES else network
     known = {name: value for name, value in written.items() if name.startswith(f"{group}.") or name == PIXELS}
+    if network in BACKBONES and known:  # what was recognised: one that a file names would be imported, and so run
+        known["backbone.family"] = network
+    try:
+        check_values(known)
+    except SettingsError as error:
+        raise ValueError(f"{path}: its header is damaged, or of another version of auxgraph: {error}") from None
+    return known
+
+
+def _classes_of(path: Path, about: Mapping[str, Any]) -> tuple[str, ...] | None:
+    classes = about.get("classes")
+    if classes is None:
+        return None
+    if not isinstance(classes, list) or not all(isinstance(one, str) for one in classes):
+        raise ValueError(f"{path}: its header is damaged: classes are {classes!r:.80}")
+    return tuple(classes)
+
+
+def _settings_of(network: str, tensors: Mapping[str, Tensor], known: Mapping[str, Any], release: Release) -> dict[str, Any]:
     family = {"backbone.family": network} if network in BACKBONES else {}
-    if known:
-        return known | family  # of the network that was recognised: one that a file names would be imported, and so run
     made = find_backbone(network) if network in BACKBONES else find_encoder(network)
+    form = made.form(tensors)
+    for name, value in form.items():
+        if isinstance(value, int) and known.get(name, value) != value:
+            raise ValueError(f"its header says {name} = {known[name]}, and they say {value}")
+    if known:
+        return dict(known)
     pixels = release.pixels_of(network)
-    return {**family, **made.form(tensors), **({PIXELS: pixels} if pixels else {})}
+    return {**family, **form, **({PIXELS: pixels} if pixels else {})}
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def read_weights(path: Path) -> WeightsFile:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
                 written = (file.metadata() or {}).get(OURS)
-                about = json.loads(written) if written else _settings_beside(path)
+                about = dict(json.loads(written)) if written else _settings_beside(path)
                 return WeightsFile({name: file.get_tensor(name) for name in file.keys()}, about)  # noqa: SIM118
         with torch.serialization.safe_globals(HARMLESS):
             content = torch.load(path, map_location="cpu", weights_only=True)

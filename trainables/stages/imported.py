@@ -19,7 +19,7 @@ from trainables.settings import ExperimentSettings
 from trainables.stages.finetune import Classifier, named_in_backbone, named_in_classifier
 from trainables.stages.kind import NEGLIGIBLE, Cost, Counts, Kind, StartError
 from trainables.stages.work import Outcome, Work
-from trainables.video.videos import DataError, VideoSet
+from trainables.video.videos import VideoSet
 
 
 def run(network: str, work: Work) -> Outcome:
@@ -30,30 +30,40 @@ def run(network: str, work: Work) -> Outcome:
 
 
 def run_classifier(work: Work) -> Outcome:
-    """Raises StartError, and DataError where the last layer tells other classes apart than the data set has."""
+    """Raises StartError."""
     found = _given(BACKBONE, work.settings, work.weights_files)
-    check_classes(found, work.videos)
-    with torch.device("meta"):
-        expected = Classifier(work.settings, len(work.videos.classes)).state_dict()
-    _check(BACKBONE, work.settings, found, named_in_backbone(expected), convolutions=False)
+    _check_whole(found, work.settings, work.videos)
     return Outcome({}, tensors={"weights": named_in_classifier(found.tensors)})
 
 
+def _check_whole(found: Imported, settings: ExperimentSettings, videos: VideoSet) -> None:
+    """Raises StartError where a file is of another network, or its last layer of other classes."""
+    check_classes(found, videos)
+    with torch.device("meta"):
+        expected = Classifier(settings, len(videos.classes)).state_dict()
+    _check(BACKBONE, settings, found, named_in_backbone(expected), convolutions=False)
+
+
 def check_classes(found: Imported, videos: VideoSet) -> None:
-    """Raises DataError where a last layer is not of the data set's classes, in their order as far as that is known."""
+    """Raises StartError where a last layer is not of the data set's classes, in their order as far as that is known."""
     last = found.tensors.get("fc.weight")
     has = "no last layer" if last is None else f"a last layer of {len(last)} classes"
     if last is None or len(last) != len(videos.classes):
-        raise DataError(f"{found.path} has {has}, and {videos.dataset} has {len(videos.classes)}: as_given needs the same")
+        raise StartError(f"{found.path} has {has}, and {videos.dataset} has {len(videos.classes)}: as_given needs the same")
     for number, (theirs, ours) in enumerate(zip(found.classes or (), videos.classes, strict=False)):
         if theirs != ours:
-            raise DataError(f"{found.path}: class {number} is '{theirs}', and of {videos.dataset} it is '{ours}'")
+            raise StartError(f"{found.path}: class {number} is '{theirs}', and of {videos.dataset} it is '{ours}'")
 
 
-def _check_start(network: str, settings: ExperimentSettings, files: Mapping[str, Path]) -> None:
+def _check_start(network: str, settings: ExperimentSettings, files: Mapping[str, Path], videos: VideoSet) -> None:
     """Raises StartError where weights are not given, not readable, or of another network."""
     found = _given(network, settings, files, values=False)
     _check(network, settings, found, _convolutions(network, settings))
+
+
+def _check_start_whole(settings: ExperimentSettings, files: Mapping[str, Path], videos: VideoSet) -> None:
+    """And where the last layer is of other classes."""
+    _check_whole(_given(BACKBONE, settings, files, values=False), settings, videos)
 
 
 def _given(network: str, settings: ExperimentSettings, files: Mapping[str, Path], values: bool = True) -> Imported:
@@ -129,6 +139,6 @@ KIND_OF_CLASSIFIER = Kind(
     _cost,
     random=False,
     starts_from=functools.partial(_name, BACKBONE),
-    check=functools.partial(_check_start, BACKBONE),
+    check=_check_start_whole,
     where=__name__,
 )

@@ -76,9 +76,9 @@ class Kind:
     many there are, beside its learning rate. random: whether the seed matters; else all seeds share
     one. of_device: whether it measures the device. plugged_in: things from outside the package that it is made of, with their
     versions, by import path. starts_from: given the settings, the network whose weights a user gives and it starts from.
-    check: given the settings and the files with such weights, raises StartError for what would end the stage later; it is asked
-    before the first stage of an experiment. check_videos: given the settings and its data set, raises DataError where no video
-    can take part. where: what declares `reads`, for messages.
+    check: given the settings, the files with such weights and its data set, raises StartError for what would end the stage
+    later; it is asked before the first stage of an experiment. check_videos: given the settings and its data set, raises
+    DataError where no video can take part. where: what declares `reads`, for messages.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Kind:
     of_device: bool = False
     plugged_in: Mapping[str, int] = field(default_factory=dict)
     starts_from: Callable[[ExperimentSettings], str | None] = lambda settings: None
-    check: Callable[[ExperimentSettings, Mapping[str, Path]], None] = lambda settings, files: None
+    check: Callable[[ExperimentSettings, Mapping[str, Path], VideoSet], None] = lambda settings, files, videos: None
     check_videos: Callable[[ExperimentSettings, VideoSet], None] = lambda settings, videos: None
     where: str = ""
 

@@ -26,7 +26,7 @@ from trainables.stages.view_bank import BANK, kept_layer
 from trainables.stages.work import Training, Work
 from trainables.tasks import SelfSupervisedTask
 from trainables.video.dataset import Batch
-from trainables.video.videos import DataError
+from trainables.video.videos import DataError, VideoSet
 
 VIEWS = "student.views"
 """What a student without teachers sees."""
@@ -107,7 +107,7 @@ def _given_weights(student: AlexNet, files: Mapping[str, Path]) -> dict[str, Ten
         raise StartError(str(error)) from None
 
 
-def check_start(settings: ExperimentSettings, files: Mapping[str, Path]) -> None:
+def check_start(settings: ExperimentSettings, files: Mapping[str, Path], videos: VideoSet) -> None:
     """Raises StartError where a student is to start from weights that are not given, not readable, or of another network."""
     if settings.student.initialisation == "imagenet":
         with torch.device("meta"):

@@ -319,3 +319,24 @@ def test_a_file_s_own_words_name_no_program_that_would_be_run(tmp_path: Path) ->
     about = {"settings": {"backbone.family": f"{program}:Net", "backbone.depth": 10, "backbone.width": 4}}
     save_file(state, tmp_path / "a.safetensors", metadata={"auxgraph": json.dumps(about)})
     assert described(tmp_path / "a.safetensors").settings["backbone.family"] == "r3d"
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ({"settings": {"backbone.depth": 12}}, r"its header is damaged, or of another version of auxgraph: backbone\.depth"),
+        ({"settings": {"backbone.deep": 10}}, r"of another version of auxgraph: unknown setting 'backbone\.deep'"),
+        ({"settings": {"video.pixels": "cmyk"}}, r"of another version of auxgraph: video\.pixels"),
+        ({"settings": {"backbone.depth": 18}}, r"not its layers \(its header says backbone\.depth = 18, and they say 10\)"),
+        ({"settings": [1]}, r"its header is damaged: settings are \[1\]"),
+        ({"classes": 6}, r"its header is damaged: classes are 6"),
+        ([1, 2], r"not readable as a file of weights"),
+    ],
+)
+def test_what_a_header_says_is_checked(header: Any, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "ours.safetensors"
+    state = make_backbone(BackboneSettings(family="r3d", depth=10, width=WIDTH), 6).state_dict()
+    save_file(state, path, {"auxgraph": json.dumps(header)})
+    with pytest.raises(ValueError, match=says) as raised:
+        imported(path)
+    assert str(raised.value).startswith(f"{path}: ")

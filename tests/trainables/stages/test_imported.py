@@ -16,7 +16,6 @@ from trainables.pipeline import Experiment, Result, resolve, run_experiment
 from trainables.runtime import Runtime
 from trainables.settings import ExperimentSettings, SettingsError, with_values
 from trainables.stages.kind import StartError
-from trainables.video.videos import DataError
 
 Make = Callable[..., Runtime]
 
@@ -130,8 +129,10 @@ def test_a_last_layer_of_other_classes_is_refused(
         weights_of(made, "pretext"): r"has no last layer, and embedded has 6",
     }
     for path, says in cases.items():
-        with pytest.raises(DataError, match=says):
-            run_experiment(Experiment(from_file(tiny, "as_given"), 0), runtime(weights=(("r2plus1d", path),)), ignore)
+        told: list[dict[str, Any]] = []
+        with pytest.raises(StartError, match=says):
+            run_experiment(Experiment(from_file(tiny, "as_given"), 0), runtime(weights=(("r2plus1d", path),)), told.append)
+        assert not [line for line in told if "stage" in line], "before any stage, as --plan asks"
 
 
 def test_a_teacher_starts_from_the_network_of_a_file(tiny_graph: ExperimentSettings, runtime: Make, tmp_path: Path) -> None:
