@@ -340,9 +340,10 @@ def weights_files(values: Sequence[str], runs_dir: Path, store: Path) -> tuple[t
         path = Path(text).expanduser().absolute()
         try:
             path = path if path.is_file() else weights_at(text, path, network, runs_dir, store)
+            others = not found.setdefault(network, path).samefile(path)
         except (ValueError, OSError) as error:
             raise RequestError(f"--weights {value!r}: {error}") from None
-        if found.setdefault(network, path) != path:
+        if others:
             raise RequestError(f"--weights gives {network} twice: {found[network]} and {path}")
     return tuple(sorted(found.items()))
 

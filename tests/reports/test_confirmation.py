@@ -158,6 +158,7 @@ def test_the_command(of: Make, tmp_path: Path) -> None:
     assert json.loads(seeds.stdout) == {"2": 3, "0": 3, "1": 3}
     said = CliRunner().invoke(app, ["mine", "--runs-dir", str(tmp_path)])
     assert "The 3 seeds have not all ended" in said.stdout and "the 1 best by 1 seed of the search #2" in said.stdout
+    assert "a test of this one alone at 5 %" in " ".join(said.output.split())
     write_identity(place, {"objective": "validation/top1"})
     refused = CliRunner().invoke(app, ["mine", "--runs-dir", str(tmp_path)])
     assert refused.exit_code == 2 and "was not run with --confirm" in refused.output
