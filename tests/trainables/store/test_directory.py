@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 from trainables import store as store_module
-from trainables.store import Artifact, Store, StoreError, Workplace, artifacts, workplace
+from trainables.store import Artifact, Course, Store, StoreError, Workplace, artifacts, workplace
 from trainables.store.errors import readable_errors
 
 KIND, KEY = "finetune", "0123456789abcdef"
@@ -41,7 +42,7 @@ def publish(store: Store, key: str = KEY, workplace: Workplace | None = None) ->
 
 
 def check_whole(artifact: Artifact) -> None:
-    assert artifact.done.keys() == {"metrics", "seconds", "files"}
+    assert artifact.done.keys() - {"rung"} == {"metrics", "seconds", "files"}
     artifact.verify()
     assert artifact.done["metrics"] == {"finetune/loss": 0.25}
     assert artifact.done["seconds"] > 0
@@ -157,11 +158,13 @@ def test_what_lies_beside_an_artifact_is_left_to_who_holds_its_lease(tmp_path: P
 
 
 def test_a_crash_at_any_line_of_publish_leaves_a_whole_artifact_or_none(tmp_path: Path) -> None:
-    """A child is killed before its first line, its second, ... until it ends by itself; then the stage is made again."""
-    outcomes = []
+    """A child is killed before its first line, its second, ... until it ends by itself; then the stage is made again. Its state
+    for more epochs is there or not, and whole if it is."""
+    outcomes, damage = [], list[str]()
     for number in range(400):
-        store = Store(tmp_path / str(number))
+        store = Store(tmp_path / str(number), damage.append)
         first = Workplace(store, KIND, KEY)
+        first.course = Course("c" * 16, 1, lambda shorter: {})
         first.keep("weights-1", {"w": torch.ones(2)})
         first.save_state({"epoch": 1})
         action = functools.partial(publish, store, workplace=first)
@@ -172,6 +175,9 @@ def test_a_crash_at_any_line_of_publish_leaves_a_whole_artifact_or_none(tmp_path
             assert found.tensors("weights-1")["w"].tolist() == [1, 1]
         listed = [artifact.directory.name for _, artifact in artifacts(store.directory)]
         assert listed == ([] if found is None else [KEY]), "nothing unfinished is listed"
+        longer = Workplace(store, KIND, "longer")
+        longer.course = replace(first.course, epochs=2)
+        assert longer.load_state() in (({"epoch": 1},) if code == 0 else ({"epoch": 1}, None)) and not damage
         with store.claim(KIND, KEY) as claimed:
             assert isinstance(claimed, Artifact) == (found is not None)
             if isinstance(claimed, Workplace):
