@@ -54,6 +54,8 @@ from trainables.video.videos import DataError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NODE_CHECK_SECONDS = 5.0
+NO_NODE_SECONDS = 60.0
+"""For which others may join, once all nodes that could run trials are left out."""
 NODE_LABEL = "ray.io/node-id"
 """Ray's label of a node that is its id."""
 QUIET = {
@@ -103,7 +105,8 @@ def run_trial(config: dict[str, Any]) -> None:
             run_experiment(experiment, runtime, report, expected)
         last: dict[str, Any] = {"outcome": "complete"}
     except Exception as error:
-        last = how_it_failed(error, bool(begun))
+        of_node = isinstance(error, OtherCode) and config["preflight"] is not None
+        last = unfit(error) if of_node else how_it_failed(error, bool(begun))
     tune.report(last | {f"{COMPUTED_BY}{name}": value for name, value in versions.items()})
 
 
@@ -122,7 +125,7 @@ def this_node() -> dict[str, str]:
 
 def unfit(error: Exception) -> dict[str, Any]:
     """A trial's last report where a node could not do what the driver did when it planned the sweep."""
-    kind = "" if isinstance(error, Unfit) else f"{type(error).__name__}: "
+    kind = "" if isinstance(error, (Unfit, OtherCode)) else f"{type(error).__name__}: "
     return {"outcome": "unfit", "reason": f"{kind}{one_line(error)}", **this_node()}
 
 
@@ -197,7 +200,7 @@ class Listener(tune.Callback):
         self.stop = stop
         self.pulse = pulse
         self.asked = asked
-        self.checked = time.monotonic()
+        self.checked = self.able = time.monotonic()
         self.idle = Words()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -211,7 +214,9 @@ class Listener(tune.Callback):
             if not alive:
                 raise ClusterLost("no node of the Ray cluster is alive any more")
             able = {name for name, has in alive.items() if all(has.get(what, 0) >= n for what, n in self.asked.items())}
-            if self.books.left_out and able <= self.books.left_out.keys():
+            if not self.books.left_out or able - self.books.left_out.keys():
+                self.able = self.checked
+            elif self.checked - self.able >= NO_NODE_SECONDS:
                 raise GivenUp(f"no node is left to run trials: {'; '.join(self.books.left_out.values())}")
 
     def tell_what_is_waited_for(self, states: Collection[str]) -> None:

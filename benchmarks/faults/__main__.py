@@ -19,8 +19,8 @@ import typer
 from benchmarks.faults.figure import Figure, NotHere, as_table, command
 
 NAMES = (
-    "power_cuts", "kills", "disturbances", "appends", "damage", "identity", "io_errors", "fuzz", "waits", "two_drivers",
-    "memory_of_videos",
+    "power_cuts", "kills", "nodes", "disturbances", "appends", "damage", "identity", "io_errors", "fuzz", "waits",
+    "two_drivers", "memory_of_videos",
 )  # fmt: skip
 """In the order of the table."""
 ENDED = 128 + signal.SIGTERM

@@ -144,22 +144,24 @@ def started(
     settings: Mapping[str, Any] = ALL_ROWS,
     words: Sequence[str] = (),
     output: IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Command]:
     """A command; whatever is left of it ends with the block. Its temporary files are below `tmp` beside the runs directory.
 
-    words: instead of those of a tiny sweep. output: instead of a file of its own beside the runs directory.
+    words: instead of those of a tiny sweep. output: instead of a file of its own beside the runs directory. environment: what
+    it has beside the usual.
     """
     scratch = runs.parent / "tmp"
     scratch.mkdir(parents=True, exist_ok=True)
     said = runs.parent / f"{runs.name}.txt"
     names = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "RAY_", "XDG_"))}
-    environment = {**names, "TMPDIR": str(scratch), "HOME": str(runs.parent), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    own = {"TMPDIR": str(scratch), "HOME": str(runs.parent), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     arguments = words or sweeps.words(runs, *options, settings=settings)
     with said.open("wb") as file:
         popen = subprocess.Popen(
             [sys.executable, "harness/sweep.py", *arguments],
             cwd=ROOT,
-            env=environment,
+            env={**names, **own, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output or file,
             stderr=subprocess.STDOUT,

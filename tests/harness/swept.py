@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from harness import executor
 from harness.bookkeeper import Bookkeeper
 from harness.executor import run_trials
 from harness.hindrances import GivenUp
@@ -27,6 +28,7 @@ def swept(
 
 
 def _swept(sweep: Sweep, trainable: Trainable, at_once: int, address: str | None, limits: Limits) -> tuple[list[str], str]:
+    executor.NO_NODE_SECONDS = 0.0
     sweep.settle_identity()
     progress, gave_up = Witness(), ""
     books = Bookkeeper(sweep, Ledger(sweep.directory), Witness(), progress, False, limits)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,9 @@ from harness.attention import Stop
 from harness.executor import Listener, StudySearcher, clear_scratch, how_it_failed, new_scratch, run_trial
 from harness.patience import Pulse
 from harness.proposals import Exhausted
+from trainables.pipeline import OtherCode
+from trainables.presets import preset
+from trainables.runtime import Runtime
 from trainables.stages.guard import Collapsed
 from trainables.stages.kind import StartError
 from trainables.stages.training import NonFiniteLoss
@@ -119,6 +123,31 @@ def test_a_node_that_is_not_as_planned_says_so_before_it_looks_at_the_trial(
     last = said[-1]
     assert (last["outcome"], last["node"]) == ("unfit", "n1")
     assert last["reason"].startswith("it has torch ") and last["reason"].endswith(" and the sweep was planned with 0.1")
+
+
+@pytest.mark.parametrize(
+    ("preflight", "outcome"), [(None, "hindered"), ({"versions": {}, "tokens": {}, "videos": {}}, "unfit")]
+)
+def test_a_node_of_a_cluster_with_other_code_is_unfit_and_here_it_is_waited_for(
+    preflight: dict[str, Any] | None,
+    outcome: str,
+    monkeypatch: pytest.MonkeyPatch,
+    runtime: Callable[..., Runtime],
+    tmp_path: Path,
+) -> None:
+    """Here somebody has edited it meanwhile, and may take that back."""
+
+    def run(*arguments: Any) -> None:
+        raise OtherCode("the code of stage pretext is not that with which the sweep was started")
+
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(executor.tune, "report", said.append)
+    monkeypatch.setattr(executor, "run_experiment", run)
+    monkeypatch.setattr(executor, "this_node", lambda: {"node": "n1", "node_id": "1"})
+    trial = {"settings": preset("demo").model_dump(), "seed": 0, "code": {}, "limits": {}, "stack": str(tmp_path / "stack")}
+    run_trial({**trial, "runtime": runtime().as_config(), "open_sets": {}, "preflight": preflight})
+    assert said[-1]["outcome"] == outcome
+    assert said[-1]["reason"].startswith("the code of stage pretext is not")
 
 
 def test_an_error_of_the_bookkeeper_ends_the_sweep_with_that_error(tmp_path: Path) -> None:
