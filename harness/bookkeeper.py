@@ -174,7 +174,7 @@ class Bookkeeper:
             "seed": job.experiment.seed,
             "settings": job.experiment.settings.model_dump(),
             "runtime": self.sweep.runtime.as_config(),
-            "code": {stage.name: [stage.code.digest, stage.variant, stage.accepted] for stage in job.stages},
+            "code": {stage.name: [stage.code.digest, stage.variant, stage.accepted, stage.code.state] for stage in job.stages},
             "limits": asdict(self.limits),
             "stack": str(stack),
             "left_out": sorted(self.left_out),

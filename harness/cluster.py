@@ -15,7 +15,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,10 @@ def nodes_at(address: str) -> list[Mapping[str, float]]:
     Asked by a process of its own, as a second session of Ray in one process is not sound.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(_nodes_at, address).result()
+        try:
+            return process.submit(_nodes_at, address).result()
+        except BrokenExecutor:
+            raise SweepError(f"--address {address}: Ray ended the process that asked for the cluster's nodes") from None
 
 
 def _nodes_at(address: str) -> list[Mapping[str, float]]:
@@ -165,12 +168,15 @@ def _nodes_at(address: str) -> list[Mapping[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def places(nodes: Iterable[Mapping[str, float]], gpus_per_trial: float) -> tuple[int, int]:
-    """How many trials run at once on such nodes, at least one, and how many cores each has on the node with the fewest."""
+def places(nodes: Iterable[Mapping[str, float]], gpus_per_trial: float, most: int) -> tuple[int, int]:
+    """How many trials run at once on such nodes, at least one, and how many cores each has on the node with the fewest.
+
+    most: of trials on the cores of a node, where they have no GPUs.
+    """
     found = []
     for node in nodes:
         cpus = int(node.get("CPU", 0))
-        at_once = min(cpus, int(node.get("GPU", 0) / gpus_per_trial)) if gpus_per_trial else cpus
+        at_once = min(cpus, int(node.get("GPU", 0) / gpus_per_trial) if gpus_per_trial else most)
         if at_once:
             found.append((at_once, cpus // at_once))
     return max(1, sum(at_once for at_once, _ in found)), min((cores for _, cores in found), default=1)

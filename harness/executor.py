@@ -36,7 +36,7 @@ from harness.cluster import Cluster
 from harness.deaths import Worker, oom_kills
 from harness.hindrances import GivenUp
 from harness.patience import Pulse, Words, no_room
-from harness.preflight import Preflight, Unfit, clear_tokens, offered
+from harness.preflight import DRIVER, JOINED, Preflight, Unfit, clear_tokens, offered
 from harness.proposals import Exhausted
 from harness.watchdog import Limits, Watchdog
 from trainables.files import digest
@@ -355,7 +355,8 @@ def _run(
             cluster.connect(concurrency * int(asked["CPU"]), asked["GPU"], scratch)
             stop.end_seconds = END_SECONDS
             pulse.follow("handing out trials")
-            with offered(books.sweep, worker_versions()) if cluster.address else contextlib.nullcontext() as preflight:
+            role = DRIVER if books.is_driver else JOINED
+            with offered(books.sweep, worker_versions(), role) if cluster.address else contextlib.nullcontext() as preflight:
                 searcher = StudySearcher(books, stop, scratch, preflight)
                 _tuner(searcher, Listener(books, stop, pulse, asked), trainable, concurrency).fit()
             stop.check()

@@ -22,6 +22,9 @@ VIDEOS = 32
 """How many of a data set are looked at, evenly spread over it."""
 DIRECTORY = -1
 """Instead of bytes, of a video that is a directory of images."""
+DRIVER, JOINED = "driver", "joined"
+MISSING = (FileNotFoundError, NotADirectoryError)
+"""What says that a path is not there; other errors may pass, and hinder a trial."""
 
 
 class Unfit(RuntimeError):
@@ -39,7 +42,7 @@ class Preflight:
     videos: Mapping[str, Mapping[str, int]]
 
     def check(self, versions: Mapping[str, str]) -> None:
-        """Raises Unfit where this node, which has `versions`, differs."""
+        """Raises Unfit where this node, which has `versions`, differs, and OSError where that cannot be told."""
         here = _comparable(versions)
         for name, planned in self.versions.items():
             if here.get(name) != planned:
@@ -55,10 +58,10 @@ class Preflight:
 
 
 @contextlib.contextmanager
-def offered(sweep: Sweep, versions: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def offered(sweep: Sweep, versions: Mapping[str, str], role: str = DRIVER) -> Iterator[dict[str, Any]]:
     """The arguments of a Preflight, as plain data, that holds meanwhile. Raises DataError and OSError.
 
-    versions: of what computes numbers here.
+    versions: of what computes numbers here. role: DRIVER or JOINED.
     """
     cache = sweep.runtime.cache
     tokens = {}
@@ -66,19 +69,20 @@ def offered(sweep: Sweep, versions: Mapping[str, str]) -> Iterator[dict[str, Any
     try:
         for directory in _directories(sweep):
             directory.mkdir(parents=True, exist_ok=True)
-            path = directory / f"{_prefix(sweep)}{secrets.token_hex(8)}"
+            path = directory / f"{_prefix(sweep, role)}{secrets.token_hex(8)}"
             tokens[str(path)] = secrets.token_hex(16)
             path.write_text(tokens[str(path)])
         yield {"versions": _comparable(versions), "tokens": tokens, "videos": videos}
     finally:
         for written in tokens:
-            Path(written).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                Path(written).unlink()
 
 
 def clear_tokens(sweep: Sweep) -> None:
-    """Remove what killed processes have left. Its caller is the only one that runs the sweep."""
+    """Remove what killed drivers have left. Its caller is the only driver now; others may have joined the sweep."""
     for directory in _directories(sweep):
-        for left in directory.glob(f"{_prefix(sweep)}*"):
+        for left in directory.glob(f"{_prefix(sweep, DRIVER)}*"):
             left.unlink(missing_ok=True)
 
 
@@ -86,8 +90,8 @@ def _directories(sweep: Sweep) -> tuple[Path, Path]:
     return sweep.directory, sweep.runtime.store
 
 
-def _prefix(sweep: Sweep) -> str:
-    return f".planned-here-{digest(str(sweep.directory.absolute()))}-"
+def _prefix(sweep: Sweep, role: str) -> str:
+    return f".planned-here-{digest(str(sweep.directory.absolute()))}-{role}-"
 
 
 def _comparable(versions: Mapping[str, str]) -> dict[str, str]:
@@ -104,13 +108,13 @@ def _some(videos: VideoSet, cache: Path) -> dict[str, int]:
 
 
 def _bytes(path: Path) -> int | None:
-    """None where nothing is there that can be looked at."""
-    with contextlib.suppress(OSError):
+    """None where nothing is. Raises OSError."""
+    with contextlib.suppress(*MISSING):
         return DIRECTORY if path.is_dir() else path.stat().st_size
     return None
 
 
 def _read(path: Path) -> str | None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*MISSING):
         return path.read_text()
     return None

@@ -228,7 +228,7 @@ def main(
     from trainables.stages.memory import OutOfMemory
     from trainables.store import StoreError
 
-    nodes = _nodes(address)
+    nodes = None if report else _nodes(address)
     gpus = _gpus_per_trial(gpus_per_trial, nodes)
     at_once, cores_of_each = _concurrency(concurrency, gpus, nodes)
     workers, spare_core = _who_loads(workers, cores_of_each - 1, gpus)
@@ -412,7 +412,7 @@ def _concurrency(wanted: int | None, gpus: float, nodes: Sequence[Mapping[str, f
     if nodes is not None:
         from harness.cluster import places
 
-        at_once, cores_of_each = places(nodes, gpus)
+        at_once, cores_of_each = places(nodes, gpus, MOST_WORKERS)
         return wanted or at_once, cores_of_each
     at_once = wanted or (max(1, int(torch.cuda.device_count() / gpus)) if gpus else min(MOST_WORKERS, cores()))
     return at_once, cores() // at_once

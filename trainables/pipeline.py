@@ -63,7 +63,7 @@ class Stage:
 
     settings: those in its key, by dotted name, and what else it depends on. variant: which of several results of the stage is
     meant, where it is not the first: by what code, or made for the how many-th time. accepted: the digest of other code whose
-    result counts.
+    result counts. state: whose files its code is, by who planned it; empty: as they lie here.
     """
 
     declared: Kind
@@ -74,6 +74,7 @@ class Stage:
     inputs: Mapping[str, Stage] = field(default_factory=dict)
     variant: str = ""
     accepted: str = ""
+    state: str = ""
 
     @property
     def kind(self) -> str:
@@ -131,7 +132,8 @@ class Stage:
             modules |= set(_modules_of(find_backbone(family)))
         groups = {name.partition(".")[0] for name in self.settings}
         modules |= {path.partition(":")[0] for name, path in ENCODERS.entries.items() if name in groups}
-        return code_of(frozenset(modules))
+        found = code_of(frozenset(modules))
+        return replace(found, state=self.state) if self.state else found
 
     @functools.cached_property
     def readable(self) -> frozenset[str]:
@@ -190,12 +192,13 @@ class OtherCode(RuntimeError):
 
 
 class Expected(NamedTuple):
-    """With what an experiment was planned, of a stage: the digest of its code, its variant, and the digest of other code whose
-    result counts."""
+    """With what an experiment was planned, of a stage: the digest of its code, its variant, the digest of other code whose
+    result counts, and whose files its code is, which a copy of them does not know."""
 
     code: str
     variant: str
     accepted: str
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -333,12 +336,12 @@ def run_experiment(
 
 
 def _as_expected(expected: Mapping[str, Expected], stage: Stage) -> Stage:
-    code, variant, accepted = expected.get(stage.name, Expected(stage.code.digest, "", ""))
+    code, variant, accepted, state = expected.get(stage.name, Expected(stage.code.digest, "", ""))
     if code != stage.code.digest:
         raise OtherCode(
             f"the code of stage {stage.name} is not that with which the sweep was started: edited since, or another copy"
         )
-    return replace(stage, variant=variant, accepted=accepted)
+    return replace(stage, variant=variant, accepted=accepted, state=state)
 
 
 MOST_DAMAGE = 3

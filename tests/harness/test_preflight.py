@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.preflight import Preflight, Unfit, clear_tokens, offered
+from harness.preflight import JOINED, Preflight, Unfit, clear_tokens, offered
 from harness.trials import Sweep
 from trainables.runtime import Runtime
 from trainables.video.videos import DataSource
@@ -97,5 +98,16 @@ def test_what_was_written_goes_and_what_a_killed_process_left_goes_with_the_next
     left.__enter__()
     clear_tokens(replace(sweep, directory=sweep.directory.with_name("another")))
     assert len(tokens(sweep)) == 2, "another sweep with this store leaves them"
-    clear_tokens(sweep)
+    with offered(sweep, VERSIONS, JOINED):
+        clear_tokens(sweep)
+        assert len(tokens(sweep)) == 2, "those of a process that has joined are in use"
     assert tokens(sweep) == []
+
+
+def test_an_error_of_a_disk_that_may_pass_leaves_no_node_out(planned: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*_: Any, **__: Any) -> str:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_text", stale)
+    with pytest.raises(OSError, match="Stale file handle"):
+        Preflight(**planned).check(VERSIONS)

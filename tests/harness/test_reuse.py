@@ -124,6 +124,16 @@ def test_a_worker_with_other_code_than_planned_makes_nothing(tiny: ExperimentSet
     assert not place.store.exists()
 
 
+def test_whose_code_it_is_says_who_planned_it(tiny: ExperimentSettings, runtime: Callable[..., Runtime]) -> None:
+    """A copy of edited files, as a node of a cluster gets them, lies in no repository that could tell."""
+    settings = with_values(tiny, {"recipe": "scratch", "evaluation.measures": ["finetune"]})
+    place = runtime()
+    here = run_experiment(Experiment(settings, 0), place, lambda line: None)
+    by = {name: Expected(one.code.partition(" ")[0], "planned", "", "edited") for name, one in here.made.items()}
+    there = run_experiment(Experiment(settings, 0), place, lambda line: None, by)
+    assert {one.code for one in there.made.values()} == {f"{expected.code} (edited)" for expected in by.values()}
+
+
 def test_a_variant_is_made_beside_what_is_there_and_so_is_what_follows_from_it(
     tiny: ExperimentSettings, runtime: Callable[..., Runtime]
 ) -> None:

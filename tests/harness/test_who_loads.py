@@ -32,9 +32,10 @@ def test_who_loads_follows_from_the_cores_of_a_trial(
 @pytest.mark.parametrize(
     ("nodes", "gpus", "expected"),
     [
-        ([HEAD, OF_CPUS, OF_CPUS], 0.0, (24, 1)),
+        ([HEAD, OF_CPUS, {"CPU": 4.0}], 0.0, (12, 1)),  # of twelve cores eight compute, as on one machine
         ([HEAD, OF_CPUS, OF_GPUS], 1.0, (4, 8)),  # the node without a GPU computes nothing
         ([HEAD, OF_GPUS, OF_GPUS], 0.5, (16, 4)),
+        ([{"CPU": 64.0}], 0.0, (8, 8)),
         ([{"CPU": 2.0, "GPU": 8.0}], 1.0, (2, 1)),  # a trial needs a core, too
         ([HEAD], 0.0, (1, 1)),  # nodes may still come
     ],
@@ -42,7 +43,7 @@ def test_who_loads_follows_from_the_cores_of_a_trial(
 def test_a_cluster_s_nodes_say_how_many_trials_run_there(
     nodes: list[dict[str, float]], gpus: float, expected: tuple[int, int]
 ) -> None:
-    assert places(nodes, gpus) == expected
+    assert places(nodes, gpus, 8) == expected
     assert _concurrency(None, gpus, nodes) == expected
     assert _concurrency(3, gpus, nodes) == (3, expected[1])
 
