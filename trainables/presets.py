@@ -8,7 +8,8 @@ graph distillation's recipes need, then the caller's.
 
 `paper` is the published setting of auxSKD + VSPP and of graph distillation. `demo` and `small` set sizes, rates, calmer colours
 and pixels that show only motion, without which networks this small learn no task in minutes; the code path is the same. They
-have the same networks: `small` sees more pixels of twice as many unlabelled videos, and is judged by three times as many.
+have the same networks: `small` sees more pixels (graph distillation as many) of twice as many unlabelled videos, and is
+judged by three times as many test videos.
 """
 
 from __future__ import annotations
