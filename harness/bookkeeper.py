@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 
 from harness.budget import BudgetSpent, Spending, some_of
 from harness.deaths import WORKER_LIVES, Worker, death_of
+from harness.halving import Decision, Halving
 from harness.hindrances import NO_ROOM, Hindrances
 from harness.ledger import Ledger, Outcome, Record, Seconds, superseded, value_of
 from harness.progress import Progress
@@ -129,6 +130,9 @@ class Bookkeeper:
         self.open: set[str] = set()
         self.seeds: dict[int, list[Job]] = {}
         self.unsettled: set[int] = set()
+        self.halving = Halving(self.sweep.rungs, self.sweep.space.direction) if self.sweep.rungs else None
+        self.climbing: dict[int, int] = {}
+        self.pruned: dict[int, dict[int, float]] = {}
         self.versions = _versions()
         self.old = {record.trial for record in superseded(self.ledger.records())}
         self.hindrances = Hindrances(self.sweep.runtime.store, self.progress.note)
@@ -206,6 +210,7 @@ class Bookkeeper:
         self.trimmed = [job for jobs in self.seeds.values() for job in jobs if job.trial in self.open]
         self.queue = []
         self.open.clear()
+        self.climbing.clear()
         self._close_settled()
 
     def check_budget(self) -> None:
@@ -255,7 +260,7 @@ class Bookkeeper:
         configuration, seed = job.configuration, job.experiment.seed
         self.progress.trial_started(job.trial, f"#{configuration.index}", configuration.parameters, seed, configuration.row)
         tags, compared = [self.sweep.space.name, self.sweep.preset], [*configuration.parameters, "row", "seed"]
-        self.tracker.start(job.trial, job.name, self._told_of(job), tags, compared)
+        self.tracker.start(job.trial, job.name, self._told_of(self.sweep.whole(job)), tags, compared)
 
     def _told_of(self, job: Job) -> dict[str, Any]:
         """What a trial is, for whoever watches it: what it reads, and where that comes from."""
@@ -386,7 +391,11 @@ class Bookkeeper:
         self.progress.note(
             f"{job.name}: out of memory; tried again with {ACCUMULATION}={parts}, the same batch in smaller parts"
         )
-        self._back(self.sweep.divided(job, parts), 0)
+        divided = self.sweep.divided(job, parts)
+        if self.halving is not None:  # at further rungs, too
+            jobs, whole = self.seeds[job.configuration.index], self.sweep.whole(divided)
+            jobs[:] = [whole if one.trial == job.trial else one for one in jobs]
+        self._back(divided, 0)
         return True
 
     def _go_on(self, assigned: Assigned) -> None:
@@ -417,6 +426,10 @@ class Bookkeeper:
     def settled(self, index: int) -> tuple[bool, float | None]:
         """Whether all seeds of a configuration have ended, and the mean objective over those that completed: where more confirm
         it, over these."""
+        if index in self.climbing:
+            return False, None
+        if index in self.pruned:
+            return True, None
         jobs = self.seeds[index]
         if any(job.trial in self.open for job in jobs):
             return False, None
@@ -489,27 +502,113 @@ class Bookkeeper:
                     self._drop_stages(job)
             elif job.trial not in self.open:  # else another configuration that is the same experiment runs it already
                 self.open.add(job.trial)
-                self.queue.append(job)
+                if self.halving is None or self.is_confirming:
+                    self.queue.append(job)
+        if self.halving is not None and not self.is_confirming:
+            self.halving.add(configuration.index, spared=configuration.row is not None)
+            self._climb_to(configuration.index, 0)
+            self._climb()
 
     def _stands(self, job: Job, record: Record) -> bool:
         """Whether the trial need not run again. Early versions recorded trials as complete of which they had not all stages."""
         if record.outcome == "complete":
             return all(stage.name in record.stages for stage in job.stages)
-        return record.outcome == "pruned" or (record.outcome == "failed" and not self.retry_failed)
+        if record.outcome == "pruned":
+            return self.halving is None
+        return record.outcome == "failed" and not self.retry_failed
+
+    def _climb_to(self, index: int, rung: int) -> None:
+        """Have a configuration reach a rung; where it is decided by seeds that are there already, say what they reached."""
+        assert self.halving is not None
+        self.climbing[index] = rung
+        busy = {job.trial for job in (*self.queue, *(assigned.job for assigned in self.assigned.values()))}
+        for number, job in enumerate(self._to_reach(index, rung)):
+            self.open.add(job.trial)
+            if job.trial not in busy:
+                self.queue.insert(number if rung else len(self.queue), self.sweep.at_rung(job, rung))
+        self._tell_rung(index)
+
+    def _to_reach(self, index: int, rung: int) -> list[Job]:
+        """Seeds of a configuration that have neither reached a rung nor ended before it."""
+        assert self.halving is not None
+        epochs, found = self.halving.rungs.epochs[rung], []
+        for job in self.seeds[index]:
+            record = self.ledger.get(job.trial)
+            ended = record is not None and record.outcome == "failed" and (job.trial not in self.open)
+            if not ended and (record is None or epochs not in record.rungs):
+                found.append(job)
+        return found
+
+    def _tell_rung(self, index: int) -> None:
+        """What a configuration has reached at its rung, once all its seeds have."""
+        assert self.halving is not None
+        rung = self.climbing[index]
+        if self._to_reach(index, rung):
+            return
+        if rung == self.halving.rungs.top:
+            del self.climbing[index]
+            return
+        self.halving.reached(index, rung, self._by_rungs(index).get(self.halving.rungs.epochs[rung]))
+
+    def _by_rungs(self, index: int) -> dict[int, float]:
+        """By epochs the objective of a configuration, the mean of the seeds that have reached them."""
+        assert self.halving is not None
+        records = [record for job in self.seeds[index] if (record := self.ledger.get(job.trial)) is not None]
+        found = {epochs: [one.rungs[epochs] for one in records if epochs in one.rungs] for epochs in self.halving.rungs.epochs}
+        return {epochs: sum(values) / len(values) for epochs, values in found.items() if values}
+
+    def _climb(self) -> None:
+        """Have those go on, or end, of which that can be decided by now."""
+        if self.halving is None or self.is_confirming:
+            return
+        for index in sorted(self.climbing):
+            self._tell_rung(index)
+        while decisions := self.halving.decisions():
+            for one in decisions:
+                if one.fate == "promoted":
+                    self._climb_to(one.index, one.rung + 1)
+                    continue
+                del self.climbing[one.index]
+                if one.fate == "pruned":
+                    self._prune(one)
+
+    def _prune(self, decision: Decision) -> None:
+        assert self.halving is not None
+        index, rungs = decision.index, self.halving.rungs
+        self.pruned[index] = {
+            epochs: value for epochs, value in self._by_rungs(index).items() if epochs <= rungs.epochs[decision.rung]
+        }
+        reason = (
+            f"{rungs.name(decision.rung)}: {decision.better} of the {decision.compared} before it there are as good or better"
+        )
+        for job in self.seeds[index]:
+            record = self.ledger.get(job.trial)
+            if record is None or record.outcome in ("failed", "complete"):
+                continue
+            if (record.outcome, record.reason) != ("pruned", reason):
+                record = record.model_copy(update={"outcome": "pruned", "reason": reason, "ended": _now(), "history": {}})
+                self._append(record, patient=True)
+            self.open.discard(job.trial)
+            for rung in range(decision.rung + 1, len(rungs.epochs)):
+                self._drop_stages(self.sweep.at_rung(job, rung))
+            self.tracker.finish(job.trial, "pruned", record.metrics, {"code": record.code}, {})
+            self.progress.trial_ended(record, None)
 
     def _close_settled(self) -> None:
+        self._climb()
         for index in sorted(self.unsettled):
             settled, value = self.settled(index)
             if settled:
                 self.unsettled.remove(index)
                 if not self.is_confirming:
-                    self.proposals.close(index, self._reached(self.seeds[index]))
+                    of_rungs = self.pruned.get(index)
+                    self.proposals.close(index, None if of_rungs else self._reached(self.seeds[index]), of_rungs)
                 if value is not None:
                     configuration = self.seeds[index][0].configuration
                     self.progress.configuration_settled(configuration.parameters, configuration.row, value)
 
     def _record(self, assigned: Assigned, ending: Ending) -> None:
-        job, last = assigned.job, {} if ending == "interrupted" else assigned.last
+        job, last = self.sweep.whole(assigned.job), {} if ending == "interrupted" else assigned.last
         outcome, reason = verdict(ending, last)
         reason = without_secrets(reason) if reason else reason
         made = {stage.name: assigned.made[stage.name] for stage in job.stages if stage.name in assigned.made}
@@ -538,7 +637,12 @@ class Bookkeeper:
         )
         if "traceback" in last:
             self._keep_traceback(job, reason or "", record.versions, last["traceback"])
+        if self.halving is not None:
+            record = self._with_rungs(record, assigned.job.rung)
         self._append(record, patient=ending != "interrupted")
+        if outcome == "complete" and assigned.job.rung not in (None, self._top):
+            self.progress.trial_left(job.trial)
+            return
         self.open.discard(job.trial)
         if outcome in ("failed", "pruned"):
             self._drop_stages(job)
@@ -550,6 +654,29 @@ class Bookkeeper:
         artifacts = {stage.name: store / stage.kind / made[stage.name].key for stage in job.stages if outcome == "complete"}
         self.tracker.finish(job.trial, outcome, record.metrics, {"code": record.code}, artifacts)
         self.progress.trial_ended(record, value_of(record, self.sweep.space.objective))
+
+    @property
+    def _top(self) -> int | None:
+        return self.halving.rungs.top if self.halving else None
+
+    def _with_rungs(self, record: Record, rung: int | None) -> Record:
+        """What a trial has given once it has reached a rung, or could not, and at the rungs before. Raises ObjectiveMissing."""
+        assert self.halving is not None
+        before, rungs = self.ledger.get(record.trial), self.halving.rungs
+        if before is not None:
+            record = record.model_copy(update={"rungs": before.rungs, "seconds": _together(before, record)})
+        if record.outcome != "complete" or rung is None:
+            return record
+        objective = self.sweep.space.objective
+        if (value := value_of(record, objective)) is None:
+            raise ObjectiveMissing(self.sweep.space, objective, record.metrics)
+        reached = dict(sorted({**record.rungs, rungs.epochs[rung]: value}.items()))
+        if rung == rungs.top:
+            return record.model_copy(update={"rungs": reached})
+        if before is not None and before.outcome == "complete":
+            return before.model_copy(update={"rungs": reached})
+        reason = f"{rungs.name(rung)}: whether it goes on is not decided"
+        return record.model_copy(update={"rungs": reached, "outcome": "interrupted", "reason": reason})
 
     def _drop_stages(self, job: Job) -> None:
         """What only a trial that will not run needs is not waited for."""
@@ -581,6 +708,17 @@ class Bookkeeper:
         except OSError as error:
             self.progress.note(f"{path} cannot be written: {error.strerror}")
         return path
+
+
+def _together(before: Record, record: Record) -> dict[str, Seconds]:
+    """By stage, what a trial has spent at its rungs so far; of what its last training took, that which others had spent."""
+    if not before.rungs:
+        return record.seconds
+    found = dict(before.seconds)
+    for name, now in record.seconds.items():
+        used = now.used + (before.seconds[name].used if name in before.seconds else 0.0)
+        found[name] = Seconds(used=used, saved=max(now.used + now.saved - used, 0.0))
+    return found
 
 
 def _courses(stages: Collection[Stage]) -> dict[str, set[int]]:

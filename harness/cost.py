@@ -97,6 +97,8 @@ def _rates(record: Record) -> Iterator[tuple[Any, float]]:
     elsewhere that is gone or fails."""
     with contextlib.suppress(Exception):
         settings = configure(record.preset, record.settings)
+        if record.rungs:  # what it took is of several trainings, or of a shorter one
+            return
         kinds = _kinds(settings)
         for name, spent in record.seconds.items():
             if name in kinds and spent.used > 0:

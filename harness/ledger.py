@@ -29,7 +29,7 @@ HISTORIES = "histories"
 """Directory beside a ledger, with a file per trial: metric -> its value after each epoch."""
 SET_ASIDE = "ledger.damaged.jsonl"
 """File beside a ledger to which `repair` moves lines that are no records."""
-SCHEMA = 4
+SCHEMA = 5
 """Version of the record; raised when a field comes that older versions of the program refuse."""
 SEALED = 3
 """The version from which on every line has a seal."""
@@ -101,6 +101,10 @@ class Record(BaseModel):
     extended: dict[str, int] = Field(
         default_factory=dict,
         description="stage -> epochs of a shorter training that it went on from, of stages that did",
+    )
+    rungs: dict[int, float] = Field(
+        default_factory=dict,
+        description="of a sweep by halving, epochs -> the objective after a training of so many, by which it went on or not",
     )
     outcome: Outcome
     reason: str | None = Field(description="why it failed or was pruned")

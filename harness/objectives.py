@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
+from harness.halving import Rungs
 from harness.ledger import EVALUATIONS, HOURS, Record, is_fraction
 from harness.request import RequestError
 from search_spaces.space import Direction
@@ -52,6 +53,30 @@ def check_objectives(
         raise RequestError(
             f"--objective {objective}: no stage of {name} reports it{did_you_mean(objective, valid)}; valid: {', '.join(valid)}"
         )
+
+
+def check_rungs(rungs: Rungs, name: str, stages: Sequence[Stage]) -> None:
+    """Raises RequestError where a configuration cannot be compared at these rungs. name: of it."""
+    group = rungs.setting.rpartition(".")[0]
+    trained = [stage for stage in stages if stage.declared.schedule == group]
+    if not trained:
+        valid = sorted({f"{stage.declared.schedule}.epochs" for stage in stages if stage.declared.schedule})
+        raise RequestError(
+            f"--rungs {rungs.setting}: no stage of {name} trains by it{did_you_mean(rungs.setting, valid)}; valid: "
+            f"{', '.join(valid)}"
+        )
+    for stage in trained:
+        if stage.epochs != rungs.epochs[-1]:
+            raise RequestError(
+                f"--rungs {rungs.setting}: {name} trains {stage.epochs} epochs, so the last rung is {stage.epochs}, not "
+                f"{rungs.epochs[-1]}; --set {rungs.setting}={rungs.epochs[-1]} changes the training"
+            )
+        if stage.course is None:
+            why = "its task knows where the training ends" if stage.declared.knows_end else f"{group}.schedule is cosine"
+            raise RequestError(
+                f"--rungs {rungs.setting}: stage {stage.name} of {name} cannot go on from a shorter training, as {why}; "
+                "valid are rungs of a stage with a step schedule"
+            )
 
 
 def _results(stages: Sequence[Stage], settings: ExperimentSettings) -> Iterator[str]:

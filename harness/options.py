@@ -28,6 +28,10 @@ class CodeChoice(StrEnum):
     any = "any"
 
 
+class SchedulerChoice(StrEnum):
+    halving = "halving"
+
+
 class WandbMode(StrEnum):
     auto = "auto"
     online = "online"
@@ -150,6 +154,29 @@ Confirm = Annotated[
         help="search with one seed, or as many as it had, then run the K best and the paper's rows with --seeds in all; with "
         "--budget with more where effects are undecided",
         rich_help_panel=SEARCH,
+    ),
+]
+Scheduler = Annotated[
+    SchedulerChoice | None,
+    typer.Option(
+        help="halving: configurations that a search proposes are trained up to a rung, and those among the best there go on to "
+        "the next; the paper's rows always do; default: all are trained to their end",
+        rich_help_panel=SEARCH,
+    ),
+]
+RungsAt = Annotated[
+    str | None,
+    typer.Option(
+        "--rungs",
+        metavar="GROUP.epochs=E1,E2,...",
+        help="with --scheduler halving: after how many epochs, the last those of a whole training: finetune.epochs=3,6,12",
+        rich_help_panel=SEARCH,
+    ),
+]
+Factor = Annotated[
+    int | None,
+    typer.Option(
+        min=2, metavar="N", help="with --scheduler halving: of so many one goes on; default: 2", rich_help_panel=SEARCH
     ),
 ]
 Budget = Annotated[

@@ -105,13 +105,14 @@ def outlook(
         for job in sweep.jobs(configuration):
             trials += 1
             naive += len(job.stages)
-            if _is_complete(sweep, ledger, job):
+            if _has_ended(sweep, ledger, job):
                 complete += 1
                 done |= {stage.key for stage in job.stages}
                 continue
             missing.append(job)
             before = set(to_run)
-            for stage in job.stages:
+            steps = _steps(sweep, job)
+            for stage, share in steps:
                 if stage.key in to_run or stage.key in found:
                     continue
                 if store.find(stage.kind, stage.key) is not None:
@@ -125,10 +126,10 @@ def outlook(
                     if stage.epochs and (there := _epochs_before(stage, store, planned)):
                         extended[f"{stage.name} from {there} to {stage.epochs} epochs"] += 1
                         left = 1 - there / stage.epochs
-                    to_run[stage.key] = stage, whole.of_the_rest(left) if whole else None
+                    to_run[stage.key] = stage, whole.of_the_rest(left * share) if whole else None
             own = [of for key, (_, of) in to_run.items() if key not in before]
             pending.append((job.name, sum(one.seconds for one in own if one)))
-            its = [one for stage in job.stages if stage.key in to_run and (one := to_run[stage.key][1])]
+            its = [one for stage, _ in steps if stage.key in to_run and (one := to_run[stage.key][1])]
             longest.append((sum(one.networks for one in its), sum(one.seconds for one in its)))
     known_seconds = [one for _, one in to_run.values() if one]
     to_confirm = sweep.to_confirm(ledger)
@@ -197,9 +198,18 @@ def _check_videos(stage: Stage, job: Job) -> None:
         raise DataError(f"stage {stage.name}{of}: {error}") from None
 
 
-def _is_complete(sweep: Sweep, ledger: Ledger, job: Job) -> bool:
+def _has_ended(sweep: Sweep, ledger: Ledger, job: Job) -> bool:
+    """Whether a trial is complete, or was pruned by halving."""
     record = sweep.record(ledger, job.trial)
-    return record is not None and record.outcome == "complete"
+    return record is not None and (record.outcome == "complete" or (sweep.rungs is not None and record.outcome == "pruned"))
+
+
+def _steps(sweep: Sweep, job: Job) -> list[tuple[Stage, float]]:
+    """The stages of a trial, of each rung where it climbs, and in how many of such trials each of them will run."""
+    if sweep.rungs is None:
+        return [(stage, 1.0) for stage in job.stages]
+    shares = sweep.rungs.shares() if job.configuration.row is None else [1.0] * len(sweep.rungs.epochs)
+    return [(stage, share) for rung, share in enumerate(shares) for stage in sweep.at_rung(job, rung).stages]
 
 
 def _configurations(sweep: Sweep, ledger: Ledger) -> Iterator[tuple[Configuration, bool]]:

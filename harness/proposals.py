@@ -5,7 +5,8 @@ are taken over as they are, and every new proposal is a function of (space, sear
 `lookahead` positions before it). So a sweep that was killed proposes what it would have proposed, and neither the number of
 workers nor the order in which trials end changes anything. Trials between that window and the proposal count as running
 (TPE's constant liar). Optuna is told FAIL for a configuration of which no seed completed, and for a draw that is not used
-because it repeats an earlier configuration or is invalid; another is drawn in its place.
+because it repeats an earlier configuration or is invalid; another is drawn in its place. Of one that was pruned it is told
+PRUNED, with what it reached after how many epochs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import optuna
 from optuna.trial import TrialState
@@ -83,6 +85,7 @@ class Proposals:
         self.position = 0
         self.proposed: set[str] = set()
         self.values: dict[int, Reached | None] = {}
+        self.rungs: dict[int, Mapping[int, float]] = {}
         self.told = 0
 
     def _try_own(self) -> None:
@@ -130,9 +133,14 @@ class Proposals:
             return self.position
         return min(index for index in there if index >= self.position)
 
-    def close(self, index: int, value: Reached | None) -> None:
-        """All seeds at this position have ended: their mean objective (each, of several), or None when none completed."""
+    def close(self, index: int, value: Reached | None, rungs: Mapping[int, float] | None = None) -> None:
+        """All seeds at this position have ended: their mean objective (each, of several), or None when none completed.
+
+        rungs: of a configuration that was pruned, epochs -> its objective after so many.
+        """
         self.values[index] = value
+        if rungs:
+            self.rungs[index] = rungs
 
     def _propose(self, index: int) -> tuple[optuna.Trial, Parameters]:
         self._tell_before(index - self.space.lookahead + 1)
@@ -168,11 +176,13 @@ class Proposals:
         while self.told < end:
             if self.told not in self.values:
                 raise Waiting
-            self._tell(self.asked[self.told], self.values[self.told])
+            self._tell(self.asked[self.told], self.values[self.told], self.rungs.get(self.told, {}))
             self.told += 1
 
-    def _tell(self, trial: optuna.Trial, value: Reached | None) -> None:
+    def _tell(self, trial: optuna.Trial, value: Reached | None, rungs: Mapping[int, float] = MappingProxyType({})) -> None:
+        for epochs, reached in sorted(rungs.items()):
+            trial.report(reached, epochs)
         if value is None:
-            self.study.tell(trial, state=TrialState.FAIL)
+            self.study.tell(trial, state=TrialState.PRUNED if rungs else TrialState.FAIL)
         else:
             self.study.tell(trial, value)

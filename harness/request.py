@@ -8,10 +8,11 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.halving import Rungs
 from harness.identity import Confirm
 from harness.redaction import without_secrets
 from search_spaces.narrowing import Range, narrowed, varied
@@ -55,7 +56,7 @@ class Request:
     changes: settings by name; what the space varies is pinned by them, all else is set for every trial. ranges: to which
     parameters of the space are narrowed. seeds: by which the search judges, or, with `confirm`, with which so many of its best
     and the paper's rows are run then; sequential: where effects are undecided with more. objectives: instead of those of the
-    space.
+    space. rungs: of successive halving.
     """
 
     space: str | None
@@ -74,6 +75,7 @@ class Request:
     objectives: Sequence[tuple[str, Direction]] = ()
     confirm: int | None = None
     sequential: bool = False
+    rungs: Rungs | None = None
 
     def sweep(self, runtime: Runtime) -> Sweep:
         """Raises SpaceError, SettingsError, RequestError or DataError."""
@@ -92,6 +94,8 @@ class Request:
             raise SpaceError(f"nothing is left of {space.name}'s rows and grid")
         first = seeds_of_search(self.runs_dir / name) if self.confirm is not None else self.seeds
         confirm = self._confirm(space, first)
+        if self.rungs:
+            self._check_halving(self.rungs, space)
         return Sweep(
             name=name,
             directory=self.runs_dir / name,
@@ -109,7 +113,24 @@ class Request:
             code=self.code,
             fresh=tuple(dict.fromkeys(self.fresh)),
             confirm=confirm,
+            rungs=self.rungs,
         )
+
+    def _check_halving(self, rungs: Rungs, space: Space) -> None:
+        """Raises RequestError."""
+        if space.further:
+            names = ", ".join(name for name, _ in space.objectives)
+            raise RequestError(f"--scheduler halving goes by one objective, and {space.name} has {names}")
+        if not space.objective.startswith("validation/"):
+            raise RequestError(
+                f"--scheduler halving: rungs are compared by a metric on validation videos, and {space.name} goes by "
+                f"{space.objective}: --objective validation/top1 is one"
+            )
+        varies = varied(space)
+        group = rungs.setting.rpartition(".")[0]
+        for name in (rungs.setting, f"{group}.schedule"):
+            if name in varies:
+                raise RequestError(f"--rungs: {space.name} varies {name}: --set {name}=VALUE pins it")
 
     def _confirm(self, space: Space, first: int) -> Confirm | None:
         """first: how many seeds the search has. Raises RequestError."""
@@ -205,11 +226,13 @@ class Request:
         parts = [space.name.replace("/", "-"), self.preset]
         parts += [name.replace(":", "-") for name in sorted(named) if name != EMBEDDED] if not self.table else []
         parts += [self.search.replace(":", "-")] if self.search != "tpe" else []
+        parts += ["halving"] if self.rungs else []
         objectives = {"objectives": [list(one) for one in self.objectives]} if self.objectives else {}
         changes = {
             **self.changes,
             **self.stand_ins,
             **objectives,
+            **({"rungs": asdict(self.rungs)} if self.rungs else {}),
             **{f"range of {name}": str(one) for name, one in self.ranges.items()},
         }
         parts += [digest(changes)[:6]] if changes else []

@@ -54,6 +54,14 @@ def show_plan(sweep: Sweep, plan: Plan, at_once: int, console: Console) -> None:
     if plan.extended:
         said = ", ".join(f"{what}{f' ({times} stages)' if times > 1 else ''}" for what, times in plan.extended.items())
         console.print(f"goes on from what is there: {said}", highlight=False, markup=False, soft_wrap=True)
+    if sweep.rungs:
+        shares = zip(sweep.rungs.epochs[1:], list(sweep.rungs.shares())[1:], strict=True)
+        said = ", ".join(f"{share:.0%} go on to {epochs}" for epochs, share in shares)
+        console.print(
+            f"halving by {sweep.rungs.setting}: of what is proposed about {said}; the paper's rows all",
+            highlight=False,
+            soft_wrap=True,
+        )
     if sweep.confirm:
         more = " and more where effects are undecided" if sweep.confirm.sequential else ""
         console.print(

@@ -5,7 +5,8 @@
     python harness/sweep.py --table auxskd/table2 --seeds 3
 
 State is on disk: the same command continues what was interrupted and adds what is new (more --trials, more --seeds).
-Exit codes: 0 all trials complete, 1 some failed, 2 wrong usage, 3 the cluster was lost or trials cannot run, 130 interrupted.
+Exit codes: 0 all trials complete or pruned, 1 some failed, 2 wrong usage, 3 the cluster was lost or trials cannot run, 130
+interrupted.
 
 What only shows something starts at once: torch, Optuna and Ray are imported where something is planned or run.
 """
@@ -38,6 +39,7 @@ from harness import options, settings_table
 from harness.attention import ClusterLost
 from harness.budget import Budget, BudgetSpent, Spending, how_many, parse_budget
 from harness.event_files import NEEDED, EventFiles
+from harness.halving import FACTOR, Rungs
 from harness.invocation import Invocation, check_directory, console, told
 from harness.ledger import FILE_NAME, Ledger, LedgerError, Record, read_records, repair, standing
 from harness.listener import Listener
@@ -134,6 +136,9 @@ def main(
     trials: options.Trials = None,
     seeds: options.Seeds = 1,
     confirm: options.Confirm = None,
+    scheduler: options.Scheduler = None,
+    rungs: options.RungsAt = None,
+    factor: options.Factor = None,
     budget: options.Budget = None,
     name: options.Name = None,
     runs_dir: options.RunsDir = Path("runs"),
@@ -198,6 +203,7 @@ def main(
         fresh=fresh or (),
         confirm=confirm,
         sequential=budget is not None,
+        rungs=_rungs(scheduler is not None, rungs, factor, table, join, drop_states),
     )
     sources = data_sources(data or [], splits or [])
     if settings is not None:
@@ -254,8 +260,7 @@ def main(
             return
         with told("reading the data"):
             sweep = request.sweep(runtime)
-            if objectives:
-                _check_objectives(sweep)
+            _check_request(request, sweep)
         runtime.open_store().check_writable()
         limits = Limits(stage_timeout, trial_timeout, stall_timeout)
         if join:
@@ -276,6 +281,28 @@ def _search(name: str) -> str:
     if search not in SEARCHES.entries:
         sampler_for(search, 0, 0, 0)  # raises SettingsError
     return search
+
+
+def _rungs(
+    halving: bool, text: str | None, factor: int | None, table: str | None, join: bool, drop_states: bool
+) -> Rungs | None:
+    if not halving:
+        for option, value in (("--rungs", text), ("--factor", factor)):
+            if value is not None:
+                raise RequestError(f"{option} goes with --scheduler halving")
+        return None
+    if text is None:
+        raise RequestError("--scheduler halving: say at which epochs, for example --rungs finetune.epochs=3,6,12")
+    if table is not None:
+        raise RequestError("--scheduler halving goes with --space: the rows of a table are all trained to their end")
+    if join:
+        raise RequestError("--scheduler halving goes without --join: the process that runs the sweep decides what goes on")
+    if drop_states:
+        raise RequestError("--scheduler halving goes without --drop-states: from these states trainings go on")
+    try:
+        return Rungs.parse(text, factor or FACTOR)
+    except ValueError as error:
+        raise RequestError(f"--rungs {error}") from None
 
 
 def _budget(text: str | None, join: bool) -> Budget | None:
@@ -322,6 +349,18 @@ def _check_budget(spending: Spending, ahead: Plan) -> None:
         f"--budget {spending.budget.text}: nothing would end within what is left of it, "
         f"{duration(max(spending.left, 0))}; the next trial takes about {duration(ahead.pending[0][1])} here{kept}"
     )
+
+
+def _check_request(request: Request, sweep: Sweep) -> None:
+    """Raises RequestError for objectives and rungs that its configurations do not have."""
+    from harness.objectives import check_rungs
+
+    if request.objectives or sweep.rungs:
+        _check_objectives(sweep)
+    for configuration in sweep.configurations() if sweep.rungs else ():
+        assert sweep.rungs is not None
+        name = f"{sweep.space.name}{f' ({configuration.row})' if configuration.row else ''}"
+        check_rungs(sweep.rungs, name, sweep.jobs(configuration, [0])[0].stages)
 
 
 def _check_objectives(sweep: Sweep) -> None:
@@ -435,8 +474,7 @@ def _plan(request: Request, runtime: Runtime, at_once: int, gpus: float, allowed
         told_of = told("reading the data, measuring the networks")
         with told_of, _large_inventories_kept(Path(scratch), runtime.cache):
             sweep = request.sweep(_reading_only(runtime, Path(scratch)))
-            if request.objectives:
-                _check_objectives(sweep)
+            _check_request(request, sweep)
             spending = _spending(allowed, sweep, at_once, gpus, time.monotonic())
             found = make_plan(sweep, Ledger(sweep.directory), at_once, runtime.cache_bytes)
         within = _within(spending, found)
@@ -567,7 +605,7 @@ def _run(
             markup=False,
             soft_wrap=True,
         )
-    fine = ("complete", "interrupted") if cut_short else ("complete",)
+    fine = ("complete", "pruned", "interrupted") if cut_short else ("complete", "pruned")
     return 1 if any(record.outcome not in fine for record in records) else 0
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.halving import Rungs
 from harness.identity import (
     CONFIRM,
     DIRECTION,
@@ -49,6 +50,8 @@ SHAPING = ("recipe", "protocol", "data.", "evaluation.measures")
 """How names of settings begin that decide which stages an experiment has, and which data."""
 WEIGHTS = "weights"
 """Key in IDENTITY_FILE under which the hash of each network's weights is that were given."""
+HALVING = "halving"
+"""Key in IDENTITY_FILE under which the rungs are of a sweep by halving."""
 FRESH = "afresh"
 """Key in IDENTITY_FILE under which it is said of kinds of stage how often they were to be made afresh."""
 
@@ -59,13 +62,17 @@ class SweepError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """One trial: an experiment at a position of the sweep, with its data by role and its stages in an order of running."""
+    """One trial: an experiment at a position of the sweep, with its data by role and its stages in an order of running.
+
+    rung: which of a sweep by halving it is to reach, with the experiment and stages of that; None: the whole training.
+    """
 
     trial: str
     configuration: Configuration
     experiment: Experiment
     data: Mapping[str, VideoSet]
     stages: tuple[Stage, ...]
+    rung: int | None = None
 
     @property
     def name(self) -> str:
@@ -93,7 +100,7 @@ class Sweep:
     sweeps, by identity, that need not run again. narrowing: parameters of the space that are pinned or narrowed, and to what;
     rows_left_out: how many rows that excludes. code: which results of other code than the present count.
     fresh: kinds of stage that this command makes afresh. seeds: by which the search judges a configuration. confirm: which are
-    then run with more, and how many.
+    then run with more, and how many. rungs: of a sweep by halving.
     """
 
     name: str
@@ -112,6 +119,7 @@ class Sweep:
     code: Policy = "auto"
     fresh: tuple[str, ...] = ()
     confirm: Confirm | None = None
+    rungs: Rungs | None = None
 
     @functools.cached_property
     def reuse(self) -> Reuse:
@@ -144,6 +152,7 @@ class Sweep:
         narrowing = {"narrowing": dict(self.narrowing)} if self.narrowing else {}
         weights = {WEIGHTS: self.runtime.weights_fingerprints()} if self.runtime.weights else {}
         further = {FURTHER: self.space.further} if self.space.further else {}
+        halving = {HALVING: asdict(self.rungs)} if self.rungs else {}
         return {
             "space": self.space.name,
             OBJECTIVE: self.space.objective,
@@ -157,6 +166,7 @@ class Sweep:
             "protocol": PROTOCOL,
             **narrowing,
             **further,
+            **halving,
             **weights,
         }
 
@@ -198,7 +208,24 @@ class Sweep:
         """The same trial with batches in so many parts, and the stages of that."""
         settings = with_values(job.experiment.settings, {ACCUMULATION: parts})
         divided = self._job(job.configuration, Experiment(settings, job.experiment.seed), job.data)
-        return replace(divided, trial=job.trial)
+        return replace(divided, trial=job.trial, rung=job.rung)
+
+    def at_rung(self, job: Job, rung: int) -> Job:
+        """The same trial, of a sweep by halving, with the epochs of a rung."""
+        assert self.rungs is not None
+        return self._with_epochs(job, self.rungs.epochs[rung], rung)
+
+    def whole(self, job: Job) -> Job:
+        """The same trial with all its epochs."""
+        if job.rung is None or self.rungs is None:
+            return job
+        return self._with_epochs(job, self.rungs.epochs[-1], None)
+
+    def _with_epochs(self, job: Job, epochs: int, rung: int | None) -> Job:
+        assert self.rungs is not None
+        settings = with_values(job.experiment.settings, {self.rungs.setting: epochs})
+        other = self._job(job.configuration, Experiment(settings, job.experiment.seed), job.data)
+        return replace(other, trial=job.trial, rung=rung)
 
     def _job(self, configuration: Configuration, experiment: Experiment, data: Mapping[str, VideoSet]) -> Job:
         device, weights = self.runtime.device_name(), self.runtime.weights_fingerprints()
@@ -288,7 +315,7 @@ def _named_before(written: Mapping[str, Any]) -> dict[int, Named] | None:
 def _check_same(name: str, before: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Data sets that only one of the two reads are no difference, as a row may have come or gone, nor are weights that only one
     was given, and settings that only one of two versions of the program has."""
-    names = before.keys() & mine.keys() | ({"narrowing", FURTHER} if "settings" in before else set())
+    names = before.keys() & mine.keys() | ({"narrowing", FURTHER, HALVING} if "settings" in before else set())
     then: dict[str, Any] = {key: before.get(key) for key in names}
     now: dict[str, Any] = {key: mine.get(key) for key in names}
     for key in names & {"data", "settings", WEIGHTS}:

@@ -4,7 +4,8 @@
     optuna-dashboard study.journal
 
 A configuration is a trial: its value is the mean of the objective over its seeds, which are among its attributes. One of which
-seeds have not ended is shown as running, as the search has not been told of it either.
+seeds have not ended is shown as running, as the search has not been told of it either. What it reached at rungs are its
+intermediate values, by epochs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from statistics import fmean
 from typing import Annotated, Any
 
 import optuna
@@ -120,6 +122,11 @@ def _trial(one: Ranked, metric: str, distributions: Mapping[str, BaseDistributio
         value=sum(reached.values()) / len(reached) if state == TrialState.COMPLETE else None,
         params=named,
         distributions={name: distributions[name] for name in named},
+        intermediate_values={
+            epochs: fmean(values)
+            for epochs in sorted({epochs for record in one.records for epochs in record.rungs})
+            if (values := [record.rungs[epochs] for record in one.records if epochs in record.rungs])
+        },
         user_attrs={
             "position": one.position,
             "row": one.label,

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from harness.bookkeeper import ObjectiveMissing
+from harness.halving import Rungs
 from harness.ledger import HOURS, Ledger, Record
-from harness.objectives import check_objectives, parse_objective
+from harness.objectives import check_objectives, check_rungs, parse_objective
 from harness.request import RequestError
 from harness.trials import Sweep, SweepError
 from search_spaces.space import SpaceError, find_space
@@ -97,3 +98,22 @@ def test_a_sweep_keeps_its_objectives(make_sweep: MakeSweep) -> None:
     make_sweep(space=space).settle_identity()
     with pytest.raises(SweepError, match="further_objectives"):
         make_sweep().settle_identity()
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "said"),
+    [
+        ({}, "finetune.epochs=1,2", "here trains 4 epochs, so the last rung is 4, not 2"),
+        ({}, "finetunes.epochs=1,2", r"no stage of here trains by it.*did you mean 'finetune.epochs'"),
+        (
+            {"finetune.schedule": "cosine"},
+            "finetune.epochs=1,4",
+            "cannot go on from a shorter training, as finetune.schedule is cosine",
+        ),
+    ],
+)
+def test_rungs_that_a_configuration_does_not_have(make_sweep: MakeSweep, values: dict[str, str], text: str, said: str) -> None:
+    sweep = make_sweep({"finetune.epochs": 4, **values})
+    (job, *_) = sweep.jobs(sweep.configurations()[0])
+    with pytest.raises(RequestError, match=said):
+        check_rungs(Rungs.parse(text), "here", job.stages)
