@@ -48,6 +48,7 @@ from trainables.stages.kind import StartError
 from trainables.stages.memory import OutOfMemory
 from trainables.stages.training import NonFiniteLoss
 from trainables.tracebacks import own_frames
+from trainables.video.apart import DecoderDied
 from trainables.video.dataset import LoaderDied
 from trainables.video.handed_on import OPEN_SETS
 from trainables.video.videos import DataError
@@ -133,6 +134,8 @@ def how_it_failed(error: Exception, begun: bool) -> dict[str, Any]:
     """A trial's last report after an error. begun: whether any stage was begun or found: before that its data, which were found
     when the sweep was planned, are not at hand."""
     no_data = isinstance(error, DataError) and not isinstance(error, StartError) and not begun
+    if isinstance(error, DecoderDied) and begun:  # of this trial's videos, perhaps each time: others go on
+        return {"outcome": "failed", "reason": one_line(error)}
     if no_data or isinstance(error, (OSError, LoaderDied, OtherCode)):
         return {"outcome": "hindered", "reason": one_line(error), "errno": getattr(error, "errno", None)}
     if isinstance(error, OutOfMemory):

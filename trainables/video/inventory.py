@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from trainables.video.apart import DecoderDied
 from trainables.video.contents import Identity, content_hash, identity
 from trainables.video.decoding import Verify, decoder_versions, probe
 from trainables.video.findings import Finding, add_findings, read_findings
@@ -124,7 +123,8 @@ def _serves(known: Finding, installed: Collection[str]) -> bool:
 
 
 def _examine(path: Path, decoder: str, verify: Verify, known: Finding | None, installed: Collection[str]) -> Finding:
-    """What is known of a file's content where that is the same, else what reading it gives."""
+    """What is known of a file's content where that is the same, else what reading it gives. Raises DecoderDied: what killed the
+    decoder may pass, and processes that conclude otherwise would see other data sets."""
     there = _identity(path)
     content = _content(path)
     if known is not None and _serves(known, installed) and known.content == content:
@@ -133,8 +133,6 @@ def _examine(path: Path, decoder: str, verify: Verify, known: Finding | None, in
         found = probe(path, decoder, verify)
     except DecodingError as error:
         return Finding(*there, content, 0, "", str(error))
-    except DecoderDied as error:  # without its content, so that it is read anew the next time
-        return Finding(*there, "", 0, "", str(error))
     reason = "one frame" if found.frames < 2 else ""
     return Finding(*there, content, found.frames, found.decoder, reason, found.shown, _left_out(path))
 

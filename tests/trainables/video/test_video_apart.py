@@ -150,7 +150,7 @@ def test_a_reader_that_leaves_half_way_leaves_nothing(tmp_path: Path, write_vide
 
 
 def test_a_process_that_dies_is_told(tmp_path: Path, write_video, all_apart) -> None:
-    """As what hinders a trial, not as its failure."""
+    """While data are opened it hinders a trial; of a video that could be read then the trial fails, and others go on."""
     path = write_video(tmp_path / "a.avi")
 
     def take(place: int, frame: Any) -> None:
@@ -160,18 +160,18 @@ def test_a_process_that_dies_is_told(tmp_path: Path, write_video, all_apart) -> 
     with pytest.raises(OSError, match=r"the process that decodes .*a\.avi has ended, with exit code -9") as died:
         list(sequence.sound_frames(path, Timeline(path), take))
     assert children() == []
-    assert how_it_failed(died.value, begun=True)["outcome"] == "hindered"
+    assert [how_it_failed(died.value, begun)["outcome"] for begun in (False, True)] == ["hindered", "failed"]
 
 
 def test_of_a_video_whose_process_died_nothing_is_concluded(tmp_path: Path, write_video, all_apart, monkeypatch) -> None:
-    """It is skipped with the reason, and read anew the next time; the cache goes on to store, and keeps nothing of it."""
+    """Opening its set says so, and it is read anew the next time; the cache goes on to store, and keeps nothing of it."""
     videos = [Video(name, write_video(tmp_path / f"{name}.avi"), 0, name) for name in "ab"]
     some = VideoSet("some", ("first",), tuple(videos), (), ())
     decoding.probe(videos[1].path)
     start = apart._START
     monkeypatch.setattr(apart, "_START", "import os; os._exit(7)")
-    (skipped,) = take_inventory(some, tmp_path).skipped
-    assert skipped.name == "a" and skipped.reason.endswith("a.avi has ended, with exit code 7")
+    with pytest.raises(apart.DecoderDied, match=r"a\.avi has ended, with exit code 7"):
+        take_inventory(some, tmp_path)
     cache, video = FrameCache(tmp_path / "cache", 2**30), replace(videos[0], frames=24, decoder="pyav")
     with warnings.catch_warnings(), pytest.raises(apart.DecoderDied, match="exit code 7"):
         warnings.simplefilter("error")
