@@ -95,7 +95,7 @@ class Workplace:
             claims = [path for path in _entries(work_path(self.target)) if path.is_dir()]
         self.superseded = [path for path in claims if path != self.directory]
         ended = {path: epochs for epochs, path in self.course.shorter(self.target.parent)} if self.course else {}
-        for saved in self._newest_first([*claims, *ended]):
+        for saved in self._furthest_first([*claims, *ended]):
             try:
                 content = saved.load()
             except Mismatch as problem:
@@ -190,6 +190,7 @@ class Workplace:
                 raise
             artifact = winner
         else:
+            shutil.rmtree(building, ignore_errors=True)  # it is still here where another's is in its place
             artifact = Artifact(self.target)
             self._leave_state()
         finally:
@@ -232,14 +233,15 @@ class Workplace:
                 building.rename(self.target)
         flush(self.target.parent)
 
-    def _newest_first(self, claims: Sequence[Path]) -> list[SavedState]:
+    def _furthest_first(self, claims: Sequence[Path]) -> list[SavedState]:
+        """Those on which most time was spent: how often one was saved says nothing of a shorter training's."""
         states = []
         for directory in claims:
             try:
                 states.append(saved_state(directory))
             except Mismatch as problem:
                 self._pass_over(directory, problem)
-        return sorted(filter(None, states), key=lambda state: state.number, reverse=True)
+        return sorted(filter(None, states), key=lambda state: (state.seconds, state.number), reverse=True)
 
     def _pass_over(self, directory: Path, problem: Mismatch) -> None:
         self.store.warn(f"a training state of {self._name} {problem}, in {directory}: it is not used")

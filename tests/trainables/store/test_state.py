@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.store import Artifact, Store, Workplace, state
+from trainables.store import Artifact, Course, Store, Workplace, state
 
 KIND, KEY = "finetune", "0123456789abcdef"
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8, torch.bool]
@@ -169,3 +169,25 @@ def test_only_one_state_lies_on_the_disk(store: Store) -> None:
         workplace.save_state({"w": torch.full((2,), float(number))})
     assert sorted(path.name for path in workplace.directory.iterdir()) == ["state-3.safetensors", "state.json"]
     assert json.loads((workplace.directory / "state.json").read_text())["number"] == 3
+
+
+def test_the_state_on_which_most_time_was_spent_serves_however_often_another_was_saved(store: Store) -> None:
+    """Of a shorter training that saved itself every minute and an interrupted one that is further."""
+
+    def workplace(key: str, epochs: int) -> Workplace:
+        place = Workplace(store, KIND, key)
+        place.course = Course("course", epochs, lambda shorter: {})
+        return place
+
+    short = workplace(f"5{KEY}", 5)
+    short.before = 500.0
+    for _ in range(4):
+        short.save_state({"epochs": 5})
+    short.publish(settings={}, metrics={})
+    interrupted = workplace(KEY, 20)
+    interrupted.before = 1800.0
+    interrupted.save_state({"epochs": 18})
+    place = workplace(KEY, 20)
+    assert place.load_state() == {"epochs": 18}
+    assert place.extended_from == 0
+    assert workplace(f"7{KEY}", 7).load_state() == {"epochs": 5}
